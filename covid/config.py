@@ -1,0 +1,262 @@
+"""What an experiment is: every key of a config in one place, validated, then frozen."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from covid.config_tree import read_tree
+from covid.edge.labels import LabelSpace
+from covid.errors import ConfigError
+
+PROJECT = Path(__file__).resolve().parent.parent  # relative paths in a config start here
+PHANTOM = "phantom"  # the data root that is rendered, not read
+
+Names = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """Types are taken as written, unknown keys are errors, and nothing changes afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class DataConfig(Section):
+    root: str  # a folder, or `phantom`
+    labels: dict[str, Names]  # a folder's name -> the labels that are true of it
+    image_size: Annotated[int, Field(ge=32, le=2048)] = 256  # VGG-16 and ResNet-18 halve five times
+    horizontal_flip: bool = True
+    cache: bool = True
+    cache_dir: str = ".cache"
+    skip_unreadable: bool = False
+    allow_patient_overlap: bool = False
+
+
+class ModelConfig(Section):
+    arch: Literal["resnet18", "vgg16", "efficientnet_lite0"]
+    weights: str = "imagenet"  # imagenet · none · a .safetensors or .pth file
+    hidden_units: Count = 120
+    dropout: Fraction = 0.0
+    trainable: Literal["all", "head"] | Names = "all"
+
+
+class BCE(Section):
+    name: Literal["bce"]
+
+
+class Focal(Section):
+    name: Literal["focal"]
+    gamma: NotNegative = 2.0  # the value of Lin et al. 2017
+    alpha: Annotated[float, Field(gt=0, lt=1)] | None = None
+
+
+class CrossEntropy(Section):
+    name: Literal["cross_entropy"]
+
+
+class Adam(Section):
+    name: Literal["adam"]
+    lr: Positive
+    weight_decay: NotNegative = 0.0
+
+
+class AdamW(Section):
+    name: Literal["adamw"]
+    lr: Positive
+    weight_decay: NotNegative = 0.01  # torch's own default
+
+
+class SGD(Section):
+    name: Literal["sgd"]
+    lr: Positive
+    momentum: Fraction = 0.0
+    weight_decay: NotNegative = 0.0
+
+
+class NoScheduler(Section):
+    name: Literal["none"]
+
+
+class Plateau(Section):
+    name: Literal["plateau"]
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    patience: Annotated[int, Field(ge=0)] = 1
+
+
+class Cosine(Section):
+    name: Literal["cosine"]
+    warmup_epochs: NotNegative = 0.0
+
+
+class OneCycle(Section):
+    name: Literal["onecycle"]
+    max_lr: Positive
+
+
+Loss = Annotated[BCE | Focal | CrossEntropy, Field(discriminator="name")]
+Optimizer = Annotated[Adam | AdamW | SGD, Field(discriminator="name")]
+Scheduler = Annotated[NoScheduler | Plateau | Cosine | OneCycle, Field(discriminator="name")]
+
+
+class Config(Section):
+    """One experiment. The README explains each key; `configs/` shows them at work."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    task: Literal["multilabel", "single_label"]
+    data: DataConfig
+    model: ModelConfig
+    loss: Loss
+    optimizer: Optimizer
+    scheduler: Scheduler = NoScheduler(name="none")
+    epochs: Count = 10
+    batch_size: Count = 32
+    select_by: Literal["accuracy", "macro_f1", "loss"] = "accuracy"
+    precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
+    cache_features: Literal["auto", "on", "off"] = "auto"
+    gradient_accumulation: Count = 1
+    gradient_clip: Positive | None = None
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    compile: bool = False
+    checkpoint_minutes: Positive = 10.0
+    tracker: Literal["tensorboard"] | None = None
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        fitting = ("cross_entropy",) if self.task == "single_label" else ("bce", "focal")
+        if self.loss.name not in fitting:
+            raise ValueError(
+                f"loss.name: {self.loss.name} does not fit task {self.task}, "
+                f"which takes {' or '.join(fitting)}"
+            )
+        for key, true in self.data.labels.items():
+            if self.task == "single_label" and len(true) != 1:
+                raise ValueError(
+                    f"data.labels.{key}: single_label takes exactly one label here, "
+                    f"but {', '.join(true)} stand there (task: multilabel takes several)"
+                )
+            if len(set(true)) != len(true):
+                raise ValueError(f"data.labels.{key}: a label stands there twice")
+            if any("+" in label for label in true):
+                raise ValueError(f"data.labels.{key}: a label may not contain '+'")
+        space = self.label_space
+        if len(space.classes) < 2:
+            raise ValueError("data.labels: at least two different labels are needed")
+        for key, true in self.data.labels.items():
+            implied = {other for label in true for other in space.implies.get(label, ())}
+            if not implied <= set(true):
+                raise ValueError(
+                    f"data.labels.{key}: lacks {', '.join(sorted(implied - set(true)))}, "
+                    f"which other keys say is true wherever its labels are"
+                )
+        if isinstance(self.scheduler, Cosine) and self.scheduler.warmup_epochs >= self.epochs:
+            raise ValueError("scheduler.warmup_epochs: must be smaller than epochs")
+        return self
+
+    @property
+    def label_space(self) -> LabelSpace:
+        return LabelSpace.from_labels(self.task, self.data.labels)
+
+    def to_yaml(self) -> str:
+        """All keys, in the order of this class; reads back as the same config."""
+        return yaml.safe_dump(
+            self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
+        )
+
+
+def load_config(path: Path, settings: Sequence[str] = ()) -> Config:
+    """The config in a file, its `base:` files under it and `settings` (`KEY=VALUE`) over it.
+
+    Relative paths in `settings` start at the working directory, those in files at the project.
+    Raises ConfigError: one sentence that names the file and the key.
+    """
+    tree = read_tree(path, settings)
+    source = f"{path} with --set" if settings else str(path)
+    return config_from_tree(tree, source)
+
+
+def config_from_tree(tree: dict[str, Any], source: str) -> Config:
+    """A config from plain values, as `model_dump` gives them; `source` is what an error names."""
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        # One mistake at a time; an unknown key first, since it often explains a missing one.
+        details = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+        raise ConfigError(f"{source}: {_sentence(details[0])}.") from None
+
+
+def resolve(path: str) -> Path:
+    """A path of a config, absolute: what is relative starts at the project's root."""
+    return PROJECT / Path(path).expanduser()
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    """pydantic's finding in our words, with the key's full name."""
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "value_error":
+        return str(context["error"])
+    # pydantic puts the names of alternatives among the keys; ours are all in the model tree.
+    parts = [str(part) for part in detail["loc"]]
+    if parts[0] in ("loss", "optimizer", "scheduler") and len(parts) > 2:
+        parts = [parts[0], *parts[2:]]
+    if parts[:2] == ["model", "trainable"]:
+        return "model.trainable: must be all, head, or a list of module names such as [layer4.1]"
+    if parts[:2] == ["data", "labels"] and len(parts) > 3:
+        parts = parts[:3]
+    if parts[-1] == "[key]":
+        return "data.labels: every key and label must be text; put it in quotes"
+    key, given = ".".join(parts), detail["input"]
+    if kind == "extra_forbidden":
+        return _unknown_key(parts)
+    if kind == "missing":
+        return f"{key}: is missing"
+    if kind == "union_tag_not_found":
+        return f"{key}.name: is missing"
+    if kind == "union_tag_invalid":
+        allowed = str(context["expected_tags"]).replace("'", "")
+        return f"{key}.name: {given.get('name')!r} is not one of {allowed}"
+    if kind == "string_pattern_mismatch":
+        return f"{key}: {given!r} may hold letters, digits, '.', '_' and '-' only"
+    if kind == "too_short":
+        return f"{key}: must not be empty"
+    if kind == "model_type":
+        return f"{key}: must be keys and values, not {given!r:.60}"
+    message = detail["msg"].replace("Input should be", "must be").replace("'", "")
+    for long, short in (
+        ("a valid boolean", "true or false"),
+        ("a valid integer", "a whole number"),
+        ("a valid number", "a number"),
+        ("a valid string", "text"),
+        ("a valid tuple", "a list, such as [covid, pneumonia]"),
+        ("a valid dictionary or object to extract fields from", "keys and values"),
+        ("a valid dictionary", "keys and values"),
+    ):
+        message = message.replace(long, short)
+    return f"{key}: {message}, not {given!r:.60}"
+
+
+def _unknown_key(parts: Sequence[str]) -> str:
+    allowed = _fields(parts[:-1])
+    close = difflib.get_close_matches(parts[-1], allowed, n=1)
+    hint = f"; did you mean {close[0]}" if close else ""
+    if allowed and not close:
+        hint = f"; allowed are {', '.join(allowed)}"
+    return f"{'.'.join(parts)}: is not a known key{hint}"
+
+
+def _fields(section: Sequence[str]) -> list[str]:
+    """The keys that a section may hold; none for one of several shapes, such as an optimizer."""
+    model: Any = Config
+    for part in section:
+        model = model.model_fields[part].annotation
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            return []
+    return list(model.model_fields)

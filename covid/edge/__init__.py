@@ -1,0 +1,1 @@
+"""What runs where there is no PyTorch: numpy, Pillow and onnxruntime only."""

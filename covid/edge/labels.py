@@ -1,0 +1,88 @@
+"""Classes, labels that imply others, thresholds and decisions: the one place where they meet.
+
+A sample bears one *key* (its folder's name, or its manifest's `label`), and each key stands
+for the set of *labels* that are true of it. A network gives one probability a *class*, and
+the classes are all labels that occur.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Task = Literal["multilabel", "single_label"]
+DEFAULT_THRESHOLD = 0.5  # where sigmoid's two outcomes are equally likely
+SEPARATOR = "+"  # between labels that share one cell: covid+pneumonia
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """What can be true of an image, and how probabilities become decisions.
+
+    `labels` maps a key to the labels true of it; `implies` a label to those that follow from
+    it; `thresholds` has one number a class, or is None for `single_label`.
+    """
+
+    task: Task
+    classes: tuple[str, ...]
+    labels: Mapping[str, tuple[str, ...]]
+    implies: Mapping[str, tuple[str, ...]]
+    thresholds: tuple[float, ...] | None
+
+    @classmethod
+    def from_labels(cls, task: Task, labels: Mapping[str, Sequence[str]]) -> "LabelSpace":
+        """The space that a config's `data.labels` describes.
+
+        Classes are in the order in which labels first appear as keys; labels that are nobody's
+        key follow, in the order in which the sets name them. A label implies what its own key
+        carries beside it.
+        """
+        named = list(dict.fromkeys(label for true in labels.values() for label in true))
+        classes = [key for key in labels if key in named]
+        classes += [label for label in named if label not in labels]
+        implies = {
+            key: tuple(label for label in true if label != key)
+            for key, true in labels.items()
+            if key in true and len(set(true)) > 1
+        }
+        thresholds = (DEFAULT_THRESHOLD,) * len(classes) if task == "multilabel" else None
+        frozen = {key: tuple(true) for key, true in labels.items()}
+        return cls(task, tuple(classes), frozen, implies, thresholds)
+
+    def encode(self, keys: Iterable[str]) -> npt.NDArray[np.bool_]:
+        """Keys to truth: bool `[images, classes]`. A key that is not in `labels` is a KeyError."""
+        rows = [[name in self.labels[key] for name in self.classes] for key in keys]
+        return np.array(rows, dtype=bool).reshape(len(rows), len(self.classes))
+
+    def decide(self, probabilities: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.bool_]:
+        """Probabilities `[images, classes]` in 0..1 to decisions: bool, the same shape.
+
+        `single_label`: the largest probability, the first of equals. `multilabel`: each
+        probability that reaches its threshold, then everything that those labels imply.
+        """
+        if self.thresholds is None:
+            decided = np.zeros(probabilities.shape, dtype=bool)
+            decided[np.arange(len(probabilities)), probabilities.argmax(axis=1)] = True
+            return decided
+        decided = probabilities >= np.array(self.thresholds, dtype=probabilities.dtype)
+        return self.close(decided)
+
+    def close(self, decided: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Switches on what the labels that are on imply, chains of implication included."""
+        closed = decided.copy()
+        position = {name: column for column, name in enumerate(self.classes)}
+        for _ in self.classes:  # a chain is at most this long
+            for label, implied in self.implies.items():
+                for other in implied:
+                    closed[:, position[other]] |= closed[:, position[label]]
+        return closed
+
+    def names(self, row: npt.NDArray[np.bool_]) -> list[str]:
+        """The classes that are true in one row, in the order of the classes."""
+        return [name for name, true in zip(self.classes, row, strict=True) if true]
+
+    def join(self, row: npt.NDArray[np.bool_]) -> str:
+        """One cell for one row: `covid+pneumonia`; nothing true is the empty string."""
+        return SEPARATOR.join(self.names(row))

@@ -1,0 +1,48 @@
+"""Every mistake that a user can make, as a class whose message is one clear sentence.
+
+The scripts print the message to stderr and exit with code 2, without a traceback. An error
+that is not one of these is a bug and keeps its traceback.
+"""
+
+
+class UserError(Exception):
+    """Something the user can put right; its message names the file or key and what to do.
+
+    It is one line, whatever a file's name or a library's words may bring along.
+    """
+
+    def __init__(self, message: str):
+        printable = "".join(one if one.isprintable() else " " for one in message)
+        super().__init__(" ".join(printable.split()))
+
+
+class ConfigError(UserError):
+    """A config file, a `--set` or a command-line argument is wrong."""
+
+
+class DataError(UserError):
+    """A folder of images or a manifest is wrong."""
+
+
+class ImageError(UserError):
+    """One image file cannot be read."""
+
+
+class WeightsError(UserError):
+    """Weights cannot be found, downloaded or loaded."""
+
+
+class RunError(UserError):
+    """A run folder is missing, unfinished, already there, or damaged."""
+
+
+class LaunchError(UserError):
+    """The launcher, the devices or the precision asked for do not fit together."""
+
+
+class TrainingError(UserError):
+    """Training cannot go on; what was learned so far is kept."""
+
+
+class StorageError(UserError):
+    """A file cannot be written: the disk is full, read-only, or somebody else's."""

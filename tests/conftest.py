@@ -1,0 +1,78 @@
+"""Small images on disk, and the scripts as a user starts them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from accelerate.state import AcceleratorState, GradientState
+from hypothesis import settings
+from PIL import Image
+
+# A test says what is true, not how long it takes; and a failure must come again when asked.
+settings.register_profile("project", deadline=None, derandomize=True)
+settings.load_profile("project")
+
+PROJECT = Path(__file__).resolve().parent.parent
+LABELS = ("covid", "normal", "pneumonia")
+MakeImages = Callable[..., Path]
+
+
+def write_image(path: Path, seed: int, brightness: int = 128, size: int = 40) -> None:
+    """Noise around a brightness: enough to tell classes apart, and no two images alike."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(seed)
+    pixels = generator.normal(brightness, 25, (size, size)).clip(0, 255).astype(np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def make_images(tmp_path: Path) -> MakeImages:
+    """Makes ROOT/SPLIT/LABEL/*.png; `counts` is split -> images of each label."""
+
+    def make(
+        labels: tuple[str, ...] = LABELS,
+        counts: Mapping[str, int] | None = None,
+        name: str = "images",
+    ) -> Path:
+        root = tmp_path / name
+        seed = 0
+        for split, images in (counts or {"train": 4, "validation": 2, "test": 2}).items():
+            for place, label in enumerate(labels):
+                for number in range(images):
+                    seed += 1
+                    path = root / split / label / f"{label}-{number}.png"
+                    write_image(path, seed, brightness=60 + 60 * place)
+        return root
+
+    return make
+
+
+@pytest.fixture
+def one_process() -> None:
+    """Accelerate keeps its state for the life of a process: a test that starts it starts anew."""
+    AcceleratorState._reset_state(True)
+    GradientState._reset_state()
+
+
+def run_script(
+    *command: str | Path, timeout: float = 300, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs `python SCRIPT …`, or a module with `-m`, in the project's folder."""
+    return subprocess.run(
+        [sys.executable, *map(str, command)],
+        cwd=PROJECT,
+        env=clean_environment() | environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's variables without those that a launcher sets or that limit threads."""
+    launcher = ("ACCELERATE_", "LOCAL_", "RANK", "WORLD_SIZE", "MASTER_", "OMP_")
+    return {key: value for key, value in os.environ.items() if not key.startswith(launcher)}

@@ -1,0 +1,173 @@
+"""Configs: what is written is what is meant, and each mistake has its sentence."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from covid.config import PROJECT, Config, load_config, resolve
+from covid.errors import ConfigError
+
+CONFIGS = sorted((PROJECT / "configs").rglob("*.yaml"))
+BASE = PROJECT / "configs" / "resnet18_multilabel.yaml"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_of_the_project_loads_under_its_own_name(path: Path) -> None:
+    assert load_config(path).name == path.stem
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_opens_with_its_command(path: Path) -> None:
+    first = path.read_text().splitlines()[0]
+    assert first == (
+        f"# accelerate launch --quiet train.py --config configs/{path.relative_to(BASE.parent)}"
+    )
+
+
+def test_the_twelve_experiments_of_the_study_are_there() -> None:
+    binary = {"head": "head", "all": "all"}
+    vgg = binary | {"conv1": ("features.28",), "conv3": ("features.24", "features.26", "features.28")}
+    resnet = binary | {"block1": ("layer4.1",), "block2": ("layer3", "layer4")}
+    found = {}
+    for arch, parts in (("vgg16", vgg), ("resnet18", resnet)):
+        for part in parts:
+            config = load_config(PROJECT / f"configs/{arch}_binary_{part}.yaml")
+            found[f"{arch} {part}"] = config.model.trainable == parts[part]
+            found[f"{arch} {part} loss"] = config.loss.name == "cross_entropy"
+        for loss in ("multilabel", "multilabel_focal"):
+            config = load_config(PROJECT / f"configs/{arch}_{loss}.yaml")
+            found[f"{arch} {loss}"] = (config.loss.name == "focal") == loss.endswith("focal")
+    assert all(found.values()), found
+
+
+def test_a_config_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    config = load_config(BASE, ["precision=no", "cache_features=off", "optimizer.lr=1e-3"])
+    (tmp_path / "config.yaml").write_text(config.to_yaml())
+    assert load_config(tmp_path / "config.yaml") == config
+
+
+def test_a_config_cannot_be_changed() -> None:
+    config = load_config(BASE)
+    with pytest.raises(ValueError, match="frozen"):
+        config.epochs = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("word", ["no", "bf16", "auto"])
+def test_the_words_no_and_off_are_words(word: str) -> None:
+    assert load_config(BASE, [f"precision={word}"]).precision == word
+
+
+def test_a_number_with_an_exponent_is_a_number() -> None:
+    assert load_config(BASE, ["optimizer.lr=1e-3"]).optimizer.lr == 0.001
+
+
+def test_a_relative_path_on_the_command_line_starts_at_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert resolve(load_config(BASE, ["data.root=here"]).data.root) == tmp_path / "here"
+
+
+def test_a_relative_path_in_a_config_starts_at_the_project() -> None:
+    assert resolve(load_config(BASE).data.root) == PROJECT / "data/xray3"
+
+
+def test_phantom_on_the_command_line_is_no_path() -> None:
+    assert load_config(BASE, ["data.root=phantom"]).data.root == "phantom"
+
+
+def test_another_optimizer_leaves_nothing_of_the_base_s_behind() -> None:
+    config = load_config(BASE, ["optimizer.lr=0.1", "optimizer.name=adamw"])
+    assert config.optimizer.model_dump() == {"name": "adamw", "lr": 0.1, "weight_decay": 0.01}
+
+
+def test_the_same_optimizer_keeps_the_base_s_other_values() -> None:
+    config = load_config(BASE, ["optimizer.lr=0.1"])
+    assert config.optimizer.model_dump()["momentum"] == 0.9
+
+
+def test_labels_of_a_base_are_replaced_as_a_whole(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(BASE.read_text())
+    child = "base: base.yaml\ndata: {labels: {ill: [ill], well: [well]}}\n"
+    (tmp_path / "child.yaml").write_text(child)
+    assert list(load_config(tmp_path / "child.yaml").data.labels) == ["ill", "well"]
+
+
+MISTAKES = {
+    "epoch=3": "epoch: is not a known key; did you mean epochs",
+    "epochs=two": "epochs: must be a whole number, not 'two'",
+    "epochs=0": "epochs: must be greater than or equal to 1",
+    "epochs": "must look like KEY=VALUE",
+    "data=[]": "data: must be keys and values",
+    "data.rot=x": "data.rot: is not a known key; did you mean root",
+    "data.horizontal_flip=yes": "data.horizontal_flip: must be true or false",
+    "data.labels={covid: covid}": "data.labels.covid: must be a list",
+    "data.labels={1: [a]}": "must be text",
+    "data.labels={a: []}": "data.labels.a: must not be empty",
+    "data.labels={a: [a]}": "at least two different labels",
+    "data.labels={a: [a, a], b: [b]}": "data.labels.a: a label stands there twice",
+    "data.labels={a: [a, b], b: [b], c: [a]}": "data.labels.c: lacks b",
+    "data.labels={a: [x+y], b: [b]}": "may not contain '+'",
+    "model.arch=alexnet": "model.arch: must be resnet18, vgg16 or efficientnet_lite0",
+    "model.trainable=some": "model.trainable: must be all, head, or a list",
+    "model.dropout=1": "model.dropout: must be less than 1",
+    "loss={}": "loss.name: is missing",
+    "loss.name=hinge": "loss.name: 'hinge' is not one of",
+    "loss.gamma=2": "loss.gamma: is not a known key",
+    "loss.name=cross_entropy": "does not fit task multilabel",
+    "task=single_label": "does not fit task single_label",
+    "optimizer.name=adam": "optimizer.lr: is missing",
+    "optimizer.lr=.nan": "optimizer.lr: must be",
+    "scheduler.patience=-1": "scheduler.patience: must be",
+    "scheduler={name: cosine, warmup_epochs: 10}": "warmup_epochs: must be smaller than epochs",
+    "precision=fp8": "precision: must be auto, no, bf16 or fp16",
+    "ema=1": "ema: must be less than 1",
+    "seed=-1": "seed: must be",
+    "tracker=wandb": "tracker: must be tensorboard",
+    "name=a/b": "name: 'a/b' may hold",
+    "epochs=[": "is not valid YAML",
+    "epochs=*x": "aliases are not allowed",
+    "epochs=!!python/object/apply:os.getcwd []": "is not valid YAML",
+}
+
+
+@pytest.mark.parametrize("setting", MISTAKES)
+def test_a_mistake_has_its_sentence(setting: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(BASE, [setting])
+    assert MISTAKES[setting] in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "twice.yaml").write_text("epochs: 3\nepochs: 4\n")
+    with pytest.raises(ConfigError, match="line 2: .* epochs stands there twice"):
+        load_config(tmp_path / "twice.yaml")
+
+
+def test_a_circle_of_bases_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("base: b.yaml\n")
+    (tmp_path / "b.yaml").write_text("base: a.yaml\n")
+    with pytest.raises(ConfigError, match="break the circle"):
+        load_config(tmp_path / "a.yaml")
+
+
+def test_a_missing_config_names_those_that_are_near() -> None:
+    with pytest.raises(ConfigError, match=r"no such config; .* resnet18_multilabel\.yaml"):
+        load_config(BASE.with_name("resnet_multilabel.yaml"))
+
+
+def test_a_config_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="is not UTF-8 text"):
+        load_config(tmp_path / "binary.yaml")
+
+
+@given(st.text(max_size=40))
+def test_any_text_as_a_value_is_a_config_or_our_error(text: str) -> None:
+    try:
+        assert isinstance(load_config(BASE, [f"data.image_size={text}"]), Config)
+    except ConfigError as error:
+        assert str(error).count("\n") == 0
