@@ -1,0 +1,1 @@
+"""Images on disk to batches: an index of samples, a cache of decoded images, batches."""

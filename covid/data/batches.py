@@ -1,0 +1,100 @@
+"""Batches: images by the row, their labels, and which of them are flipped.
+
+The order of an epoch and its flips follow from the seed and the epoch's number alone, so they
+are the same in any number of processes, and a run that goes on after an interruption needs no
+record of them.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from covid.data.cache import Images
+
+SHUFFLE, FLIP = 0, 1  # what a random stream is for; part of its seed
+
+
+class Batch(NamedTuple):
+    images: torch.Tensor  # uint8 [batch, 1, size, size]
+    flipped: torch.Tensor  # bool [batch]: mirror left to right before the network
+    truths: torch.Tensor  # float32 [batch, classes], 0 or 1
+    positions: torch.Tensor  # int64 [batch]: place in the split
+
+
+class Split(Dataset[Batch]):
+    """The images of one split, fetched a batch at a time.
+
+    `seed` None: for judging, in order and never flipped. Otherwise `begin_epoch` chooses an
+    order and, where `horizontal_flip` says so, half of the images to flip.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        rows: Sequence[int],
+        truths: npt.NDArray[np.bool_],
+        *,
+        seed: int | None = None,
+        horizontal_flip: bool = False,
+    ):
+        self.images = images
+        self.rows = np.asarray(rows, dtype=np.int64)
+        self.truths = torch.from_numpy(truths.astype(np.float32))
+        self.seed = seed
+        self.horizontal_flip = horizontal_flip
+        self.order = np.arange(len(rows))
+        self.flips = torch.zeros(len(rows), dtype=torch.bool)
+
+    def begin_epoch(self, epoch: int) -> None:
+        # Not named set_epoch: Accelerate would call that with a count of its own.
+        if self.seed is None:
+            return
+        shuffle = np.random.default_rng([self.seed, SHUFFLE, epoch])
+        self.order = shuffle.permutation(len(self.rows))
+        if self.horizontal_flip:
+            flip = np.random.default_rng([self.seed, FLIP, epoch])
+            self.flips = torch.from_numpy(flip.random(len(self.rows)) < 0.5)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitems__(self, positions: list[int]) -> Batch:
+        pixels = self.images.read(self.rows[positions].tolist())
+        chosen = torch.tensor(positions)
+        return Batch(
+            torch.from_numpy(pixels).unsqueeze(1), self.flips[chosen], self.truths[chosen], chosen
+        )
+
+
+class SplitOrder(Sampler[int]):
+    """Every position of a split once, in the order of its epoch."""
+
+    def __init__(self, split: Split):
+        self.split = split
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self.split.order.tolist()
+
+
+def load_batches(split: Split, *, batch_size: int, workers: int) -> DataLoader[Batch]:
+    """Batches of a split; `workers` processes read them, 0 for this one."""
+    return DataLoader(
+        split,
+        batch_size=batch_size,
+        sampler=SplitOrder(split),
+        collate_fn=_as_it_is,  # type: ignore[arg-type]  # __getitems__ has made a batch already
+        num_workers=workers,
+        pin_memory=workers > 0,  # workers are there to feed a GPU
+        generator=torch.Generator(),  # of its own, so that reading leaves dropout's draws alone
+    )
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch

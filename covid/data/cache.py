@@ -1,0 +1,192 @@
+"""Decoded images of an index, each decoded once: a file of rows, and a checksum a row.
+
+The file is keyed by every image's name, size and time of change, so a changed image is never
+served stale. A row counts only once its checksum stands in the second file and matches, so a
+row that is half written, by a killed process or a full disk, is decoded again. Two processes
+may write the same row at once: both write the same bytes.
+
+Rows are read with plain reads, not through a memory map: pages of a map count as this
+process's memory, which would grow with the number of images, and a map's write to a full disk
+is a crash (SIGBUS) where a plain write is an error that can be handled.
+"""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import PIL
+
+from covid.data.index import LISTED, Index
+from covid.edge.images import PREPROCESSING_VERSION, read_image
+from covid.edge.processors import usable_processors
+from covid.errors import DataError, ImageError
+
+NOT_KEPT = 0  # the checksum of a row that was never written: what a hole in a file reads as
+CHUNK = 64  # images in memory at once while a set is looked through: 4 MB at 256 pixels
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one look at some images found; those of several processes add up."""
+
+    histogram: npt.NDArray[np.int64]  # [256]: pixels of each grey level
+    unreadable: dict[int, str]  # row -> the sentence that says why
+
+    def __add__(self, other: "Survey") -> "Survey":
+        return Survey(self.histogram + other.histogram, self.unreadable | other.unreadable)
+
+    def mean_and_std(self) -> tuple[float, float]:
+        """Of all pixels, on a scale of 0..1. The deviation is 1 where all pixels are alike."""
+        levels = np.arange(256) / 255
+        shares = self.histogram / self.histogram.sum()
+        mean = float(shares @ levels)
+        return mean, float(np.sqrt(shares @ (levels - mean) ** 2)) or 1.0
+
+    def require_readable(self, images: int) -> None:
+        """Raises DataError where an image cannot be read: up to ten of them, and how many."""
+        if self.unreadable:
+            listed = " ".join(list(self.unreadable.values())[:LISTED])
+            more = len(self.unreadable) - LISTED
+            raise DataError(
+                f"{len(self.unreadable)} of {images} images cannot be read: {listed} "
+                + (f"(and {more} more) " if more > 0 else "")
+                + "Repair or remove them, or set data.skip_unreadable=true."
+            )
+
+
+class Images:
+    """The images of an index at one size, by their row in it.
+
+    `cache_dir` None: every read decodes. `problem` is None, or the sentence that says why
+    nothing can be kept (the disk is full or read-only); reading then goes on without.
+    """
+
+    def __init__(self, index: Index, size: int, cache_dir: Path | None):
+        self.paths = [sample.path for sample in index.samples]
+        self.size = size
+        self.problem: str | None = None
+        self._rows: Path | None = None
+        self._checksums: Path | None = None
+        if cache_dir is not None:
+            self._open(cache_dir, _key(index, size))
+
+    def _open(self, cache_dir: Path, key: str) -> None:
+        rows, checksums = cache_dir / f"images-{key}.rows", cache_dir / f"images-{key}.checksums"
+        try:
+            cache_dir.mkdir(parents=True, exist_ok=True)
+            for path, length in ((rows, self.size**2), (checksums, 4)):
+                with path.open("ab") as file:  # made by whoever comes first, of its full length:
+                    file.truncate(len(self.paths) * length)  # holes take no room until written
+        except OSError as error:
+            self._give_up(error, cache_dir)
+        else:
+            self._rows, self._checksums = rows, checksums
+
+    def _give_up(self, error: OSError, where: Path) -> None:
+        self.problem = (
+            f"decoded images cannot be kept in {where} ({error.strerror}); "
+            f"training goes on without, and decodes them again every epoch."
+        )
+
+    @property
+    def kept(self) -> bool:
+        """Whether decoded images are kept on disk."""
+        return self._rows is not None and self.problem is None
+
+    def read(self, rows: Sequence[int]) -> npt.NDArray[np.uint8]:
+        """uint8 `[len(rows), size, size]`. Raises ImageError where one cannot be read."""
+        pixels, unreadable = self._read(rows)
+        for sentence in unreadable.values():
+            raise ImageError(sentence)
+        return pixels
+
+    def survey(self, rows: Sequence[int], advance: Callable[[int], object]) -> Survey:
+        """Looks at every one of `rows`, keeping what it decodes; `advance(n)` after every n."""
+        found = Survey(np.zeros(256, dtype=np.int64), {})
+        for start in range(0, len(rows), CHUNK):
+            chunk = rows[start : start + CHUNK]
+            pixels, unreadable = self._read(chunk)
+            readable = [place for place, row in enumerate(chunk) if row not in unreadable]
+            histogram = np.bincount(pixels[readable].ravel(), minlength=256)
+            found += Survey(histogram, unreadable)
+            advance(len(chunk))
+        return found
+
+    def _read(self, rows: Sequence[int]) -> tuple[npt.NDArray[np.uint8], dict[int, str]]:
+        pixels = np.empty((len(rows), self.size, self.size), dtype=np.uint8)
+        absent = self._read_kept(rows, pixels)
+        unreadable: dict[int, str] = {}
+        if absent:
+            # Pillow lets go of the interpreter's lock while it decodes and resizes.
+            with ThreadPoolExecutor(min(usable_processors(), len(absent))) as pool:
+                decoded = pool.map(self._decode, (rows[place] for place in absent))
+                for place, image in zip(absent, decoded, strict=True):
+                    if isinstance(image, ImageError):
+                        unreadable[rows[place]] = str(image)
+                    else:
+                        pixels[place] = image
+            done = [place for place in absent if rows[place] not in unreadable]
+            self._keep([rows[place] for place in done], pixels[done])
+        return pixels, unreadable
+
+    def _decode(self, row: int) -> npt.NDArray[np.uint8] | ImageError:
+        try:
+            return read_image(self.paths[row], self.size)
+        except ImageError as error:
+            return error
+
+    def _read_kept(self, rows: Sequence[int], pixels: npt.NDArray[np.uint8]) -> list[int]:
+        """Fills `pixels` with the rows that are kept; returns the places of the others."""
+        if self._rows is None or self._checksums is None:
+            return list(range(len(rows)))
+        try:
+            checksums = np.fromfile(self._checksums, dtype=np.uint32)
+            absent = []
+            with self._rows.open("rb", buffering=0) as file:
+                for place, row in enumerate(rows):
+                    if checksums[row] == NOT_KEPT:
+                        absent.append(place)
+                        continue
+                    file.seek(row * self.size**2)
+                    file.readinto(memoryview(pixels[place]).cast("B"))
+                    if _checksum(pixels[place]) != checksums[row]:
+                        absent.append(place)
+            return absent
+        except (OSError, IndexError):  # removed while in use, which the README says is safe
+            return list(range(len(rows)))
+
+    def _keep(self, rows: Sequence[int], pixels: npt.NDArray[np.uint8]) -> None:
+        if self._rows is None or self._checksums is None or self.problem:
+            return
+        try:
+            with self._rows.open("r+b") as file:
+                for row, image in zip(rows, pixels, strict=True):
+                    file.seek(row * self.size**2)
+                    file.write(image.tobytes())
+            # Only now, with the rows written: a checksum says that its row is there.
+            with self._checksums.open("r+b") as file:
+                for row, image in zip(rows, pixels, strict=True):
+                    file.seek(row * 4)
+                    file.write(np.uint32(_checksum(image)).tobytes())
+        except OSError as error:
+            self._give_up(error, self._rows.parent)
+
+
+def _checksum(image: npt.NDArray[np.uint8]) -> int:
+    return zlib.crc32(image.data) or 1  # 0 is NOT_KEPT
+
+
+def _key(index: Index, size: int) -> str:
+    """Changes with any image, with the size, and with what decides about a pixel."""
+    files = []
+    for sample in index.samples:
+        state = sample.path.stat()
+        files.append((sample.name, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
+    what = [PREPROCESSING_VERSION, PIL.__version__, size, str(index.root.resolve()), files]
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]

@@ -1,0 +1,86 @@
+"""Batches: order and flips follow from seed and epoch, whoever reads them."""
+
+import numpy as np
+import pytest
+import torch
+
+from covid.data.batches import Split, load_batches
+from covid.data.cache import Images
+from covid.data.index import load_index
+from tests.conftest import LABELS, MakeImages
+
+
+@pytest.fixture
+def images(make_images: MakeImages) -> Images:
+    return Images(load_index(make_images(), LABELS), 32, None)
+
+
+def make_split(images: Images, seed: int | None = 0, flip: bool = True) -> Split:
+    rows = list(range(len(images.paths)))
+    truths = np.zeros((len(rows), 3), dtype=bool)
+    return Split(images, rows, truths, seed=seed, horizontal_flip=flip)
+
+
+def epoch_of(split: Split, epoch: int, workers: int = 0) -> tuple[list[int], list[bool]]:
+    split.begin_epoch(epoch)
+    batches = list(load_batches(split, batch_size=5, workers=workers))
+    positions = torch.cat([batch.positions for batch in batches]).tolist()
+    return positions, torch.cat([batch.flipped for batch in batches]).tolist()
+
+
+def test_every_image_comes_once_an_epoch(images: Images) -> None:
+    positions, _ = epoch_of(make_split(images), 0)
+    assert sorted(positions) == list(range(24))
+
+
+def test_the_same_seed_and_epoch_give_the_same_order_and_flips(images: Images) -> None:
+    assert epoch_of(make_split(images), 3) == epoch_of(make_split(images), 3)
+
+
+def test_another_epoch_has_another_order(images: Images) -> None:
+    split = make_split(images)
+    assert epoch_of(split, 0)[0] != epoch_of(split, 1)[0]
+
+
+def test_another_epoch_flips_other_images(images: Images) -> None:
+    split = make_split(images)
+    split.begin_epoch(0)
+    first = split.flips
+    split.begin_epoch(1)
+    assert (first != split.flips).any()
+
+
+def test_another_seed_has_another_order(images: Images) -> None:
+    assert epoch_of(make_split(images, seed=0), 0)[0] != epoch_of(make_split(images, seed=1), 0)[0]
+
+
+def test_a_split_to_judge_is_in_order_and_never_flipped(images: Images) -> None:
+    split = make_split(images, seed=None)
+    assert epoch_of(split, 4) == (list(range(24)), [False] * 24)
+
+
+def test_nothing_is_flipped_unless_asked_for(images: Images) -> None:
+    assert not any(epoch_of(make_split(images, flip=False), 0)[1])
+
+
+def test_about_half_of_the_images_are_flipped(images: Images) -> None:
+    split = make_split(images)
+    shares = []
+    for epoch in range(50):
+        split.begin_epoch(epoch)
+        shares.append(split.flips.float().mean().item())
+    # 1,200 draws of one half: five standard deviations are 0.07.
+    assert abs(np.mean(shares) - 0.5) < 0.07
+
+
+def test_a_batch_holds_the_images_at_its_positions(images: Images) -> None:
+    split = make_split(images)
+    batch = next(iter(load_batches(split, batch_size=4, workers=0)))
+    expected = images.read(batch.positions.tolist())
+    assert (batch.images.numpy() == expected[:, None]).all()
+
+
+def test_reading_draws_nothing_from_the_generator_that_dropout_uses(images: Images) -> None:
+    before = torch.get_rng_state()
+    epoch_of(make_split(images), 0)
+    assert (torch.get_rng_state() == before).all()

@@ -1,0 +1,292 @@
+"""The index: folders and manifests read as they are meant, mistakes named, patients in one split."""
+
+import csv
+import shutil
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from covid.data.index import (
+    SPLITS,
+    load_index,
+    patients_in_two_splits,
+    require_training_splits,
+    split_by_patient,
+)
+from covid.errors import DataError
+from tests.conftest import LABELS, MakeImages, write_image
+
+
+def write_manifest(root: Path, rows: list[dict[str, str]]) -> None:
+    with (root / "manifest.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@pytest.fixture
+def manifest_root(tmp_path: Path) -> Path:
+    """Nine images beside a manifest, three of each label, one patient an image."""
+    rows = []
+    for place, label in enumerate(LABELS):
+        for number, split in enumerate(SPLITS):
+            name = f"{label}-{number}.png"
+            write_image(tmp_path / "root" / name, 10 * place + number)
+            row = {"path": name, "label": label, "split": split, "patient": name, "device": "x"}
+            rows.append(row)
+    write_manifest(tmp_path / "root", rows)
+    return tmp_path / "root"
+
+
+def rows_of(root: Path) -> list[dict[str, str]]:
+    with (root / "manifest.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_folders_of_splits_and_labels_are_read(make_images: MakeImages) -> None:
+    counts = load_index(make_images(), LABELS).counts()
+    assert counts["train"] == dict.fromkeys(LABELS, 4)
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "Validation", "VAL"])
+def test_validation_has_several_names(make_images: MakeImages, name: str) -> None:
+    root = make_images()
+    (root / "validation").rename(root / name)
+    assert load_index(root, LABELS).counts()["validation"]["covid"] == 2
+
+
+def test_a_folder_s_capitals_do_not_matter(make_images: MakeImages) -> None:
+    root = make_images()
+    (root / "train" / "covid").rename(root / "train" / "COVID")
+    assert load_index(root, LABELS).counts()["train"]["covid"] == 4
+
+
+def test_labels_directly_under_the_root_are_one_test_split(make_images: MakeImages) -> None:
+    index = load_index(make_images() / "train", LABELS)
+    assert {sample.split for sample in index.samples} == {"test"}
+
+
+def test_an_outside_folder_may_hold_some_of_the_labels_only(make_images: MakeImages) -> None:
+    root = make_images() / "train"
+    shutil.rmtree(root / "normal")
+    assert set(load_index(root, LABELS).counts()["test"]) == {"covid", "pneumonia"}
+
+
+def test_images_in_deeper_folders_belong_to_their_label(make_images: MakeImages) -> None:
+    root = make_images()
+    write_image(root / "train" / "covid" / "clinic" / "more.png", 99)
+    assert load_index(root, LABELS).counts()["train"]["covid"] == 5
+
+
+def test_the_manifest_wins_over_folders(make_images: MakeImages) -> None:
+    root = make_images()
+    write_manifest(
+        root, [{"path": "train/covid/covid-0.png", "label": "normal", "split": "test"}]
+    )
+    assert load_index(root, LABELS).counts() == {"test": {"normal": 1}}
+
+
+def test_images_that_the_manifest_does_not_list_are_counted(make_images: MakeImages) -> None:
+    root = make_images(counts={"train": 1})
+    write_manifest(
+        root, [{"path": "train/covid/covid-0.png", "label": "covid", "split": "train"}]
+    )
+    assert "does not list 2 images" in load_index(root, LABELS).warnings[0]
+
+
+def test_unknown_columns_are_kept(manifest_root: Path) -> None:
+    assert load_index(manifest_root, LABELS).samples[0].columns == {"device": "x"}
+
+
+def test_samples_are_sorted_by_name_whatever_the_manifest_s_order(manifest_root: Path) -> None:
+    before = load_index(manifest_root, LABELS).samples
+    write_manifest(manifest_root, rows_of(manifest_root)[::-1])
+    assert load_index(manifest_root, LABELS).samples == before
+
+
+def change(root: Path, line: int, **values: str) -> None:
+    rows = rows_of(root)
+    rows[line] |= values
+    write_manifest(root, rows)
+
+
+def test_a_label_that_the_config_does_not_name_is_refused(manifest_root: Path) -> None:
+    change(manifest_root, 0, label="tuberculosis")
+    with pytest.raises(DataError, match="has tuberculosis, which data.labels does not name"):
+        load_index(manifest_root, LABELS)
+
+
+def test_a_row_without_a_file_is_refused(manifest_root: Path) -> None:
+    (manifest_root / "covid-0.png").unlink()
+    with pytest.raises(DataError, match=r"1 of 9 rows name a file that is not there \(covid-0"):
+        load_index(manifest_root, LABELS)
+
+
+def test_two_rows_for_one_file_are_refused(manifest_root: Path) -> None:
+    change(manifest_root, 1, path="./covid-0.png")
+    with pytest.raises(DataError, match=r"1 files have two rows \(covid-0.png\)"):
+        load_index(manifest_root, LABELS)
+
+
+@pytest.mark.parametrize("path", ["../secret.png", "/etc/passwd", "a/../../b.png", "C:\\x.png"])
+def test_a_row_that_leads_outside_the_root_is_refused(manifest_root: Path, path: str) -> None:
+    change(manifest_root, 0, path=path)
+    with pytest.raises(DataError, match="line 2: .* leads outside"):
+        load_index(manifest_root, LABELS)
+
+
+def test_a_link_that_leads_outside_the_root_is_refused(manifest_root: Path, tmp_path: Path) -> None:
+    write_image(tmp_path / "outside.png", 5)
+    (manifest_root / "link.png").symlink_to(tmp_path / "outside.png")
+    change(manifest_root, 0, path="link.png")
+    with pytest.raises(DataError, match="is a link outside"):
+        load_index(manifest_root, LABELS)
+
+
+def test_a_split_of_another_name_is_refused_with_its_line(manifest_root: Path) -> None:
+    change(manifest_root, 2, split="holdout")
+    with pytest.raises(DataError, match="line 4: the split 'holdout' is none of"):
+        load_index(manifest_root, LABELS)
+
+
+def test_a_manifest_without_its_columns_is_refused(manifest_root: Path) -> None:
+    (manifest_root / "manifest.csv").write_text("file,label\nx,y\n")
+    with pytest.raises(DataError, match="has no column path"):
+        load_index(manifest_root, LABELS)
+
+
+def test_a_manifest_without_rows_is_refused(manifest_root: Path) -> None:
+    (manifest_root / "manifest.csv").write_text("path,label\n")
+    with pytest.raises(DataError, match="lists no images"):
+        load_index(manifest_root, LABELS)
+
+
+def test_a_patient_in_two_splits_is_refused_with_the_count(manifest_root: Path) -> None:
+    change(manifest_root, 0, patient="p1")
+    change(manifest_root, 1, patient="p1")
+    with pytest.raises(DataError, match=r"1 patients stand in two splits \(p1\)"):
+        load_index(manifest_root, LABELS)
+
+
+def test_a_patient_in_two_splits_is_a_warning_where_it_is_allowed(manifest_root: Path) -> None:
+    change(manifest_root, 0, patient="p1")
+    change(manifest_root, 1, patient="p1")
+    index = load_index(manifest_root, LABELS, allow_patient_overlap=True)
+    assert "1 patients stand in two splits" in index.warnings[0]
+
+
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no images"):
+        load_index(tmp_path, LABELS)
+
+
+def test_a_missing_root_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no such folder"):
+        load_index(tmp_path / "absent", LABELS)
+
+
+def test_an_empty_label_s_folder_is_refused(make_images: MakeImages) -> None:
+    root = make_images()
+    for image in (root / "train" / "covid").iterdir():
+        image.unlink()
+    with pytest.raises(DataError, match="train/covid: holds no images"):
+        load_index(root, LABELS)
+
+
+def test_a_folder_that_the_config_does_not_name_is_refused(make_images: MakeImages) -> None:
+    root = make_images()
+    with pytest.raises(DataError, match="has pneumonia, which data.labels does not name"):
+        load_index(root, ["covid", "normal"])
+
+
+def test_a_label_that_no_folder_bears_is_refused_before_training(make_images: MakeImages) -> None:
+    labels = (*LABELS, "tuberculosis")
+    with pytest.raises(DataError, match="no folder or manifest row bears tuberculosis"):
+        require_training_splits(load_index(make_images(), labels), labels)
+
+
+def test_training_needs_a_validation_split(make_images: MakeImages) -> None:
+    index = load_index(make_images(counts={"train": 2}), LABELS)
+    with pytest.raises(DataError, match="has no validation images"):
+        require_training_splits(index, LABELS)
+
+
+def test_a_label_absent_from_training_is_refused(make_images: MakeImages) -> None:
+    root = make_images()
+    shutil.rmtree(root / "train" / "covid")
+    with pytest.raises(DataError, match="the train split has no image of covid"):
+        require_training_splits(load_index(root, LABELS), LABELS)
+
+
+def test_a_label_absent_from_validation_is_a_warning(make_images: MakeImages) -> None:
+    root = make_images()
+    shutil.rmtree(root / "validation" / "covid")
+    warnings = require_training_splits(load_index(root, LABELS), LABELS)
+    assert warnings[0].startswith("validation has no image of covid")
+
+
+def test_files_that_are_no_images_are_counted(make_images: MakeImages) -> None:
+    root = make_images()
+    (root / "train" / "covid" / "notes.txt").write_text("x")
+    assert "1 .txt" in load_index(root, LABELS).warnings[0]
+
+
+def test_two_folders_of_one_split_are_refused(make_images: MakeImages) -> None:
+    root = make_images()
+    shutil.copytree(root / "validation", root / "val")
+    with pytest.raises(DataError, match="all mean validation; keep one"):
+        load_index(root, LABELS)
+
+
+patients = st.lists(
+    st.tuples(st.sampled_from(LABELS), st.none() | st.integers(0, 30).map(str)), min_size=1,
+    max_size=120,
+)  # fmt: skip
+
+
+@given(patients, st.integers(0, 5))
+def test_no_patient_is_split(rows: list[tuple[str, str | None]], seed: int) -> None:
+    splits = split_by_patient([row[0] for row in rows], [row[1] for row in rows], seed)
+    found = defaultdict(set)
+    for (_, patient), split in zip(rows, splits, strict=True):
+        if patient is not None:
+            found[patient].add(split)
+    assert all(len(one) == 1 for one in found.values())
+
+
+@given(st.lists(st.sampled_from(LABELS), min_size=1, max_size=120), st.integers(0, 5))
+def test_every_label_of_three_patients_is_in_every_split(labels: list[str], seed: int) -> None:
+    splits = split_by_patient(labels, [None] * len(labels), seed)
+    for label, count in Counter(labels).items():
+        found = {split for split, one in zip(splits, labels, strict=True) if one == label}
+        assert len(found) == min(3, count)
+
+
+@given(st.integers(40, 300), st.integers(0, 5))
+def test_the_shares_are_seventy_fifteen_fifteen(images: int, seed: int) -> None:
+    splits = Counter(split_by_patient(["normal"] * images, [None] * images, seed))
+    # One image either way: shares of whole images cannot be met exactly.
+    assert abs(splits["train"] - 0.7 * images) <= 1
+    assert abs(splits["validation"] - 0.15 * images) <= 1
+
+
+def test_the_same_seed_makes_the_same_split() -> None:
+    labels = ["covid", "normal"] * 20
+    first = split_by_patient(labels, [None] * 40, seed=1)
+    assert first == split_by_patient(labels, [None] * 40, seed=1)
+
+
+def test_another_seed_makes_another_split() -> None:
+    labels = ["covid", "normal"] * 20
+    first = split_by_patient(labels, [None] * 40, seed=1)
+    assert first != split_by_patient(labels, [None] * 40, seed=2)
+
+
+def test_a_manifest_without_splits_is_split_by_patient(manifest_root: Path) -> None:
+    rows = [{k: v for k, v in row.items() if k != "split"} for row in rows_of(manifest_root)]
+    write_manifest(manifest_root, [row | {"patient": row["path"][-5:]} for row in rows])
+    index = load_index(manifest_root, LABELS)
+    assert set(index.counts()) == set(SPLITS) and not patients_in_two_splits(index.samples)
