@@ -1,0 +1,151 @@
+"""Networks: an ImageNet backbone with a grey stem, a dense head, and what of them trains."""
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import timm
+import torch
+import torchvision.models
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from covid.config import ModelConfig
+from covid.errors import ConfigError
+
+Trainable = Literal["all", "head"] | Sequence[str]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How a published network is made, and the names of its first and last layers in it."""
+
+    make: Callable[[], nn.Module]  # random weights, three input channels, ImageNet's classifier
+    stem: str
+    classifier: str
+    features: int  # numbers a backbone gives for an image, at any image size
+
+
+ARCHITECTURES = {
+    "resnet18": Architecture(torchvision.models.resnet18, "conv1", "fc", 512),
+    # Its adaptive pooling gives 512 channels of 7 × 7, whatever the image's size.
+    "vgg16": Architecture(torchvision.models.vgg16, "features.0", "classifier", 512 * 7 * 7),
+    "efficientnet_lite0": Architecture(
+        lambda: timm.create_model("efficientnet_lite0", pretrained=False),
+        "conv_stem", "classifier", 1280,
+    ),
+}  # fmt: skip
+
+
+class Network(nn.Module):
+    """uint8 images `[batch, 1, size, size]` to float logits `[batch, classes]`.
+
+    Normalisation is inside, so whatever runs the network cannot get it wrong: grey levels are
+    brought to 0..1, then `mean` is taken off and `std` divides, both of the training images.
+    """
+
+    def __init__(self, backbone: nn.Module, head: nn.Module, mean: float, std: float):
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.mean = mean
+        self.std = std
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        scaled = (images.float() / 255 - self.mean) / self.std
+        logits: torch.Tensor = self.head(self.backbone(scaled))
+        return logits
+
+
+def build_network(config: ModelConfig, classes: int, *, mean: float, std: float) -> Network:
+    """A network with random weights, in channels_last; `load_weights` fills its backbone.
+
+    The head is: backbone features → `hidden_units` → ReLU → dropout → `classes`.
+    """
+    architecture = ARCHITECTURES[config.arch]
+    backbone = architecture.make()
+    colour = backbone.get_submodule(architecture.stem)
+    assert isinstance(colour, nn.Conv2d)
+    _replace(backbone, architecture.stem, grey_stem(colour))
+    _replace(backbone, architecture.classifier, nn.Identity())
+    head = nn.Sequential(
+        nn.Linear(architecture.features, config.hidden_units),
+        nn.ReLU(inplace=True),
+        nn.Dropout(config.dropout),
+        nn.Linear(config.hidden_units, classes),
+    )
+    return Network(backbone, head, mean, std).to(memory_format=torch.channels_last)
+
+
+def grey_stem(colour: nn.Conv2d) -> nn.Conv2d:
+    """The convolution that does to one channel what `colour` does to it repeated three times."""
+    grey = nn.Conv2d(
+        1,
+        colour.out_channels,
+        colour.kernel_size,  # type: ignore[arg-type]
+        colour.stride,  # type: ignore[arg-type]
+        colour.padding,  # type: ignore[arg-type]
+        bias=colour.bias is not None,
+    )
+    with torch.no_grad():
+        grey.weight.copy_(colour.weight.sum(dim=1, keepdim=True))
+        if grey.bias is not None and colour.bias is not None:
+            grey.bias.copy_(colour.bias)
+    return grey
+
+
+def freeze(network: Network, trainable: Trainable) -> None:
+    """Lets gradients reach the head and what `trainable` names, and nothing else.
+
+    Raises ConfigError where a name is no module of the backbone, or one without parameters.
+    """
+    network.requires_grad_(trainable == "all")
+    network.head.requires_grad_(True)
+    for module in _named(network, trainable):
+        module.requires_grad_(True)
+
+
+def set_training_mode(network: Network, trainable: Trainable) -> None:
+    """`train()` for what trains, `eval()` for what is frozen: its batch statistics stay."""
+    network.train(trainable == "all")
+    network.head.train()
+    for module in _named(network, trainable):
+        module.train()
+
+
+def trained(network: nn.Module) -> list[nn.Parameter]:
+    """What the optimiser is given: nothing frozen."""
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
+def average(network: Network, decay: float, device: torch.device) -> AveragedModel:
+    """The exponential moving average of a network's weights and batch statistics, as yet equal.
+
+    Polyak & Juditsky 1992; `decay` in 0..1 is the weight of what was before each update.
+    """
+    rule = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(network, device, multi_avg_fn=rule, use_buffers=True)
+
+
+def _named(network: Network, trainable: Trainable) -> list[nn.Module]:
+    if isinstance(trainable, str):
+        return []
+    modules = dict(network.backbone.named_modules())
+    for name in trainable:
+        if not name or name not in modules:
+            close = difflib.get_close_matches(name, modules, n=3) or list(
+                dict(network.backbone.named_children())
+            )
+            raise ConfigError(
+                f"model.trainable: {name!r} is no module of this network; "
+                f"near it are {', '.join(close)}."
+            )
+        if not any(True for _ in modules[name].parameters()):
+            raise ConfigError(f"model.trainable: {name} has no parameters to train.")
+    return [modules[name] for name in trainable]
+
+
+def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, last = name.rpartition(".")
+    setattr(network.get_submodule(parent), last, module)

@@ -1,0 +1,1 @@
+"""Epochs, checkpoints, run folders, and how Accelerate is started."""

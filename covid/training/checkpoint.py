@@ -1,0 +1,202 @@
+"""Progress of a run, its checkpoints, and stopping in order when asked to."""
+
+import hashlib
+import io
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+
+from covid.edge.files import write_atomically
+from covid.errors import RunError
+
+KEPT = 2  # checkpoints: the last, and the one before it should the last be damaged
+DIGEST = hashlib.sha256().digest_size  # bytes before a checkpoint's content
+
+
+@dataclass
+class Progress:
+    """Where a run is. All of it goes into a checkpoint."""
+
+    epoch: int = 0  # epochs finished
+    step: int = 0  # steps of the epoch in hand that are done
+    images: int = 0  # of the epoch in hand, like the next three
+    loss_sum: float = 0.0
+    right: int = 0
+    seconds: float = 0.0  # of training
+    best_epoch: int | None = None
+    best_merit: float | None = None  # larger is better
+    history: list[dict[str, float | int | None]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def count(self, images: int, loss: float, right: int, seconds: float) -> None:
+        """One step more: its images, their mean loss, how many were decided wholly right."""
+        self.step += 1
+        self.images += images
+        self.loss_sum += loss * images
+        self.right += right
+        self.seconds += seconds
+
+    def finish_epoch(
+        self, row: dict[str, float | int | None], value: float, select_by: str
+    ) -> bool:
+        """One epoch more, whose figure by `select_by` is `value`; whether it is the best so far.
+
+        Of equal epochs the earlier one is kept.
+        """
+        self.history.append(row)
+        self.epoch += 1
+        self.step = self.images = self.right = 0
+        self.loss_sum = self.seconds = 0.0
+        merit = -value if select_by == "loss" else value
+        better = self.best_merit is None or merit > self.best_merit
+        if better:
+            self.best_epoch, self.best_merit = self.epoch, merit
+        return better
+
+    def warn(self, sentence: str) -> bool:
+        """Notes a warning once; whether it is new."""
+        if sentence in self.warnings:
+            return False
+        self.warnings.append(sentence)
+        return True
+
+    def state_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+class Stateful(Protocol):
+    """What a checkpoint holds: networks, optimisers, schedules, averages, scalers."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Any, /) -> Any: ...
+
+
+class Checkpoints:
+    """A run's checkpoints: when one is due, what goes in, going on from the last.
+
+    SIGINT and SIGTERM become a wish to stop after the step in hand; a second one stops at once.
+    Every process must call every method, since what they hold is gathered.
+    """
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        folder: Path,
+        stateful: Mapping[str, Stateful | None],
+        minutes: float,
+    ):
+        self.accelerator = accelerator
+        self.folder = folder
+        self.stateful = {name: one for name, one in stateful.items() if one is not None}
+        self.seconds = minutes * 60
+        self.saved_at = time.monotonic()
+        self.signal = 0  # the first that came in, of any process once `due` has been asked
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._interrupted)
+
+    def _interrupted(self, number: int, frame: FrameType | None) -> None:
+        if self.signal:
+            raise SystemExit(128 + number)
+        self.signal = number
+
+    def due(self) -> bool:
+        """Whether any process was asked to stop, or the last checkpoint is old enough."""
+        old = time.monotonic() - self.saved_at >= self.seconds
+        if self.accelerator.num_processes > 1:
+            wishes = torch.tensor([[self.signal, int(old)]], device=self.accelerator.device)
+            self.signal, old = self.accelerator.gather(wishes).amax(dim=0).tolist()
+        return bool(self.signal or old)
+
+    def save(self, progress: Progress) -> None:
+        """Writes a checkpoint whole, then drops all but the newest two."""
+        state: dict[str, Any] = {name: one.state_dict() for name, one in self.stateful.items()}
+        state["progress"] = progress.state_dict()
+        state["random"] = self._gather(random_state(self.accelerator.device))
+        if self.accelerator.is_main_process:
+            buffer = io.BytesIO()
+            torch.save(state, buffer)
+            content = buffer.getvalue()
+            name = f"epoch-{progress.epoch:04d}-step-{progress.step:06d}.checkpoint"
+            write_atomically(self.folder / name, hashlib.sha256(content).digest() + content)
+            for old in list_checkpoints(self.folder)[:-KEPT]:
+                old.unlink(missing_ok=True)
+        self.saved_at = time.monotonic()
+
+    def restore(self, progress: Progress) -> list[str]:
+        """Goes back to the newest whole checkpoint; returns what the user should know.
+
+        Raises RunError where none is whole, or the number of processes differs.
+        """
+        state, sentences = load_checkpoint(self.folder)
+        if state is None:
+            return [f"{self.folder} holds no checkpoint yet; training starts from the beginning."]
+        processes = len(state["random"])
+        if processes != self.accelerator.num_processes:
+            raise RunError(
+                f"{self.folder}: was written by {processes} processes and there are "
+                f"{self.accelerator.num_processes} now; resume with as many as before."
+            )
+        for name, one in self.stateful.items():
+            one.load_state_dict(state[name])
+        progress.load_state_dict(state["progress"])
+        restore_random_state(
+            self.accelerator.device, state["random"][self.accelerator.process_index]
+        )
+        return [*sentences, f"Going on after epoch {progress.epoch}, step {progress.step}."]
+
+    def _gather(self, own: list[torch.Tensor]) -> list[list[torch.Tensor]]:
+        if self.accelerator.num_processes == 1:
+            return [own]
+        gathered: list[list[torch.Tensor]] = gather_object([own])
+        return gathered
+
+
+def load_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
+    """The newest whole checkpoint, or None; and a sentence for each damaged one passed over.
+
+    Raises RunError where there are checkpoints and all are damaged.
+    """
+    damaged: list[str] = []
+    paths = list_checkpoints(folder)
+    for path in reversed(paths):
+        content = path.read_bytes()
+        if hashlib.sha256(content[DIGEST:]).digest() == content[:DIGEST]:
+            state: dict[str, Any] = torch.load(
+                io.BytesIO(content[DIGEST:]), map_location="cpu", weights_only=True
+            )
+            return state, damaged
+        damaged.append(f"{path}: is damaged (its checksum differs); the one before it is used.")
+    if paths:
+        raise RunError(f"{folder}: every checkpoint is damaged; start anew with --overwrite.")
+    return None, damaged
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Oldest first: their names sort by epoch and step."""
+    return sorted(folder.glob("epoch-*.checkpoint"))
+
+
+def random_state(device: torch.device) -> list[torch.Tensor]:
+    """torch's generators, from which dropout draws: the CPU's, then the GPU's where in use."""
+    states = [torch.get_rng_state()]
+    return [*states, torch.cuda.get_rng_state(device)] if device.type == "cuda" else states
+
+
+def restore_random_state(device: torch.device, states: list[torch.Tensor]) -> None:
+    """Undoes `random_state`."""
+    torch.set_rng_state(states[0])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states[1], device)

@@ -1,0 +1,120 @@
+"""One epoch of training, one pass of prediction: in any number of processes, on any device."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+from torch import nn
+from torch.utils.data import DataLoader
+
+from covid.data.batches import Batch
+from covid.edge.labels import LabelSpace, Task
+from covid.errors import TrainingError
+from covid.model.losses import Loss
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step of training saw, over all processes, each image once."""
+
+    predictions: "Predictions"  # before the update
+    loss: float  # mean over the images
+    images: int
+    updated: bool  # whether the weights moved (gradients may add up over several steps)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Logits and truths of some images, in their order."""
+
+    logits: npt.NDArray[np.float32]  # [images, classes]
+    truths: npt.NDArray[np.bool_]  # [images, classes]
+
+    def probabilities(self, task: Task) -> npt.NDArray[np.float32]:
+        """Sigmoid of each logit (`multilabel`) or softmax over classes (`single_label`)."""
+        scores = torch.from_numpy(self.logits)
+        chosen = scores.softmax(dim=1) if task == "single_label" else scores.sigmoid()
+        return chosen.numpy()
+
+
+def train_epoch(
+    accelerator: Accelerator,
+    network: nn.Module,
+    batches: DataLoader[Batch],
+    loss: Loss,
+    optimizer: torch.optim.Optimizer,
+    gradient_clip: float | None,
+) -> Iterator[Step]:
+    """Trains on every batch once, and gives each step to the caller to count.
+
+    Raises TrainingError before an update that would use a loss that is no finite number.
+    """
+    for batch in batches:
+        with accelerator.accumulate(network):
+            logits = network(flip(batch.images, batch.flipped)).float()
+            batch_loss = loss(logits, batch.truths)
+            # Asking for a value waits for the device: the price of never training on a NaN.
+            # The mean over processes, so that all of them stop where one must.
+            value = accelerator.reduce(batch_loss.detach(), "mean").item()
+            if not np.isfinite(value):
+                raise TrainingError(f"the loss became {value}")
+            accelerator.backward(batch_loss)
+            if accelerator.sync_gradients and gradient_clip is not None:
+                accelerator.clip_grad_norm_(network.parameters(), gradient_clip)
+            optimizer.step()
+            optimizer.zero_grad()
+        seen, truths = accelerator.gather_for_metrics((logits.detach(), batch.truths))
+        updated = accelerator.sync_gradients and not accelerator.optimizer_step_was_skipped
+        predictions = Predictions(seen.cpu().numpy(), truths.bool().cpu().numpy())
+        yield Step(predictions, loss(seen, truths).item(), len(seen), updated)
+
+
+def mean_loss(loss: Loss, predictions: Predictions) -> float:
+    """The loss of a whole split at once, so that the size of batches has no part in it."""
+    truths = torch.from_numpy(predictions.truths).float()
+    return loss(torch.from_numpy(predictions.logits), truths).item()
+
+
+@torch.inference_mode()
+def predict(
+    accelerator: Accelerator,
+    network: nn.Module,
+    batches: DataLoader[Batch],
+    advance: Callable[[int], object] | None = None,
+) -> Predictions:
+    """Logits of every image of a split. `network` must be in eval mode.
+
+    Every process judges with the main one's batch statistics: training leaves each its own.
+    `advance(n)`, where given, is called after every n images.
+    """
+    for buffer in network.buffers():
+        broadcast(buffer, from_process=0)
+    logits: list[torch.Tensor] = []
+    truths: list[torch.Tensor] = []
+    positions: list[torch.Tensor] = []
+    for batch in batches:
+        with accelerator.autocast():
+            output = network(batch.images).float()
+        # Processes share out the batches; the last ones repeat images, which this drops.
+        seen = accelerator.gather_for_metrics((output, batch.truths, batch.positions))
+        for whole, part in zip((logits, truths, positions), seen, strict=True):
+            whole.append(part.cpu())
+        if advance is not None:
+            advance(len(seen[0]))
+    order = torch.cat(positions).argsort()
+    return Predictions(torch.cat(logits)[order].numpy(), torch.cat(truths)[order].bool().numpy())
+
+
+def count_right(space: LabelSpace, predictions: Predictions) -> int:
+    """Images whose decision is wholly right: all their labels, for multilabel."""
+    decided = space.decide(predictions.probabilities(space.task))
+    return int((decided == predictions.truths).all(axis=1).sum())
+
+
+def flip(images: torch.Tensor, flipped: torch.Tensor) -> torch.Tensor:
+    """Mirrors left to right those images `[batch, 1, size, size]` where `flipped` is true."""
+    return torch.where(flipped[:, None, None, None], images.flip(-1), images)

@@ -1,0 +1,112 @@
+"""One Accelerator under any launcher: device, processes, threads, precision."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import ProjectConfiguration
+
+from covid.edge.processors import usable_processors
+from covid.errors import LaunchError
+
+Precision = Literal["no", "bf16", "fp16"]
+
+
+def start_accelerator(
+    *,
+    precision: str = "no",
+    gradient_accumulation: int = 1,
+    compile: bool = False,
+    tracker: str | None = None,
+    logging_dir: Path | None = None,
+) -> Accelerator:
+    """The Accelerator for this process, whoever started it.
+
+    `precision` is `auto` or one of `Precision`. Raises LaunchError where the hardware cannot
+    do what is asked, or where the launcher's processes do not find each other.
+    """
+    # Without this Accelerate takes processes on CPUs for single ones, which overwrite each other.
+    cpu = not torch.accelerator.is_available() or _environment_flag("ACCELERATE_USE_CPU")
+    chosen = choose_precision(precision, cpu)
+    threads = max(1, usable_processors() // _environment_count("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
+    # `accelerate launch` sets one thread, whatever the machine has; both are read by somebody.
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    torch.set_num_threads(threads)
+    accelerator = Accelerator(
+        cpu=cpu,
+        mixed_precision=chosen,
+        gradient_accumulation_steps=gradient_accumulation,
+        dynamo_backend="inductor" if compile else None,
+        log_with=tracker,
+        project_config=ProjectConfiguration(logging_dir=str(logging_dir) if logging_dir else None),
+        step_scheduler_with_optimizer=False,
+    )
+    world = _environment_count("WORLD_SIZE")
+    if world != accelerator.num_processes:
+        raise LaunchError(
+            f"The launcher started {world} processes, but Accelerate sees only "
+            f"{accelerator.num_processes}, so they would overwrite each other's files; start them "
+            f"with `torchrun --nproc_per_node {world} train.py`."
+        )
+    return accelerator
+
+
+def choose_precision(asked: str, cpu: bool) -> Precision:
+    """The precision to train in. Raises LaunchError where the hardware cannot do it.
+
+    One that is named wins; `auto` takes the launcher's bf16 or fp16 (its `no` cannot be told
+    from its silence), else what the hardware multiplies fastest at sound accuracy.
+    """
+    launcher = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    named = launcher if asked == "auto" and launcher != "no" else asked
+    if named == "fp16" and cpu:
+        raise LaunchError("precision: fp16 needs a GPU; use bf16, no or auto on a CPU.")
+    match named:
+        case "no" | "bf16" | "fp16":
+            return named
+        case "auto":
+            return _best_precision(cpu)
+    raise LaunchError(f"precision: the launcher asks for {named}; only no, bf16 and fp16 work.")
+
+
+def _best_precision(cpu: bool) -> Precision:
+    if cpu:
+        able = torch.cpu.get_capabilities()
+        return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "no"
+    if not torch.cuda.is_available():  # an accelerator of another maker
+        return "no"
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+
+
+def judge_in_full_precision() -> None:
+    """Switches off what GPUs do to fp32 unless told otherwise: 10 bits of mantissa (TF32)."""
+    torch.backends.cuda.matmul.fp32_precision = "ieee"
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+
+
+def loader_workers(accelerator: Accelerator) -> int:
+    """Processes that read batches beside training: none on a CPU, where the network wants it."""
+    if accelerator.device.type == "cpu":
+        return 0
+    # Four feed a GPU from the cache: a worker delivers some 10,000 decoded images a second.
+    return min(4, usable_processors() // _environment_count("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
+
+
+def device_name(accelerator: Accelerator) -> str:
+    """What a reader calls the device: `cpu`, or the GPU's name."""
+    if accelerator.device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(accelerator.device)})"
+    return str(accelerator.device.type)
+
+
+def _environment_flag(name: str) -> bool:
+    return os.environ.get(name, "").lower() in ("1", "true", "yes")
+
+
+def _environment_count(*names: str) -> int:
+    for name in names:
+        if os.environ.get(name, "").isdigit():
+            return max(1, int(os.environ[name]))
+    return 1

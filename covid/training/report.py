@@ -1,0 +1,189 @@
+"""What a run tells: a bar, lines and a table on the terminal; history, curves and a summary."""
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from tqdm import tqdm
+
+from covid.config import Config
+from covid.data.cache import Images
+from covid.edge.table import format_table
+from covid.errors import TrainingError
+from covid.evaluation.plots import plot_curves
+from covid.training import run
+from covid.training.checkpoint import Progress
+from covid.training.launch import device_name
+from covid.training.survey import TrainingData
+
+Row = Mapping[str, float | int | None]
+
+
+def command_without_data(config: Path) -> str:
+    """The command that works on a machine with neither images nor weights."""
+    return (
+        f"accelerate launch train.py --config {config} "
+        f"--set data.root=phantom --set model.weights=none"
+    )
+
+
+class Reporter:
+    """Tells the user how a run goes; silent but in the main process."""
+
+    def __init__(self, accelerator: Accelerator, config: Config, folder: Path, data: str):
+        self.accelerator = accelerator
+        self.config = config
+        self.folder = folder
+        self.data = data  # what the images are, in words that every output repeats
+        self.bar: tqdm[Any] | None = None
+
+    def say(self, text: str) -> None:
+        self.accelerator.print(text, flush=True)
+
+    def warn(self, progress: Progress, sentence: str) -> None:
+        """Once a run; summary.json keeps it."""
+        if progress.warn(sentence) and self.accelerator.is_main_process:
+            print(f"Warning: {sentence}", file=sys.stderr, flush=True)
+
+    def start(self, progress: Progress, data: TrainingData, images: Images) -> None:
+        """Before the first step: the data, the machine, what was noticed."""
+        accelerator, size = self.accelerator, self.config.data.image_size
+        self.say(
+            f"{self.config.name} on {self.data}: {len(data.train)} training and "
+            f"{len(data.validation)} validation images, {device_name(accelerator)}, "
+            f"{accelerator.num_processes} process(es) of {torch.get_num_threads()} threads, "
+            f"precision {accelerator.mixed_precision}"
+        )
+        if images.kept:
+            read = len(data.train) + len(data.validation)
+            self.say(f"cached {read} images, {read * size**2 / 1e6:.0f} MB")
+        for sentence in data.warnings:
+            self.warn(progress, sentence)
+        if self.config.tracker:
+            accelerator.init_trackers(self.config.tracker)
+
+    def step(self, progress: Progress, images: int) -> None:
+        """Moves the bar of the epoch in hand, which has `images` images."""
+        if not self.accelerator.is_main_process:
+            return
+        if self.bar is None:
+            self.bar = tqdm(
+                total=images, initial=0, unit=" images", disable=None, leave=False,
+                desc=f"epoch {progress.epoch + 1}/{self.config.epochs}", dynamic_ncols=True,
+            )  # fmt: skip
+        loss, accuracy = progress.loss_sum / progress.images, progress.right / progress.images
+        self.bar.set_postfix_str(f"loss {loss:.3f}, accuracy {accuracy:.3f}", refresh=False)
+        self.bar.update(progress.images - self.bar.n)
+
+    def epoch(self, progress: Progress) -> None:
+        """After an epoch: a line, history.csv, curves.png, the tracker."""
+        row = progress.history[-1]
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+        best = " (best so far)" if progress.best_epoch == row["epoch"] else ""
+        self.say(
+            f"epoch {row['epoch']}/{self.config.epochs}: "
+            f"train loss {row['train_loss']:.3f}, accuracy {row['train_accuracy']:.3f}; "
+            f"validation loss {row['validation_loss']:.3f}, "
+            f"accuracy {row['validation_accuracy']:.3f}, "
+            f"macro F1 {figure(row['validation_macro_f1'])}; "
+            f"{row['images_per_second']:.1f} images/s, {row['seconds']:.0f} s{best}"
+        )
+        self.accelerator.log({k: v for k, v in row.items() if v is not None}, step=progress.epoch)
+        if self.accelerator.is_main_process:
+            run.write_history(self.folder, progress.history)
+            title = f"{self.config.name} · {self.data}"
+            plot_curves(self.folder / "curves.png", progress.history, title, progress.best_epoch)
+
+    def finish(self, progress: Progress) -> None:
+        """At the end: the table of epochs, and where everything is."""
+        self._summarise(progress, "finished")
+        self.accelerator.end_training()
+        if self.accelerator.is_main_process:
+            shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+        self.say(f"\n{self.config.name} on {self.data}")
+        self.say(history_table(progress.history, progress.best_epoch))
+        self.say(
+            f"\nBest by {self.config.select_by}: epoch {progress.best_epoch}. "
+            f"{self.folder} holds best.safetensors, curves.png, history.csv.\n"
+            f"Next: python evaluate.py {self.folder}"
+        )
+
+    def interrupted(self, progress: Progress, signal_number: int) -> int:
+        """After the checkpoint that a signal asked for; returns the exit code."""
+        self._summarise(progress, "interrupted")
+        self.say(
+            f"\nInterrupted after epoch {progress.epoch}, step {progress.step}; all is saved, "
+            f"and the same command with --resume goes on from here."
+        )
+        return 128 + signal_number
+
+    def failed(self, progress: Progress, error: TrainingError) -> TrainingError:
+        """Notes why training cannot go on; returns the error with what the user can do."""
+        self._summarise(progress, "failed", str(error))
+        kept = f"epoch {progress.best_epoch}'s network" if progress.best_epoch else "nothing yet"
+        return TrainingError(
+            f"epoch {progress.epoch + 1}, step {progress.step + 1}: {error}; kept in {self.folder} "
+            f"is {kept}, and what may help is a smaller optimizer.lr, gradient_clip=1.0 or "
+            f"precision=no, with --overwrite."
+        )
+
+    def _summarise(self, progress: Progress, status: str, reason: str | None = None) -> None:
+        """Writes summary.json; `reason` says why a run failed."""
+        if not self.accelerator.is_main_process:
+            return
+        summary = {
+            "status": status,
+            "name": self.config.name,
+            "data": self.data,
+            "epochs": progress.epoch,
+            "best_epoch": progress.best_epoch,
+            "best": next((r for r in progress.history if r["epoch"] == progress.best_epoch), None),
+            "select_by": self.config.select_by,
+            "seconds": round(sum(float(row["seconds"] or 0) for row in progress.history), 3),
+            "images_per_second": images_per_second(progress.history),
+            "device": device_name(self.accelerator),
+            "processes": self.accelerator.num_processes,
+            "precision": self.accelerator.mixed_precision,
+            "warnings": progress.warnings,
+            "versions": run.versions(),
+        }
+        if reason is not None:
+            summary["reason"] = reason
+        run.write_json(self.folder / "summary.json", summary)
+
+
+def images_per_second(history: Sequence[Row]) -> float | None:
+    """Training images over training time: of all epochs but the first, where there are more."""
+    rows = history[1:] or history
+    speeds = [float(row["images_per_second"] or 0) for row in rows]
+    # Each epoch trains on as many images, so the mean over time is the harmonic mean.
+    return round(len(speeds) / sum(1 / speed for speed in speeds), 2) if speeds else None
+
+
+def history_table(history: Sequence[Row], best_epoch: int | None) -> str:
+    """One line an epoch; the best one is marked."""
+    header = ("epoch", "train loss", "accuracy", "validation loss", "accuracy", "macro F1",
+              "learning rate", "images/s")  # fmt: skip
+    keys = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy",
+            "validation_macro_f1")  # fmt: skip
+    rows = [
+        [
+            f"{row['epoch']}" + (" best" if row["epoch"] == best_epoch else ""),
+            *(figure(row[key]) for key in keys),
+            f"{row['learning_rate']:.2g}",
+            f"{row['images_per_second']:.1f}",
+        ]
+        for row in history
+    ]
+    return format_table(header, rows)
+
+
+def figure(value: float | int | None) -> str:
+    """Three decimals, or a dash where a figure is not defined."""
+    return "–" if value is None else f"{value:.3f}"

@@ -1,0 +1,138 @@
+"""A run folder: when it may be written, what stands in it, which one is the newest."""
+
+import csv
+import io
+import json
+import platform
+import shutil
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from covid.config import PROJECT, Config, load_config
+from covid.edge.files import write_atomically
+from covid.errors import RunError
+
+HISTORY = (
+    "epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy",
+    "validation_macro_f1", "learning_rate", "seconds", "images_per_second",
+)  # fmt: skip
+CONTENT = (
+    "config.yaml", "history.csv", "curves.png", "best.safetensors", "checkpoints", "summary.json",
+    "data_audit.json", "evaluation", "export", "tensorboard",
+)  # fmt: skip
+# What may differ when a run goes on: it decides how long and where, not what is learned.
+MAY_CHANGE = ("epochs", "checkpoint_minutes", "tracker", "data.cache", "data.cache_dir")
+LIBRARIES = ("torch", "torchvision", "timm", "accelerate", "numpy", "pillow", "scikit-learn")
+
+
+def runs_folder() -> Path:
+    """Where runs go unless `--output` names another place."""
+    return PROJECT / "runs"
+
+
+def check_run(folder: Path, config: Config, *, resume: bool, overwrite: bool) -> None:
+    """Raises RunError where `folder` may not be written as the user asks. Changes nothing."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not (folder / "config.yaml").is_file():
+        raise RunError(
+            f"{folder}: holds something that is not a run; name another folder with --output."
+        )
+    if overwrite:
+        return
+    if status(folder) == "finished":
+        raise RunError(
+            f"{folder}: holds a finished run; name another folder with --output, "
+            f"or replace it with --overwrite."
+        )
+    if not resume:
+        raise RunError(
+            f"{folder}: holds an unfinished run; go on with --resume, start anew with "
+            f"--overwrite, or name another folder with --output."
+        )
+    changed = _changed_keys(load_config(folder / "config.yaml"), config)
+    if changed:
+        raise RunError(
+            f"{folder}: was begun with another {', '.join(changed)}, so going on would not be the "
+            f"same run; put it back, or start anew with --overwrite or --output."
+        )
+
+
+def start_run(folder: Path, config: Config, *, overwrite: bool) -> None:
+    """Makes the folder and its config.yaml; with `overwrite`, an earlier run's files go first."""
+    if overwrite:
+        for name in CONTENT:
+            path = folder / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    write_atomically(folder / "config.yaml", config.to_yaml())
+
+
+def status(folder: Path) -> str:
+    """`finished`, `interrupted`, `failed`, or `unfinished` where nothing was written."""
+    try:
+        return str(json.loads((folder / "summary.json").read_text())["status"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "unfinished"
+
+
+def newest_run(runs: Path) -> Path:
+    """The finished run whose summary is newest. Raises RunError where there is none."""
+    finished = [path.parent for path in runs.glob("*/summary.json")]
+    finished = [folder for folder in finished if status(folder) == "finished"]
+    if not finished:
+        raise RunError(
+            f"{runs}: holds no finished run; make one with "
+            f"`accelerate launch train.py --config configs/resnet18_multilabel.yaml`."
+        )
+    return max(finished, key=lambda folder: (folder / "summary.json").stat().st_mtime_ns)
+
+
+def best_weights(folder: Path) -> Path:
+    """The path of a run's best.safetensors. Raises RunError where `folder` has none."""
+    path = folder / "best.safetensors"
+    if not path.is_file():
+        what = "is no run folder" if folder.is_dir() else "there is no such folder"
+        raise RunError(f"{folder}: {what}; a run has a best.safetensors, which train.py writes.")
+    return path
+
+
+def write_history(folder: Path, history: Sequence[Mapping[str, float | int | None]]) -> None:
+    """history.csv: a row an epoch; an undefined figure is an empty cell."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, HISTORY, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    write_atomically(folder / "history.csv", text.getvalue())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Indented for people; raises ValueError for a number that JSON does not have."""
+    text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
+    write_atomically(path, f"{text}\n")
+
+
+def versions() -> dict[str, str]:
+    """What a figure may depend on beside the config."""
+    return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
+
+
+def _changed_keys(before: Config, now: Config) -> list[str]:
+    old, new = _flat(before.model_dump(mode="json")), _flat(now.model_dump(mode="json"))
+    return [
+        key for key in new | old if old.get(key) != new.get(key) and key not in MAY_CHANGE
+    ]
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,188 @@
+"""Fine-tunes a network on chest X-rays; the whole method is in `train` below.
+
+    accelerate launch train.py --config configs/resnet18_multilabel.yaml
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from covid.errors import TrainingError, UserError
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Fine-tune an ImageNet network on chest X-rays, as a config describes it. "
+        "For learning and research, not for diagnosis."
+    )
+    parser.add_argument("--config", type=Path, required=True, help="a file under configs/")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE",
+        help="change one key of the config, such as epochs=2 or data.root=my/images; repeatable",
+    )  # fmt: skip
+    parser.add_argument("--output", type=Path, help="the run folder (default: runs/NAME)")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    again.add_argument("--overwrite", action="store_true", help="replace the run that is there")
+    return parser.parse_args()
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """One run, from a config to a run folder. Returns the exit code."""
+    # Imported here because torch takes seconds, and --help should not.
+    from accelerate.utils import set_seed
+    from covid.evaluation.metrics import quick_figures
+
+    from covid.config import load_config, resolve
+    from covid.data.batches import Split, load_batches
+    from covid.data.cache import Images
+    from covid.data.source import data_name, open_source
+    from covid.model.losses import make_loss
+    from covid.model.networks import average, build_network, freeze, set_training_mode, trained
+    from covid.model.weights import load_weights, save_trained
+    from covid.training import run
+    from covid.training.checkpoint import Checkpoints, Progress
+    from covid.training.epochs import count_right, mean_loss, predict, train_epoch
+    from covid.training.launch import loader_workers, start_accelerator
+    from covid.training.optimizer import Schedule, make_optimizer
+    from covid.training.report import Reporter, command_without_data
+    from covid.training.survey import survey
+
+    config = load_config(arguments.config, arguments.set)
+    space = config.label_space
+    folder = arguments.output or run.runs_folder() / config.name
+    run.check_run(folder, config, resume=arguments.resume, overwrite=arguments.overwrite)
+    accelerator = start_accelerator(
+        precision=config.precision,
+        gradient_accumulation=config.gradient_accumulation,
+        compile=config.compile,
+        tracker=config.tracker,
+        logging_dir=folder,
+    )
+
+    # The images. Each is read once before training, so that none fails in the middle of it.
+    with accelerator.main_process_first():
+        index = open_source(config, instead=command_without_data(arguments.config))
+    cache_dir = resolve(config.data.cache_dir) if config.data.cache else None
+    images = Images(index, config.data.image_size, cache_dir)
+    report = Reporter(accelerator, config, folder, data_name(index))
+    data = survey(accelerator, index, images, config)
+    truths = space.encode(sample.label for sample in index.samples)
+    flip = config.data.horizontal_flip
+    train_split = Split(
+        images, data.train, truths[data.train], seed=config.seed, horizontal_flip=flip
+    )
+    validation_split = Split(images, data.validation, truths[data.validation])
+
+    # The network. What is frozen gets no gradient, and the optimiser never sees it.
+    set_seed(config.seed)
+    network = build_network(config.model, len(space.classes), mean=data.mean, std=data.std)
+    with accelerator.main_process_first():  # the main process downloads, the others find the file
+        load_weights(network, config.model)
+    freeze(network, config.model.trainable)
+    averaged = average(network, config.ema, accelerator.device) if config.ema else None
+    loss = make_loss(config.loss)
+    optimizer = make_optimizer(config.optimizer, trained(network))
+    workers = loader_workers(accelerator)
+    prepared, prepared_optimizer, train_batches, validation_batches = accelerator.prepare(
+        network,
+        optimizer,
+        load_batches(train_split, batch_size=config.batch_size, workers=workers),
+        load_batches(validation_split, batch_size=config.batch_size, workers=workers),
+    )
+    updates = -(-len(train_batches) // config.gradient_accumulation)
+    schedule = Schedule(
+        config.scheduler, optimizer, epochs=config.epochs, updates_per_epoch=updates
+    )
+    set_seed(config.seed, device_specific=True)  # dropout differs between processes
+
+    # The run folder, and where an interrupted run had got to.
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        run.start_run(folder, config, overwrite=arguments.overwrite)
+        run.write_json(folder / "data_audit.json", data.audit)
+    stateful = {
+        "network": network, "optimizer": optimizer, "schedule": schedule,
+        "averaged": averaged, "scaler": accelerator.scaler,
+    }  # fmt: skip
+    progress = Progress()
+    checkpoints = Checkpoints(
+        accelerator, folder / "checkpoints", stateful, config.checkpoint_minutes
+    )
+    if arguments.resume:
+        report.say("\n".join(checkpoints.restore(progress)))
+    report.start(progress, data, images)
+
+    while progress.epoch < config.epochs:
+        train_split.begin_epoch(progress.epoch)
+        set_training_mode(network, config.model.trainable)
+        remaining = accelerator.skip_first_batches(train_batches, progress.step)
+        clock = time.perf_counter()
+        try:
+            for step in train_epoch(
+                accelerator, prepared, remaining, loss, prepared_optimizer, config.gradient_clip
+            ):
+                if step.updated:
+                    schedule.after_update()
+                    if averaged:
+                        averaged.update_parameters(network)
+                started, clock = clock, time.perf_counter()
+                right = count_right(space, step.predictions)
+                progress.count(step.images, step.loss, right, clock - started)
+                report.step(progress, len(data.train))
+                if step.updated and checkpoints.due():
+                    checkpoints.save(progress)
+                    if checkpoints.signal:
+                        return report.interrupted(progress, checkpoints.signal)
+        except TrainingError as error:
+            raise report.failed(progress, error) from None
+
+        clock = time.perf_counter()
+        network.eval()
+        judged = averaged.module if averaged else network
+        predictions = predict(accelerator, judged, validation_batches)
+        validation_loss = mean_loss(loss, predictions)
+        accuracy, macro_f1 = quick_figures(
+            space, predictions.probabilities(space.task), predictions.truths
+        )
+        figures = {"accuracy": accuracy, "macro_f1": macro_f1, "loss": validation_loss}
+        row = {
+            "epoch": progress.epoch + 1,
+            "train_loss": progress.loss_sum / progress.images,
+            "train_accuracy": progress.right / progress.images,
+            "validation_loss": validation_loss,
+            "validation_accuracy": accuracy,
+            "validation_macro_f1": macro_f1,
+            "learning_rate": schedule.learning_rate,
+            "seconds": progress.seconds + time.perf_counter() - clock,
+            "images_per_second": progress.images / progress.seconds,
+        }
+        schedule.after_epoch(validation_loss)
+        if progress.finish_epoch(row, figures[config.select_by], config.select_by):
+            accelerator.on_main_process(save_trained)(
+                folder / "best.safetensors", judged, config, progress.epoch, figures
+            )
+        report.epoch(progress)
+        checkpoints.save(progress)
+        if checkpoints.due() and checkpoints.signal:
+            return report.interrupted(progress, checkpoints.signal)
+
+    report.finish(progress)
+    return 0
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    try:
+        return train(arguments)
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Interrupted before the first step; nothing was lost.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
