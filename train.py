@@ -139,7 +139,6 @@ def train(arguments: argparse.Namespace) -> int:
             raise report.failed(progress, error) from None
 
         clock = time.perf_counter()
-        network.eval()
         judged = averaged.module if averaged else network
         predictions = predict(accelerator, judged, validation_batches)
         validation_loss = mean_loss(loss, predictions)
@@ -159,7 +158,9 @@ def train(arguments: argparse.Namespace) -> int:
             "images_per_second": progress.images / progress.seconds,
         }
         schedule.after_epoch(validation_loss)
-        if progress.finish_epoch(row, figures[config.select_by], config.select_by):
+        figure = figures[config.select_by]
+        assert figure is not None  # the survey refuses a validation split where it could be
+        if progress.finish_epoch(row, figure, config.select_by):
             accelerator.on_main_process(save_trained)(
                 folder / "best.safetensors", judged, config, progress.epoch, figures
             )

@@ -127,19 +127,19 @@ class Images:
             with ThreadPoolExecutor(min(usable_processors(), len(absent))) as pool:
                 decoded = pool.map(self._decode, (rows[place] for place in absent))
                 for place, image in zip(absent, decoded, strict=True):
-                    if isinstance(image, ImageError):
-                        unreadable[rows[place]] = str(image)
+                    if isinstance(image, str):
+                        unreadable[rows[place]] = image
                     else:
                         pixels[place] = image
             done = [place for place in absent if rows[place] not in unreadable]
             self._keep([rows[place] for place in done], pixels[done])
         return pixels, unreadable
 
-    def _decode(self, row: int) -> npt.NDArray[np.uint8] | ImageError:
+    def _decode(self, row: int) -> npt.NDArray[np.uint8] | str:
         try:
             return read_image(self.paths[row], self.size)
         except ImageError as error:
-            return error
+            return str(error)  # not the error, which would hold on to the half-decoded image
 
     def _read_kept(self, rows: Sequence[int], pixels: npt.NDArray[np.uint8]) -> list[int]:
         """Fills `pixels` with the rows that are kept; returns the places of the others."""

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import timm
 import torch
 import torchvision.models
 from torch import nn
@@ -27,15 +26,19 @@ class Architecture:
     features: int  # numbers a backbone gives for an image, at any image size
 
 
+def _efficientnet_lite0() -> nn.Module:
+    import timm  # takes seconds to import, which the other networks need not pay
+
+    network: nn.Module = timm.create_model("efficientnet_lite0", pretrained=False)
+    return network
+
+
 ARCHITECTURES = {
     "resnet18": Architecture(torchvision.models.resnet18, "conv1", "fc", 512),
     # Its adaptive pooling gives 512 channels of 7 × 7, whatever the image's size.
     "vgg16": Architecture(torchvision.models.vgg16, "features.0", "classifier", 512 * 7 * 7),
-    "efficientnet_lite0": Architecture(
-        lambda: timm.create_model("efficientnet_lite0", pretrained=False),
-        "conv_stem", "classifier", 1280,
-    ),
-}  # fmt: skip
+    "efficientnet_lite0": Architecture(_efficientnet_lite0, "conv_stem", "classifier", 1280),
+}
 
 
 class Network(nn.Module):
@@ -124,7 +127,7 @@ def average(network: Network, decay: float, device: torch.device) -> AveragedMod
 
     Polyak & Juditsky 1992; `decay` in 0..1 is the weight of what was before each update.
     """
-    rule = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    rule = get_ema_multi_avg_fn(decay)
     return AveragedModel(network, device, multi_avg_fn=rule, use_buffers=True)
 
 

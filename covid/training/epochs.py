@@ -86,11 +86,12 @@ def predict(
     batches: DataLoader[Batch],
     advance: Callable[[int], object] | None = None,
 ) -> Predictions:
-    """Logits of every image of a split. `network` must be in eval mode.
+    """Logits of every image of a split, from `network` in eval mode, where it stays.
 
     Every process judges with the main one's batch statistics: training leaves each its own.
     `advance(n)`, where given, is called after every n images.
     """
+    network.eval()
     for buffer in network.buffers():
         broadcast(buffer, from_process=0)
     logits: list[torch.Tensor] = []

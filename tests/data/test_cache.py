@@ -1,4 +1,4 @@
-"""The cache: the same pixels with and without, nothing stale, nothing half, a full disk survived."""
+"""The cache: the same pixels with and without, nothing stale or half, a full disk survived."""
 
 import errno
 import multiprocessing

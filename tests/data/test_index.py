@@ -1,4 +1,4 @@
-"""The index: folders and manifests read as they are meant, mistakes named, patients in one split."""
+"""The index: folders and manifests as they are meant, mistakes named, patients in one split."""
 
 import csv
 import shutil

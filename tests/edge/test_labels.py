@@ -67,7 +67,9 @@ def test_what_is_encoded_decodes_to_the_labels_of_its_key(space: LabelSpace) -> 
 
 
 @given(label_spaces(), st.data())
-def test_implied_labels_are_on_wherever_their_label_is(space: LabelSpace, data: st.DataObject) -> None:
+def test_implied_labels_are_on_where_their_label_is(
+    space: LabelSpace, data: st.DataObject
+) -> None:
     shape = (4, len(space.classes))
     numbers = arrays.arrays(np.float32, shape, elements=st.floats(0, 1, width=32))
     decided = space.decide(data.draw(numbers))

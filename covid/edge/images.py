@@ -1,0 +1,206 @@
+"""An image file to a uint8 grey array: THE preprocessing, of training and prediction alike.
+
+Training, evaluation, calibration and prediction all read their images here, so that a network
+meets the pixels that it learnt from. A change that may move a pixel raises
+PREPROCESSING_VERSION, which is a part of every cache's key.
+"""
+
+import stat
+import struct
+import zlib
+from functools import cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from covid.errors import ImageError
+
+MAX_PIXELS = 200_000_000
+PREPROCESSING_VERSION = 1
+
+# Pillow warns of files with more pixels than this when it opens them, and refuses those with
+# more than twice as many, before it takes any memory for them (a GIF can need it before its
+# size can be asked). This holds for the whole process, whoever else uses Pillow in it. Files
+# between once and twice this size are refused below, after Pillow's warning.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+
+# Formats that Pillow lists and this module does not read: those that it only recognises, or has
+# drawn by an external program (whatever the file's name says), and wrappers around another
+# image whose true size shows only while it is decoded (icons, textures, press archives).
+UNREAD_FORMATS = {"BUFR", "EPS", "FITS", "GRIB", "HDF5", "MPEG", "WMF"}
+UNREAD_FORMATS |= {"BLP", "CUR", "FPX", "ICNS", "ICO", "IPTC", "MIC"}
+
+# What a damaged file can make Pillow raise. Its readers parse foreign bytes without checks of
+# their own, so that a broken file shows as whatever Python says of the value that came out.
+# Warnings are among them for those who run Python with -W error.
+DECODING_ERRORS: tuple[type[Exception], ...] = (
+    OSError, EOFError, SyntaxError, ValueError, TypeError, AttributeError, AssertionError,
+    LookupError, ArithmeticError, BufferError, MemoryError, RuntimeError, Warning,
+    struct.error, zlib.error,
+)  # fmt: skip
+
+TRANSPOSED = {  # EXIF orientation: how the stored pixels become upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+PREMULTIPLIED = {"La": "L", "RGBa": "RGB"}  # colours already multiplied by their alpha
+VIA_RGB = ("CMYK", "HSV", "YCbCr")
+DIRECTLY = ("1", "L", "P", "RGB", "RGBX")  # by Pillow's own conversion to "L"
+
+
+def read_image(path: Path, size: int) -> npt.NDArray[np.uint8]:
+    """The file's first frame as uint8 `[size, size]`, 0 black to 255 white.
+
+    Upright, grey (see `read_grey`), resized without regard to its aspect ratio. The array is
+    the caller's own and can be written to. Raises ImageError, as `read_grey` does.
+    """
+    return resize(read_grey(path), size)
+
+
+def read_grey(path: Path) -> Image.Image:
+    """The file's first frame as a mode "L" image of its own size, upright as EXIF has it.
+
+    Colours become 0.299 R + 0.587 G + 0.114 B. What is transparent lies over black. More than
+    8 bits are cut to their upper 8, of the smallest depth that holds the image's largest value:
+    radiographs of 12 bits often come in files of 16. (Colours of 16 bits keep their upper 8.)
+    Floats of at most 1 are scaled by 255, others are rounded and then treated as integers are.
+
+    Raises ImageError, one sentence that names the file, where there is no file to read, it is
+    no image or a damaged one, it is less than 2 pixels wide or high, has more than MAX_PIXELS
+    (refused before anything is decoded), or values that no grey can be made of.
+    """
+    with _open_file(path) as file:
+        try:
+            with Image.open(file, formats=_readable_formats()) as image:
+                _check_size(path, image)
+                _scale_transparent_key(image)
+                image.load()
+                return _upright(_to_grey(path, image), image)
+        except UnidentifiedImageError as error:
+            raise ImageError(
+                f"{path}: is not an image of a known format, or its beginning is damaged."
+            ) from error
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            most = MAX_PIXELS // 1_000_000
+            raise ImageError(f"{path}: is larger than {most} megapixels, the most read.") from error
+        except MemoryError as error:
+            raise ImageError(f"{path}: needs more memory than there is, or is damaged.") from error
+        except DECODING_ERRORS as error:
+            reason = str(error).strip(" .")[:200] or type(error).__name__
+            raise ImageError(f"{path}: is damaged or cut short ({reason}).") from error
+
+
+def resize(grey: Image.Image, size: int) -> npt.NDArray[np.uint8]:
+    """A mode "L" image as uint8 `[size, size]`: bilinear, with antialiasing where it shrinks."""
+    return np.array(grey.resize((size, size), Image.Resampling.BILINEAR))
+
+
+@cache
+def image_endings() -> frozenset[str]:
+    """Lower-case endings (".png", ...) of the formats that `read_image` reads."""
+    formats = {*_readable_formats(), "MPO"}  # MPO is opened as the JPEG that it begins with
+    endings = Image.registered_extensions()
+    return frozenset(ending for ending, name in endings.items() if name in formats)
+
+
+@cache
+def _readable_formats() -> tuple[str, ...]:
+    Image.init()  # else the list holds only the formats used so far
+    return tuple(name for name in Image.ID if name not in UNREAD_FORMATS)
+
+
+def _open_file(path: Path) -> BinaryIO:
+    # Pillow is given an open file, not a name: by name it would map some formats into memory,
+    # and a file that shrinks meanwhile would kill the process.
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise ImageError(f"{path}: is a folder, not an image.")
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe could wait forever
+            raise ImageError(f"{path}: is a device or a pipe, not a file.")
+        if status.st_size == 0:
+            raise ImageError(f"{path}: is empty (0 bytes).")
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise ImageError(f"{path}: there is no such file.") from error
+    except PermissionError as error:
+        raise ImageError(f"{path}: you have no permission to read it.") from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"{path}: cannot be opened ({reason}).") from error
+
+
+def _check_size(path: Path, image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise Image.DecompressionBombError
+    if min(width, height) < 2:
+        raise ImageError(f"{path}: is {width} x {height} pixels, too small for an image.")
+
+
+def _scale_transparent_key(image: Any) -> None:
+    # A PNG names its transparent colour in the file's bit depth; Pillow decodes to 8 bits and
+    # leaves the name as it was.
+    key = image.info.get("transparency")
+    stored_as = image.tile[0].args if image.format == "PNG" and image.tile else None
+    if stored_as in ("L;2", "L;4"):
+        if isinstance(key, int):
+            image.info["transparency"] = key * (85 if stored_as == "L;2" else 17)
+    elif stored_as == "RGB;16B" and isinstance(key, tuple):
+        image.info["transparency"] = tuple(value >> 8 for value in key)
+
+
+def _to_grey(path: Path, image: Image.Image) -> Image.Image:
+    if image.mode == "F" or image.mode.startswith("I"):
+        return _to_8_bits(path, image)
+    if image.mode in PREMULTIPLIED:
+        image = Image.merge(PREMULTIPLIED[image.mode], image.split()[:-1])
+    elif image.has_transparency_data:
+        coloured = image if image.mode == "RGBA" else image.convert("RGBA")
+        image = Image.new("RGB", image.size)
+        image.paste(coloured, mask=coloured)
+    elif image.mode in VIA_RGB:
+        image = image.convert("RGB")
+    if image.mode not in DIRECTLY:
+        raise ImageError(f"{path}: has the colour mode {image.mode}, which cannot be made grey.")
+    return image.convert("L")
+
+
+def _to_8_bits(path: Path, image: Image.Image) -> Image.Image:
+    values: npt.NDArray[Any] = np.asarray(image)
+    smallest, largest = values.min(), values.max()
+    if not (np.isfinite(smallest) and np.isfinite(largest)):
+        raise ImageError(f"{path}: has values that are not finite numbers.")
+    if smallest < 0:
+        raise ImageError(f"{path}: has negative values, which no grey stands for.")
+    key = image.info.get("transparency")  # the value that is transparent, in a PNG of 16 bits
+    if isinstance(key, int):
+        values = np.where(values == key, 0, values)
+        largest = values.max()
+    if image.mode == "F":
+        values = np.rint(values * 255 if largest <= 1 else values)
+        largest = values.max()
+    surplus = max(int(largest).bit_length(), 8) - 8
+    values = np.ldexp(values, -surplus) if image.mode == "F" else values >> surplus
+    grey = values.astype(np.uint8)
+    # TIFF can count from white to black; Pillow turns that round for 8 bits, but not for more.
+    photometric = getattr(image, "tag_v2", {}).get(ExifTags.Base.PhotometricInterpretation)
+    return Image.fromarray(255 - grey if photometric == 0 else grey)
+
+
+def _upright(grey: Image.Image, image: Image.Image) -> Image.Image:
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except DECODING_ERRORS:  # what cannot be read turns nothing: the pixels are sound
+        orientation = None
+    # Nothing of the file's metadata goes along, so that nobody turns the image a second time.
+    grey.info.clear()
+    return grey.transpose(TRANSPOSED[orientation]) if orientation in TRANSPOSED else grey

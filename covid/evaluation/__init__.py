@@ -1,0 +1,1 @@
+"""Truths and probabilities to figures and pictures; knows neither torch nor onnxruntime."""

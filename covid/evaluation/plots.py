@@ -1,0 +1,385 @@
+"""Pictures of a run and of its judgement: learning curves, confusion, right and wrong images.
+
+Each `plot_*` writes one PNG, whole or not at all; the `*_figure` beside it makes what is
+written. Two colours carry meaning, one for what is right or validated and one for what is
+wrong; they differ in brightness too, and words say the same. Figures are made without pyplot,
+which keeps every figure it has made.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.patches import Rectangle
+from matplotlib.textpath import text_to_path
+from matplotlib.ticker import MaxNLocator
+
+from covid.edge.files import replacing
+from covid.edge.labels import LabelSpace
+
+Booleans = npt.NDArray[np.bool_]
+Row = Mapping[str, float | int | None]
+
+DOTS_PER_INCH = 150
+# A green that leans to blue and a red that leans to orange: people who take plain green and red
+# for one colour can tell these apart (Okabe & Ito, Color Universal Design, 2008).
+INK, FAINT, RULE, TRACK = "#1f2a37", "#66727f", "#d5dbe1", "#e9edf1"
+RIGHT, WRONG, TRAINING = "#0b7a75", "#c4441c", "#8a97a6"
+MARGIN = 0.35  # inches around every picture
+SMALL, NORMAL, LARGE = 8.0, 9.5, 13.0  # points
+LEADING = 1.35  # line height over font size
+EACH = 3  # right images, and wrong ones, of a class in examples.png
+MARKED_EPOCHS = 30  # points of longer runs are too close to be told apart
+
+
+def plot_curves(
+    path: Path, history: Sequence[Row], title: str, best_epoch: int | None = None
+) -> None:
+    """Loss and accuracy by epoch, with the epoch whose network was kept marked.
+
+    `history` has at least one row, of history.csv's keys; None and NaN leave gaps. `title` names
+    run and data. Raises StorageError where `path` cannot be written; what was there stays.
+    """
+    _save(curves_figure(history, title, best_epoch), path)
+
+
+def plot_confusion(path: Path, metrics: Mapping[str, Any], title: str) -> None:
+    """The `confusion` of `compute_metrics`: a matrix a label for multilabel, else one of all.
+
+    `title` names run and data. Raises StorageError where `path` cannot be written.
+    """
+    _save(confusion_figure(metrics, title), path)
+
+
+def plot_examples(
+    path: Path,
+    images: npt.NDArray[np.uint8],
+    chosen: Sequence[int],
+    probabilities: npt.NDArray[np.floating[Any]],
+    truths: Booleans,
+    decisions: Booleans,
+    keys: Sequence[str],
+    space: LabelSpace,
+    title: str,
+) -> None:
+    """Right and wrong images of each key, with what the network said of them.
+
+    `images`: uint8 `[len(chosen), size, size]`, those that `choose_examples` chose and no
+    others. Everything else is of all images, `[images, classes]` or `[images]`, so that the
+    picture can say how many of a key are right. `title` names run and data. Raises
+    StorageError where `path` cannot be written.
+    """
+    _save(
+        examples_figure(images, chosen, probabilities, truths, decisions, keys, space, title), path
+    )
+
+
+def choose_examples(
+    probabilities: npt.NDArray[np.floating[Any]],
+    truths: Booleans,
+    decisions: Booleans,
+    keys: Sequence[str],
+    each: int = EACH,
+) -> list[int]:
+    """The images worth looking at: per key up to `each` right ones and `each` wrong ones.
+
+    Arrays are `[images, classes]`, `keys` `[images]`. Returns rows of them, key by key, right
+    before wrong. The right ones spread evenly from the most to the least confident; the wrong
+    ones are the most confident. Images that are equally confident keep their order.
+    """
+    # How probable the network holds each of its own answers, the absence of a label included.
+    belief = np.where(decisions, probabilities, 1 - probabilities)
+    mistaken = decisions != truths
+    wrong = mistaken.any(axis=1)
+    # A right decision is as firm as its weakest answer, a wrong one as its firmest mistake.
+    confidence = np.where(
+        wrong, np.where(mistaken, belief, -np.inf).max(axis=1), belief.min(axis=1)
+    )
+    names = np.array(keys)
+    chosen: list[int] = []
+    for key in dict.fromkeys(keys):
+        for is_wrong in (False, True):
+            rows = np.flatnonzero((names == key) & (wrong == is_wrong))
+            rows = rows[np.argsort(-confidence[rows], kind="stable")]
+            if not is_wrong and len(rows) > each:
+                rows = rows[np.linspace(0, len(rows) - 1, each).round().astype(int)]
+            chosen += rows[:each].tolist()
+    return chosen
+
+
+class Page:
+    """A figure measured in inches from its top left corner, opened by a heading."""
+
+    def __init__(self, width: float, height: float, heading: str, title: str, line: str = ""):
+        """`height` is that of the content below `top`; a long title makes the page higher."""
+        inner = width - 2 * MARGIN
+        heading, title, line = (
+            fit(heading, inner, LARGE), fit(title, inner, NORMAL, 3), fit(line, inner, NORMAL, 2)
+        )  # fmt: skip
+        lines = len([*title.splitlines(), *line.splitlines()])
+        self.top = MARGIN + LARGE * 1.6 / 72 + lines * NORMAL * LEADING / 72 + 0.22
+        self.width, self.height = width, self.top + height + MARGIN
+        self.figure = Figure(figsize=(width, self.height), dpi=DOTS_PER_INCH, facecolor="white")
+        self.axes = self.figure.add_axes((0.0, 0.0, 1.0, 1.0))
+        self.axes.set_axis_off()
+        self.text(MARGIN, MARGIN, heading, LARGE, weight="bold", va="top")
+        below = "\n".join(part for part in (title, line) if part)
+        self.text(MARGIN, MARGIN + LARGE * 1.6 / 72, below, NORMAL, FAINT, va="top")
+
+    def text(
+        self, x: float, y: float, text: str, size: float = SMALL, color: str = INK, **more: Any
+    ) -> None:
+        """Text at a place; dollar signs are dollar signs."""
+        more = {"va": "center", "linespacing": LEADING} | more
+        self.axes.text(x, y, text, fontsize=size, color=color, parse_math=False, **more)
+
+    def box(self, x: float, y: float, width: float, height: float, color: Any, **more: Any) -> None:
+        """A filled rectangle; `x`, `y` is its top left corner."""
+        self.axes.add_patch(Rectangle((x, y), width, height, facecolor=color, **more))
+
+    def inset(self, x: float, y: float, width: float, height: float) -> Axes:
+        """Axes of their own, for curves."""
+        fractions = (x / self.width, 1 - (y + height) / self.height,
+                     width / self.width, height / self.height)  # fmt: skip
+        return self.figure.add_axes(fractions)
+
+    def finish(self) -> Figure:
+        """The figure; images and patches must not have moved the page's scale."""
+        self.axes.set(xlim=(0, self.width), ylim=(self.height, 0), aspect="auto")
+        return self.figure
+
+
+def curves_figure(history: Sequence[Row], title: str, best_epoch: int | None = None) -> Figure:
+    """What `plot_curves` writes."""
+    best = next((row for row in history if row["epoch"] == best_epoch), None)
+    named = (
+        ("loss", "validation_loss"), ("accuracy", "validation_accuracy"),
+        ("macro F1", "validation_macro_f1"),
+    )  # fmt: skip
+    figures = [f"{name} {best[key]:.3f}" for name, key in named if best and best[key] is not None]
+    line = f"epoch {best_epoch} was kept; on validation: {', '.join(figures)}" if best else ""
+    width, high, gap = 4.3, 2.75, 0.65
+    page = Page(2 * (width + gap) + MARGIN, high + 0.75, "Learning curves", title, line)
+    epochs = np.array([row["epoch"] for row in history], dtype=float)
+    panels = (
+        ("Loss", (("training", "train_loss"), ("validation", "validation_loss"))),
+        ("Accuracy", (("training", "train_accuracy"), ("validation", "validation_accuracy"),
+                      ("validation macro F1", "validation_macro_f1"))),
+    )  # fmt: skip
+    for place, (name, curves) in enumerate(panels):
+        left = MARGIN + gap - 0.2 + place * (width + gap)
+        axes = page.inset(left, page.top + 0.3, width, high)
+        for label, key in curves:
+            values = np.array([row[key] for row in history], dtype=float)  # None becomes NaN
+            is_f1, is_training = key.endswith("f1"), key.startswith("train")
+            color = TRAINING if is_training else RIGHT
+            axes.plot(
+                epochs, values, label=label, color=color, linewidth=1.0 if is_f1 else 1.8,
+                linestyle="--" if is_f1 else "-", markersize=3 if is_f1 else 4,
+                marker="o" if len(history) <= MARKED_EPOCHS else "",
+            )  # fmt: skip
+            if best is not None and not is_training:
+                axes.plot(epochs[epochs == best_epoch], values[epochs == best_epoch], "o",
+                          markersize=9, markerfacecolor="none", markeredgecolor=color)  # fmt: skip
+        if best_epoch is not None:
+            axes.axvline(best_epoch, color=FAINT, linewidth=0.8, linestyle=":", zorder=0)
+        axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True, min_n_ticks=1))
+        axes.set_xlabel("epoch", fontsize=SMALL, color=FAINT)
+        axes.tick_params(labelsize=SMALL, colors=FAINT, length=0)
+        axes.grid(axis="y", color=RULE, linewidth=0.6)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.spines["bottom"].set_color(RULE)
+        axes.set_title(name, loc="left", fontsize=NORMAL, color=INK, weight="bold")
+        axes.legend(
+            loc="lower right", bbox_to_anchor=(1.02, 0.98), ncols=len(curves), frameon=False,
+            fontsize=SMALL, labelcolor=INK, handlelength=1.6, columnspacing=1.2,
+        )  # fmt: skip
+    return page.finish()
+
+
+def confusion_figure(metrics: Mapping[str, Any], title: str) -> Figure:
+    """What `plot_confusion` writes."""
+    confusion, classes = metrics["confusion"], list(metrics["classes"])
+    pairs = isinstance(confusion, Mapping)
+    matrices = [np.array(confusion[name]) for name in classes] if pairs else [np.array(confusion)]
+    names = ["absent", "present"] if pairs else classes
+    side = max(1.05 - 0.04 * len(names), 0.72)
+    labels = max(text_width(fit(name, 1.5, SMALL), SMALL) for name in names) + 0.45
+    across = len(matrices) if len(matrices) <= 4 else min(4, -(-len(matrices) // 2))
+    panel, gap, head = labels + side * len(names), 0.3, 1.05 if pairs else 0.7
+    high = head + 0.8 * side * len(names)
+    down = -(-len(matrices) // across)
+    width = max(2 * MARGIN + across * panel + (across - 1) * gap, 6.0)
+    accuracy = metrics["accuracy"]
+    line = f"{metrics['images']:,} image(s), accuracy {accuracy['value']:.3f}"
+    if accuracy["low"] is not None:
+        line += f" (95 % interval {accuracy['low']:.3f} to {accuracy['high']:.3f})"
+    page = Page(width, down * high + (down - 1) * gap + 0.35, "Confusion", title, line)
+    for place, matrix in enumerate(matrices):
+        x = MARGIN + labels + place % across * (panel + gap)
+        y = page.top + place // across * (high + gap)
+        if pairs:
+            threshold = metrics["per_class"][classes[place]]["threshold"]
+            name = fit(classes[place], panel - 0.1, NORMAL)
+            page.text(x, y + 0.08, name, NORMAL, weight="bold")
+            page.text(x, y + 0.3, f"present from {threshold:.3g}", SMALL, FAINT)
+        _draw_matrix(page, x, y + head, matrix, names, side)
+    foot = page.height - MARGIN
+    page.text(MARGIN, foot, "Percentages are of a row.", SMALL, FAINT)
+    return page.finish()
+
+
+def _draw_matrix(
+    page: Page, x: float, y: float, matrix: npt.NDArray[Any], names: Sequence[str], side: float
+) -> None:
+    """Counts `[truth, decision]` as shaded cells, their top left corner at `x`, `y`."""
+    high = 0.8 * side
+    totals = matrix.sum(axis=1)
+    page.text(x + side * len(names) / 2, y - 0.47, "decision", SMALL, FAINT, ha="center")
+    page.text(x - 0.1, y - 0.17, "truth", SMALL, FAINT, ha="right")
+    for row, name in enumerate(names):
+        page.text(x - 0.1, y + (row + 0.5) * high, fit(name, 1.5, SMALL, 2), ha="right")
+        page.text(x + (row + 0.5) * side, y - 0.17, fit(name, side - 0.06, SMALL, 2), ha="center")
+        for column, count in enumerate(matrix[row]):
+            share = count / totals[row] if totals[row] else 0.0
+            color = np.array(to_rgb(RIGHT if row == column else WRONG))
+            shade = 1 - share * (1 - color) if count else to_rgb(TRACK)
+            left, top = x + column * side, y + row * high
+            page.box(left, top, side, high, tuple(shade), edgecolor="white", linewidth=2)
+            ink = "white" if share > 0.55 else INK
+            percent = f"{share:.0%}" if totals[row] else "–"
+            center: dict[str, Any] = {"ha": "center", "color": ink}
+            page.text(left + side / 2, top + 0.4 * high, f"{count:,}", LARGE - 1, **center)
+            page.text(left + side / 2, top + 0.73 * high, percent, SMALL, **center)
+
+
+def examples_figure(
+    images: npt.NDArray[np.uint8],
+    chosen: Sequence[int],
+    probabilities: npt.NDArray[np.floating[Any]],
+    truths: Booleans,
+    decisions: Booleans,
+    keys: Sequence[str],
+    space: LabelSpace,
+    title: str,
+) -> Figure:
+    """What `plot_examples` writes."""
+    right = (decisions == truths).all(axis=1)
+    tile, gap, name_width, between = 1.55, 0.2, 1.25, 0.35
+    high = tile + 0.6 + 0.16 * len(space.classes) + 0.3
+    rows = [key for key in space.labels if key in {keys[place] for place in chosen}]
+    cells = {
+        (key, good): [n for n, place in enumerate(chosen)
+                      if keys[place] == key and bool(right[place]) == good]
+        for key in rows for good in (True, False)
+    }  # fmt: skip
+    columns = {good: max(len(cells[key, good]) for key in rows) for good in (True, False)}
+    blocks = [good for good in (True, False) if columns[good]]
+    width = 2 * MARGIN + name_width + sum(columns.values()) * (tile + gap) - gap
+    width = max(width + between * (len(blocks) - 1), 6.5)
+    line = f"{int(right.sum()):,} of {len(right):,} image(s) right"
+    page = Page(width, 0.35 + high * len(rows), "Examples", title, line)
+    x = MARGIN + name_width
+    for good in blocks:
+        heading = "Right, most to least confident" if good else "Wrong, most confident first"
+        inner = columns[good] * (tile + gap) - gap
+        color = RIGHT if good else WRONG
+        page.text(x, page.top + 0.08, fit(heading, inner, NORMAL), NORMAL, color, weight="bold")
+        for row, key in enumerate(rows):
+            y = page.top + 0.35 + row * high
+            for column, n in enumerate(cells[key, good]):
+                place = chosen[n]
+                left = x + column * (tile + gap)
+                page.axes.imshow(images[n], cmap="gray", vmin=0, vmax=255,
+                                 extent=(left, left + tile, y + tile, y))  # fmt: skip
+                page.box(left, y, tile, tile, "none", edgecolor=color, linewidth=2.5)
+                said = "right" if good else "wrong"
+                _draw_answer(page, left, y + tile + 0.14, tile, said, color, probabilities[place],
+                             truths[place], decisions[place], space)  # fmt: skip
+            if not cells[key, good]:
+                page.text(x, y + tile / 2, "none", SMALL, FAINT)
+        x += inner + gap + between - gap
+    for row, key in enumerate(rows):
+        y = page.top + 0.35 + row * high
+        of_key = [ok for ok, name in zip(right, keys, strict=True) if name == key]
+        name = fit(key, name_width - 0.15, NORMAL, 3)
+        page.text(MARGIN, y, name, NORMAL, weight="bold", va="top")
+        below = y + (name.count("\n") + 1) * NORMAL * LEADING / 72 + 0.05
+        page.text(MARGIN, below, f"{sum(of_key):,} of {len(of_key):,}\nright", SMALL, FAINT,
+                  va="top")  # fmt: skip
+    foot = "Bars are probabilities, dark where decided"
+    foot += "; the tick is the threshold." if space.thresholds else "."
+    page.text(MARGIN, page.height - MARGIN, foot, SMALL, FAINT)
+    return page.finish()
+
+
+def _draw_answer(
+    page: Page, x: float, y: float, width: float, said: str, color: str,
+    probabilities: npt.NDArray[np.floating[Any]], truth: Booleans, decision: Booleans,
+    space: LabelSpace,
+) -> None:  # fmt: skip
+    """Below an image: the verdict, the truth, the decision, and a bar a class."""
+    page.text(x, y, said, SMALL, color, weight="bold")
+    for line, (what, row) in enumerate((("truth", truth), ("decision", decision)), start=1):
+        names = ", ".join(space.names(row)) or "none"
+        page.text(x, y + 0.16 * line, what, SMALL - 1, FAINT)
+        page.text(x + 0.5, y + 0.16 * line, fit(names, width - 0.5, SMALL - 1), SMALL - 1)
+    label, bar = 0.42 * width, 0.36 * width
+    for place, name in enumerate(space.classes):
+        middle = y + 0.52 + 0.16 * place
+        value = float(probabilities[place])
+        page.text(x, middle, fit(name, label - 0.06, SMALL - 1), SMALL - 1)
+        page.box(x + label, middle - 0.04, bar, 0.08, TRACK)
+        page.box(x + label, middle - 0.04, bar * value, 0.08, INK if decision[place] else TRAINING)
+        if space.thresholds:
+            tick = x + label + bar * space.thresholds[place]
+            page.box(tick - 0.005, middle - 0.06, 0.01, 0.12, WRONG)
+        page.text(x + width, middle, f"{value:.2f}", SMALL - 1, ha="right")
+
+
+@cache
+def text_width(text: str, size: float) -> float:
+    """Inches that the widest line takes, in bold, which is at least as wide as plain."""
+    font = FontProperties(size=size, weight="bold")
+    return max(
+        text_to_path.get_text_width_height_descent(line, font, False)[0] / 72
+        for line in text.split("\n")
+    )
+
+
+@cache
+def fit(text: str, width: float, size: float, lines: int = 1) -> str:
+    """`text` on at most `lines` lines of `width` inches; what is too long loses its middle."""
+    pieces = re.findall(r".+?(?:[\s_+,/-]+|$)", text)  # each ends where a line may
+    done: list[str] = []
+    while len(done) < lines - 1 and pieces and text_width("".join(pieces).strip(), size) > width:
+        count = 1
+        while text_width("".join(pieces[: count + 1]).strip(), size) <= width:
+            count += 1
+        done.append(_shorten("".join(pieces[:count]).strip(), width, size))
+        pieces = pieces[count:]
+    rest = "".join(pieces).strip()
+    return "\n".join([*done, _shorten(rest, width, size)] if rest else done)
+
+
+def _shorten(line: str, width: float, size: float) -> str:
+    """The start and the end of a line that is too wide: names often differ only there."""
+    short, keep = line, len(line)
+    while text_width(short, size) > width and keep:
+        keep -= 1
+        short = line[: (keep + 1) // 2] + "…" + line[len(line) - keep // 2 :]
+    return short
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with replacing(path) as beside:
+        figure.savefig(beside, dpi=DOTS_PER_INCH, format="png")

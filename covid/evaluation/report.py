@@ -1,0 +1,79 @@
+"""A judgement as files: metrics.json, predictions.csv, confusion.png, examples.png."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from covid.edge.files import write_atomically
+from covid.edge.labels import LabelSpace
+from covid.evaluation.metrics import compute_metrics
+from covid.evaluation.plots import choose_examples, plot_confusion, plot_examples
+
+INTENDED_USE = "For learning and research, not for diagnosis."
+
+
+def write_report(
+    folder: Path,
+    space: LabelSpace,
+    probabilities: npt.NDArray[np.float32],
+    truths: npt.NDArray[np.bool_],
+    *,
+    names: Sequence[str],
+    keys: Sequence[str],
+    patients: Sequence[str | None],
+    read_images: Callable[[list[int]], npt.NDArray[np.uint8]],
+    title: str,
+    about: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Writes the four files to `folder` and returns the metrics.
+
+    Arrays are `[images, classes]`; `names`, `keys` and `patients` have one entry an image.
+    `read_images` gives uint8 `[n, size, size]` for n places of these: only those that the
+    picture shows are read. `about` goes into metrics.json before the figures.
+    """
+    decisions = space.decide(probabilities)
+    metrics = {
+        **about,
+        **compute_metrics(space, probabilities, truths, patients),
+        "intended_use": INTENDED_USE,
+    }
+    text = json.dumps(metrics, indent=2, allow_nan=False, ensure_ascii=False)
+    write_atomically(folder / "metrics.json", f"{text}\n")
+    table = predictions_csv(space, probabilities, truths, decisions, names, keys)
+    write_atomically(folder / "predictions.csv", table)
+    plot_confusion(folder / "confusion.png", metrics, title)
+    chosen = choose_examples(probabilities, truths, decisions, keys)
+    plot_examples(
+        folder / "examples.png", read_images(chosen), chosen, probabilities, truths, decisions,
+        keys, space, title,
+    )  # fmt: skip
+    return metrics
+
+
+def predictions_csv(
+    space: LabelSpace,
+    probabilities: npt.NDArray[np.float32],
+    truths: npt.NDArray[np.bool_],
+    decisions: npt.NDArray[np.bool_],
+    names: Sequence[str],
+    keys: Sequence[str],
+) -> str:
+    """One row an image; `correct` is true where the whole decision is, as accuracy counts."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    columns = [f"probability_{name}" for name in space.classes]
+    writer.writerow(["path", "label", *columns, "predicted", "correct"])
+    for name, key, row, truth, decided in zip(
+        names, keys, probabilities, truths, decisions, strict=True
+    ):
+        # Six decimals: float32 has no more to say of a number below 1.
+        numbers = [f"{value:.6f}" for value in row]
+        right = "true" if (truth == decided).all() else "false"
+        writer.writerow([name, key, *numbers, space.join(decided), right])
+    return text.getvalue()

@@ -1,0 +1,152 @@
+"""Networks: grey stems that equal colour ones, heads, and what of a network trains."""
+
+import pytest
+import torch
+from torch import nn
+
+from covid.config import ModelConfig
+from covid.errors import ConfigError
+from covid.model.networks import (
+    ARCHITECTURES,
+    Network,
+    average,
+    build_network,
+    freeze,
+    grey_stem,
+    set_training_mode,
+    trained,
+)
+
+SMALL = {"resnet18": 64, "efficientnet_lite0": 64}  # VGG-16 is slow to make: where it matters
+
+
+def config(arch: str = "resnet18", **keys: object) -> ModelConfig:
+    return ModelConfig.model_validate({"arch": arch, "weights": "none", "hidden_units": 8, **keys})
+
+
+def make(arch: str = "resnet18", **keys: object) -> Network:
+    torch.manual_seed(0)
+    return build_network(config(arch, **keys), 3, mean=0.5, std=0.25)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_grey_stem_equals_the_colour_stem_on_repeated_grey(bias: bool) -> None:
+    torch.manual_seed(0)
+    colour = nn.Conv2d(3, 8, 7, stride=2, padding=3, bias=bias)
+    grey = torch.rand(2, 1, 32, 32)
+    # Summing 147 products in another order: some float32 roundings of numbers near 1.
+    assert torch.allclose(grey_stem(colour)(grey), colour(grey.repeat(1, 3, 1, 1)), atol=1e-5)
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_a_network_takes_grey_bytes_and_gives_a_logit_a_class(arch: str) -> None:
+    network = make(arch).eval()
+    images = torch.randint(0, 256, (2, 1, 64, 64), dtype=torch.uint8)
+    with torch.inference_mode():
+        assert network(images).shape == (2, 3)
+
+
+def test_normalisation_is_inside_the_network() -> None:
+    network = make()
+    network.backbone = nn.Identity()
+    network.head = nn.Identity()
+    image = torch.full((1, 1, 2, 2), 255, dtype=torch.uint8)
+    assert (network(image) == (1 - 0.5) / 0.25).all()
+
+
+def test_the_head_has_the_hidden_units_and_the_dropout_of_the_config() -> None:
+    head = make(hidden_units=11, dropout=0.3).head
+    assert [type(layer).__name__ for layer in head.children()] == [
+        "Linear", "ReLU", "Dropout", "Linear",
+    ]  # fmt: skip
+    assert head.state_dict()["0.weight"].shape == (11, 512)
+    assert repr(head.get_submodule("2")) == "Dropout(p=0.3, inplace=False)"
+
+
+def test_weights_are_in_channels_last() -> None:
+    weight = make().state_dict()["backbone.layer1.0.conv1.weight"]
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_training_the_head_leaves_the_backbone_without_gradients() -> None:
+    network = make()
+    freeze(network, "head")
+    assert {id(one) for one in trained(network)} == {id(one) for one in network.head.parameters()}
+
+
+def test_training_all_trains_every_parameter() -> None:
+    network = make()
+    freeze(network, "all")
+    assert len(trained(network)) == len(list(network.parameters()))
+
+
+def test_named_modules_train_beside_the_head() -> None:
+    network = make()
+    freeze(network, ["layer4.1"])
+    names = {name for name, one in network.named_parameters() if one.requires_grad}
+    expected = (f"backbone.layer4.1.{one}" for one in dict(
+        network.backbone.get_submodule("layer4.1").named_parameters()
+    ))  # fmt: skip
+    assert names == {*expected, "head.0.weight", "head.0.bias", "head.3.weight", "head.3.bias"}
+
+
+def test_an_unknown_module_is_refused_with_those_near_it() -> None:
+    with pytest.raises(ConfigError, match=r"'layer4\.7' is no module .* layer4\.1"):
+        freeze(make(), ["layer4.7"])
+
+
+def test_a_module_without_parameters_is_refused() -> None:
+    with pytest.raises(ConfigError, match="relu has no parameters"):
+        freeze(make(), ["relu"])
+
+
+@pytest.mark.parametrize("trainable", ["head", ["layer4.1"]])
+@pytest.mark.parametrize("arch", ["resnet18"])
+def test_what_is_frozen_stays_to_the_bit_through_training(arch: str, trainable: str) -> None:
+    network = make(arch)
+    freeze(network, trainable)
+    frozen = [one for name, one in network.state_dict().items() if is_frozen(name, trainable)]
+    before = [one.clone() for one in frozen]
+    optimizer = torch.optim.SGD(trained(network), 0.1, momentum=0.9)
+    for _ in range(2):
+        set_training_mode(network, trainable)
+        images = torch.randint(0, 256, (4, 1, 64, 64), dtype=torch.uint8)
+        network(images).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert all(torch.equal(a, b) for a, b in zip(before, frozen, strict=True))
+
+
+def is_frozen(name: str, trainable: str | list[str]) -> bool:
+    names = [] if trainable == "head" else [f"backbone.{one}." for one in trainable]
+    return not name.startswith(("head.", *names))
+
+
+def test_batch_statistics_of_what_trains_move() -> None:
+    network = make()
+    freeze(network, ["layer4.1"])
+    set_training_mode(network, ["layer4.1"])
+    statistics = network.backbone.get_submodule("layer4.1.bn1").running_mean
+    assert isinstance(statistics, torch.Tensor)
+    before = statistics.clone()
+    network(torch.randint(0, 256, (4, 1, 64, 64), dtype=torch.uint8))
+    assert not torch.equal(before, statistics)
+
+
+def test_dropout_of_the_head_is_on_while_the_backbone_is_frozen() -> None:
+    network = make(dropout=0.5)
+    set_training_mode(network, "head")
+    assert network.head.training and not network.backbone.training
+
+
+def test_an_average_follows_its_formula() -> None:
+    network = make()
+    averaged = average(network, 0.9, torch.device("cpu"))
+    averaged.update_parameters(network)
+    bias = network.state_dict()["head.3.bias"]
+    before = bias.clone()
+    bias.add_(1)
+    averaged.update_parameters(network)
+    after = averaged.state_dict()["module.head.3.bias"]
+    # Float32 rounding of one product and one sum.
+    assert torch.allclose(after, before + 0.1, atol=1e-6)

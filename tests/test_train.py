@@ -1,0 +1,369 @@
+"""train.py as a user starts it: every launcher, resume, interruption, each mistake's sentence."""
+
+import contextlib
+import csv
+import io
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState, GradientState
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+import train as train_script
+from covid.edge.processors import usable_processors
+from covid.training.run import HISTORY
+from tests.conftest import (
+    LABELS,
+    PROJECT,
+    MakeImages,
+    clean_environment,
+    run_script,
+    write_image,
+)
+
+CONFIG = "configs/resnet18_multilabel.yaml"
+# The smallest run there is: 12 images of 32 pixels, two of them a batch, from scratch, in fp32.
+SMALL = (
+    "model.weights=none", "data.image_size=32", "epochs=2", "batch_size=4", "precision=no",
+    "model.dropout=0.5", "model.hidden_units=8",
+)  # fmt: skip
+
+
+def arguments(root: Path, output: Path, *settings: str) -> list[str]:
+    cache = output.parent / "cache"
+    values = (*SMALL, f"data.root={root}", f"data.cache_dir={cache}", *settings)
+    chosen = [part for value in values for part in ("--set", value)]
+    return ["--config", CONFIG, "--output", str(output), *chosen]
+
+
+def train(
+    root: Path, output: Path, *settings: str, flags: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    """train.py's `main` in this process, which has imported torch already."""
+    AcceleratorState._reset_state(True)
+    GradientState._reset_state()
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    command = ["train.py", *arguments(root, output, *settings), *flags]
+    printed, complained = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(printed),
+        contextlib.redirect_stderr(complained),
+    ):
+        patch.setattr(sys, "argv", command)
+        code = train_script.main()
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+    return subprocess.CompletedProcess(command, code, printed.getvalue(), complained.getvalue())
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "best.safetensors")
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    first, second = weights(one), weights(other)
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    for split, images in (("train", 4), ("validation", 2), ("test", 2)):
+        for place, label in enumerate(LABELS):
+            for number in range(images):
+                path = folder / split / label / f"{number}.png"
+                write_image(path, 100 * place + 10 * images + number, 60 + 60 * place)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One finished run that the tests below look at; none of them changes it."""
+    output = tmp_path_factory.mktemp("runs") / "first"
+    done = train(root, output)
+    assert done.returncode == 0, done.stderr
+    (output.parent / "stdout.txt").write_text(done.stdout)
+    return output
+
+
+def test_a_run_folder_holds_exactly_its_files(finished: Path) -> None:
+    assert sorted(path.name for path in finished.iterdir()) == [
+        "best.safetensors", "config.yaml", "curves.png", "data_audit.json", "history.csv",
+        "summary.json",
+    ]  # fmt: skip
+
+
+def test_history_has_a_row_an_epoch_and_its_columns(finished: Path) -> None:
+    with (finished / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert (tuple(rows[0]), [row["epoch"] for row in rows]) == (HISTORY, ["1", "2"])
+
+
+def test_the_summary_says_finished_and_where_it_ran(finished: Path) -> None:
+    summary = json.loads((finished / "summary.json").read_text())
+    expected = {"status": "finished", "epochs": 2, "processes": 1, "precision": "no"}
+    assert {key: summary[key] for key in expected} == expected
+    assert {"best_epoch", "seconds", "images_per_second", "device", "warnings", "versions"} <= set(
+        summary
+    )
+
+
+def test_the_weights_say_what_rebuilds_the_network(finished: Path) -> None:
+    with safe_open(finished / "best.safetensors", framework="pt") as file:
+        metadata = {key: json.loads(value) for key, value in file.metadata().items()}
+    assert set(metadata) == {"config", "labels", "mean", "std", "epoch", "metrics"}
+    assert metadata["labels"]["covid"] == ["covid", "pneumonia"]
+
+
+def test_without_a_terminal_there_are_plain_lines(finished: Path) -> None:
+    printed = (finished.parent / "stdout.txt").read_text()
+    assert "\r" not in printed and "epoch 2/2: train loss" in printed
+
+
+def test_the_cache_is_told_in_one_line(finished: Path) -> None:
+    assert "cached 18 images, 0 MB" in (finished.parent / "stdout.txt").read_text()
+
+
+def test_the_same_seed_gives_the_same_weights_to_the_bit(
+    root: Path, finished: Path, tmp_path: Path
+) -> None:
+    done = train(root, tmp_path / "again", "data.cache=false")
+    assert done.returncode == 0, done.stderr
+    assert same_weights(finished, tmp_path / "again")
+
+
+def test_another_seed_gives_other_weights(root: Path, finished: Path, tmp_path: Path) -> None:
+    train(root, tmp_path / "other", "seed=1", "epochs=1")
+    assert not same_weights(finished, tmp_path / "other")
+
+
+def test_a_finished_run_is_not_overwritten(root: Path, finished: Path) -> None:
+    done = train(root, finished)
+    assert done.returncode == 2
+    assert "holds a finished run" in done.stderr and "--overwrite" in done.stderr
+
+
+def test_a_folder_that_is_no_run_is_never_overwritten(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    done = train(root, tmp_path, flags=("--overwrite",))
+    assert (done.returncode, (tmp_path / "thesis.tex").exists()) == (2, True)
+
+
+def interrupt(root: Path, output: Path, number: int, *settings: str) -> tuple[int, str]:
+    """Sends a signal once the first checkpoint is there; returns the exit code and stdout."""
+    command = [sys.executable, "train.py", *arguments(root, output, *settings)]
+    process = subprocess.Popen(command, cwd=PROJECT, env=clean_environment(), text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    while process.poll() is None and not list(output.glob("checkpoints/*.checkpoint")):
+        time.sleep(0.01)
+    process.send_signal(number)
+    printed, _ = process.communicate(timeout=120)
+    return process.returncode, printed
+
+
+LONG = ("epochs=4", "checkpoint_minutes=1e-9")  # a checkpoint every step
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("runs") / "uninterrupted"
+    assert train(root, output, *LONG, "ema=0.9").returncode == 0
+    return output
+
+
+def test_sigterm_saves_and_resume_goes_on_to_the_bit(
+    root: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "interrupted"
+    code, printed = interrupt(root, output, signal.SIGTERM, *LONG, "ema=0.9")
+    assert (code, "--resume goes on from here" in printed) == (143, True)
+    done = train(root, output, *LONG, "ema=0.9", flags=("--resume",))
+    assert done.returncode == 0, done.stderr
+    assert same_weights(output, uninterrupted)
+
+
+@pytest.fixture(scope="module")
+def killed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("runs") / "killed"
+    interrupt(root, output, signal.SIGKILL, *LONG, "ema=0.9")
+    return output
+
+
+def test_a_killed_run_resumes_to_the_bit(
+    root: Path, uninterrupted: Path, killed: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "resumed"
+    shutil.copytree(killed, output)
+    done = train(root, output, *LONG, "ema=0.9", flags=("--resume",))
+    assert done.returncode == 0, done.stderr
+    assert same_weights(output, uninterrupted)
+
+
+def test_an_unfinished_run_asks_for_resume(root: Path, killed: Path) -> None:
+    refused(train(root, killed, *LONG, "ema=0.9"), "go on with --resume")
+
+
+def test_resume_with_another_optimiser_is_refused(root: Path, killed: Path) -> None:
+    changed = (*LONG, "ema=0.9", "optimizer.lr=0.5")
+    refused(train(root, killed, *changed, flags=("--resume",)), "another optimizer.lr")
+
+
+def launched(root: Path, output: Path, *launcher: str, **environment: str) -> dict[str, object]:
+    """The summary of a run under a launcher."""
+    command = ["-m", *launcher, "train.py", *arguments(root, output, "epochs=1", "precision=auto")]
+    done = run_script(*command, **environment)
+    assert done.returncode == 0, done.stderr + done.stdout
+    summary: dict[str, object] = json.loads((output / "summary.json").read_text())
+    summary["stdout"] = done.stdout
+    return summary
+
+
+LAUNCH = ("accelerate.commands.launch",)
+
+
+def test_accelerate_launch_uses_all_threads(root: Path, tmp_path: Path) -> None:
+    summary = launched(root, tmp_path / "run", *LAUNCH, HF_HOME=str(tmp_path / "no-config"))
+    assert f"of {usable_processors()} threads" in str(summary["stdout"])
+
+
+def test_accelerate_launch_takes_the_project_s_config(root: Path, tmp_path: Path) -> None:
+    summary = launched(root, tmp_path / "run", *LAUNCH, "--config_file=accelerate_config.yaml")
+    assert summary["processes"] == 1
+
+
+def test_torchrun_s_two_processes_find_each_other(root: Path, tmp_path: Path) -> None:
+    summary = launched(root, tmp_path / "run", "torch.distributed.run", "--nproc_per_node=2",
+                       "--master_port=29617")  # fmt: skip
+    assert summary["processes"] == 2
+
+
+def test_accelerate_launch_s_two_processes_on_a_cpu_find_each_other(
+    root: Path, tmp_path: Path
+) -> None:
+    hardware = tmp_path / "two.yaml"
+    hardware.write_text(
+        "compute_environment: LOCAL_MACHINE\ndistributed_type: MULTI_GPU\nuse_cpu: true\n"
+        "num_machines: 1\nnum_processes: 2\nmain_process_port: 29618\n"
+    )
+    summary = launched(root, tmp_path / "run", *LAUNCH, f"--config_file={hardware}")
+    assert summary["processes"] == 2
+
+
+def test_the_launcher_s_precision_wins_over_auto(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    train(root, tmp_path / "run", "epochs=1", "precision=auto")
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["precision"] == "bf16"
+
+
+def test_a_precision_that_is_named_wins_over_the_launcher_s(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    train(root, tmp_path / "run", "epochs=1", "precision=no")
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["precision"] == "no"
+
+
+def test_tensorboard_gets_the_figures(root: Path, tmp_path: Path) -> None:
+    assert train(root, tmp_path / "run", "tracker=tensorboard", "epochs=1").returncode == 0
+    assert list((tmp_path / "run").rglob("events.out.tfevents*"))
+
+
+@pytest.mark.parametrize("settings", [
+    ("gradient_accumulation=2", "gradient_clip=0.5"),
+    ("loss={name: focal, gamma: 3, alpha: 0.25}", "scheduler={name: cosine, warmup_epochs: 0.5}"),
+    ("optimizer={name: adamw, lr: 1e-3}", "scheduler={name: onecycle, max_lr: 1e-3}"),
+    ("model.trainable=head", "select_by=macro_f1"),
+    ("model.trainable=[layer4.1]", "select_by=loss", "precision=bf16"),
+])  # fmt: skip
+def test_every_option_trains(root: Path, tmp_path: Path, settings: tuple[str, ...]) -> None:
+    done = train(root, tmp_path / "run", "epochs=1", *settings)
+    assert done.returncode == 0, done.stderr
+
+
+def refused(done: subprocess.CompletedProcess[str], sentence: str) -> None:
+    assert done.returncode == 2, done.stderr
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_exploding_loss_stops_and_says_where(root: Path, tmp_path: Path) -> None:
+    done = train(root, tmp_path / "run", "optimizer.lr=1e30", "epochs=3")
+    refused(done, "the loss became nan")
+    assert "a smaller optimizer.lr" in done.stderr
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["status"] == "failed"
+
+
+def test_a_missing_root_offers_the_command_that_needs_none(tmp_path: Path) -> None:
+    refused(
+        train(tmp_path / "absent", tmp_path / "run"),
+        f"accelerate launch train.py --config {CONFIG} "
+        f"--set data.root=phantom --set model.weights=none",
+    )
+
+
+def test_unreadable_images_are_listed_and_counted(make_images: MakeImages, tmp_path: Path) -> None:
+    root = make_images()
+    (root / "train/covid/covid-1.png").write_bytes(b"")
+    (root / "validation/normal/normal-0.png").write_bytes(b"no image")
+    done = train(root, tmp_path / "run")
+    refused(done, "2 of 18 images cannot be read")
+    assert "covid-1.png" in done.stderr and "normal-0.png" in done.stderr
+
+
+def test_unreadable_images_are_skipped_and_counted_where_asked(
+    make_images: MakeImages, tmp_path: Path
+) -> None:
+    root = make_images()
+    (root / "train/covid/covid-1.png").write_bytes(b"")
+    done = train(root, tmp_path / "run", "data.skip_unreadable=true", "epochs=1")
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (done.returncode, "1 images cannot be read" in summary["warnings"][0]) == (0, True)
+
+
+def test_a_patient_in_two_splits_stops_before_training(
+    make_images: MakeImages, tmp_path: Path
+) -> None:
+    root = make_images()
+    rows = ["path,label,split,patient"]
+    for path in sorted(root.rglob("*.png")):
+        name = path.relative_to(root)
+        rows.append(f"{name},{name.parts[1]},{name.parts[0]},{name.parts[2][-5]}")
+    (root / "manifest.csv").write_text("\n".join(rows))
+    refused(train(root, tmp_path / "run"), "2 patients stand in two splits")
+
+
+def test_an_unknown_key_stops_before_training(root: Path, tmp_path: Path) -> None:
+    refused(train(root, tmp_path / "run", "data.folder=x"), "data.folder: is not a known key")
+
+
+def test_half_precision_on_a_cpu_is_refused(root: Path, tmp_path: Path) -> None:
+    if torch.accelerator.is_available():
+        pytest.skip("this machine has an accelerator")
+    refused(train(root, tmp_path / "run", "precision=fp16"), "fp16 needs a GPU")
+
+
+def test_it_works_from_any_folder(root: Path, tmp_path: Path) -> None:
+    chosen = arguments(root, tmp_path / "run", "epochs=1")
+    chosen[1] = str(PROJECT / CONFIG)
+    done = subprocess.run([sys.executable, str(PROJECT / "train.py"), *chosen], cwd=tmp_path,
+                          env=clean_environment(), capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_read_only_cache_is_a_warning(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    cache = tmp_path / "file" / "cache"
+    done = train(root, tmp_path / "run", f"data.cache_dir={cache}", "epochs=1")
+    assert done.returncode == 0 and "cannot be kept" in done.stderr

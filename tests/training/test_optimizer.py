@@ -1,0 +1,108 @@
+"""Optimisers and learning rates as the config names them."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from covid.config import SGD, Adam, AdamW, Cosine, NoScheduler, OneCycle, Plateau
+from covid.training.optimizer import Schedule, make_optimizer
+
+
+def one_parameter() -> list[nn.Parameter]:
+    return [nn.Parameter(torch.ones(1))]
+
+
+def rates(config: NoScheduler | Plateau | Cosine | OneCycle, updates: int = 10) -> list[float]:
+    optimizer = make_optimizer(SGD(name="sgd", lr=0.1), one_parameter())
+    schedule = Schedule(config, optimizer, epochs=2, updates_per_epoch=updates // 2)
+    found = []
+    for _ in range(updates):
+        found.append(schedule.learning_rate)
+        optimizer.step()
+        schedule.after_update()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("config", "kind"),
+    [
+        (Adam(name="adam", lr=0.1), torch.optim.Adam),
+        (AdamW(name="adamw", lr=0.1), torch.optim.AdamW),
+        (SGD(name="sgd", lr=0.1), torch.optim.SGD),
+    ],
+)
+def test_the_optimiser_is_torch_s(config: Adam | AdamW | SGD, kind: type) -> None:
+    assert type(make_optimizer(config, one_parameter())) is kind
+
+
+def test_adam_s_numbers_are_those_of_the_study() -> None:
+    group = make_optimizer(Adam(name="adam", lr=1e-3), one_parameter()).param_groups[0]
+    assert (group["lr"], group["betas"], group["eps"]) == (1e-3, (0.9, 0.999), 1e-8)
+
+
+def test_momentum_reaches_sgd() -> None:
+    config = SGD(name="sgd", lr=0.01, momentum=0.9)
+    assert make_optimizer(config, one_parameter()).param_groups[0]["momentum"] == 0.9
+
+
+def test_without_a_scheduler_the_rate_stays() -> None:
+    assert set(rates(NoScheduler(name="none"))) == {0.1}
+
+
+def test_cosine_falls_from_the_rate_to_nothing() -> None:
+    found = rates(Cosine(name="cosine"))
+    expected = [0.1 * (1 + math.cos(math.pi * update / 10)) / 2 for update in range(10)]
+    assert found == pytest.approx(expected)
+
+
+def test_warmup_rises_to_the_rate_before_cosine_falls() -> None:
+    found = rates(Cosine(name="cosine", warmup_epochs=1))
+    assert found[:6] == sorted(found[:6]) and found[5] == pytest.approx(0.1)
+    assert found[5:] == sorted(found[5:], reverse=True)
+
+
+def test_onecycle_reaches_its_maximum() -> None:
+    assert max(rates(OneCycle(name="onecycle", max_lr=0.5), updates=100)) == pytest.approx(0.5)
+
+
+def test_plateau_waits_for_its_patience_and_then_cuts() -> None:
+    optimizer = make_optimizer(SGD(name="sgd", lr=0.1), one_parameter())
+    config = Plateau(name="plateau", factor=0.1, patience=1)
+    schedule = Schedule(config, optimizer, epochs=9, updates_per_epoch=1)
+    found = []
+    for loss in (1.0, 1.0, 1.0):
+        schedule.after_epoch(loss)
+        found.append(schedule.learning_rate)
+    assert found == pytest.approx([0.1, 0.1, 0.01])
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Plateau(name="plateau"),
+        Cosine(name="cosine", warmup_epochs=1),
+        OneCycle(name="onecycle", max_lr=0.5),
+    ],
+)
+def test_a_schedule_goes_on_where_it_was(config: Plateau | Cosine | OneCycle) -> None:
+    def make() -> tuple[torch.optim.Optimizer, Schedule]:
+        optimizer = make_optimizer(SGD(name="sgd", lr=0.1), one_parameter())
+        return optimizer, Schedule(config, optimizer, epochs=4, updates_per_epoch=5)
+
+    def advance(optimizer: torch.optim.Optimizer, schedule: Schedule) -> list[float]:
+        found = []
+        for _ in range(5):
+            optimizer.step()
+            schedule.after_update()
+            found.append(schedule.learning_rate)
+        schedule.after_epoch(1.0)
+        return [*found, schedule.learning_rate]
+
+    optimizer, schedule = make()
+    advance(optimizer, schedule)
+    other_optimizer, other = make()
+    other_optimizer.load_state_dict(optimizer.state_dict())
+    other.load_state_dict(schedule.state_dict())
+    assert advance(other_optimizer, other) == advance(optimizer, schedule)
