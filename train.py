@@ -32,12 +32,12 @@ def train(arguments: argparse.Namespace) -> int:
     """One run, from a config to a run folder. Returns the exit code."""
     # Imported here because torch takes seconds, and --help should not.
     from accelerate.utils import set_seed
-    from covid.evaluation.metrics import quick_figures
 
     from covid.config import load_config, resolve
     from covid.data.batches import Split, load_batches
     from covid.data.cache import Images
     from covid.data.source import data_name, open_source
+    from covid.evaluation.metrics import quick_figures
     from covid.model.losses import make_loss
     from covid.model.networks import average, build_network, freeze, set_training_mode, trained
     from covid.model.weights import load_weights, save_trained

@@ -59,13 +59,13 @@ def one_process() -> None:
 
 
 def run_script(
-    *command: str | Path, timeout: float = 300, **environment: str
+    *command: str | Path, timeout: float = 300, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Runs `python SCRIPT …`, or a module with `-m`, in the project's folder."""
     return subprocess.run(
         [sys.executable, *map(str, command)],
         cwd=PROJECT,
-        env=clean_environment() | environment,
+        env={**clean_environment(), **(environment or {})},
         capture_output=True,
         text=True,
         timeout=timeout,

@@ -220,7 +220,7 @@ def test_resume_with_another_optimiser_is_refused(root: Path, killed: Path) -> N
 def launched(root: Path, output: Path, *launcher: str, **environment: str) -> dict[str, object]:
     """The summary of a run under a launcher."""
     command = ["-m", *launcher, "train.py", *arguments(root, output, "epochs=1", "precision=auto")]
-    done = run_script(*command, **environment)
+    done = run_script(*command, environment=environment)
     assert done.returncode == 0, done.stderr + done.stdout
     summary: dict[str, object] = json.loads((output / "summary.json").read_text())
     summary["stdout"] = done.stdout

@@ -32,10 +32,12 @@ DOTS_PER_INCH = 150
 # A green that leans to blue and a red that leans to orange: people who take plain green and red
 # for one colour can tell these apart (Okabe & Ito, Color Universal Design, 2008).
 INK, FAINT, RULE, TRACK = "#1f2a37", "#66727f", "#d5dbe1", "#e9edf1"
+EMPTY = "#f4f6f8"
 RIGHT, WRONG, TRAINING = "#0b7a75", "#c4441c", "#8a97a6"
 MARGIN = 0.35  # inches around every picture
 SMALL, NORMAL, LARGE = 8.0, 9.5, 13.0  # points
 LEADING = 1.35  # line height over font size
+CAPITAL = 0.73  # height of a capital over font size, in matplotlib's own DejaVu Sans
 EACH = 3  # right images, and wrong ones, of a class in examples.png
 MARKED_EPOCHS = 30  # points of longer runs are too close to be told apart
 
@@ -118,28 +120,33 @@ def choose_examples(
 class Page:
     """A figure measured in inches from its top left corner, opened by a heading."""
 
-    def __init__(self, width: float, height: float, heading: str, title: str, line: str = ""):
+    def __init__(self, width: float, height: float, heading: str, title: str, line: str):
         """`height` is that of the content below `top`; a long title makes the page higher."""
         inner = width - 2 * MARGIN
-        heading, title, line = (
-            fit(heading, inner, LARGE), fit(title, inner, NORMAL, 3), fit(line, inner, NORMAL, 2)
-        )  # fmt: skip
-        lines = len([*title.splitlines(), *line.splitlines()])
-        self.top = MARGIN + LARGE * 1.6 / 72 + lines * NORMAL * LEADING / 72 + 0.22
+        below = "\n".join(fit(part, inner, NORMAL, 3) for part in (title, line) if part)
+        self.top = MARGIN + 0.5 + (below.count("\n") + 1) * NORMAL * LEADING / 72
         self.width, self.height = width, self.top + height + MARGIN
         self.figure = Figure(figsize=(width, self.height), dpi=DOTS_PER_INCH, facecolor="white")
         self.axes = self.figure.add_axes((0.0, 0.0, 1.0, 1.0))
         self.axes.set_axis_off()
-        self.text(MARGIN, MARGIN, heading, LARGE, weight="bold", va="top")
-        below = "\n".join(part for part in (title, line) if part)
-        self.text(MARGIN, MARGIN + LARGE * 1.6 / 72, below, NORMAL, FAINT, va="top")
+        self.text(MARGIN, MARGIN + 0.08, heading, LARGE, weight="bold")
+        self.text(MARGIN, MARGIN + 0.37, below, NORMAL, FAINT, hang=True)
 
     def text(
-        self, x: float, y: float, text: str, size: float = SMALL, color: str = INK, **more: Any
-    ) -> None:
-        """Text at a place; dollar signs are dollar signs."""
-        more = {"va": "center", "linespacing": LEADING} | more
-        self.axes.text(x, y, text, fontsize=size, color=color, parse_math=False, **more)
+        self, x: float, y: float, text: str, size: float = SMALL, color: str = INK,
+        hang: bool = False, **more: Any,
+    ) -> None:  # fmt: skip
+        """Lines centred on `y`, or hanging from a first line there; dollar signs stay as they are.
+
+        Each line is set on its baseline: matplotlib's own centring moves words with descenders.
+        """
+        lines, high = text.split("\n"), size * LEADING / 72
+        first = y + CAPITAL / 2 * size / 72 - (0 if hang else (len(lines) - 1) / 2 * high)
+        for place, line in enumerate(lines):
+            self.axes.text(
+                x, first + place * high, line, fontsize=size, color=color, va="baseline",
+                parse_math=False, **more,
+            )  # fmt: skip
 
     def box(self, x: float, y: float, width: float, height: float, color: Any, **more: Any) -> None:
         """A filled rectangle; `x`, `y` is its top left corner."""
@@ -166,8 +173,8 @@ def curves_figure(history: Sequence[Row], title: str, best_epoch: int | None = N
     )  # fmt: skip
     figures = [f"{name} {best[key]:.3f}" for name, key in named if best and best[key] is not None]
     line = f"epoch {best_epoch} was kept; on validation: {', '.join(figures)}" if best else ""
-    width, high, gap = 4.3, 2.75, 0.65
-    page = Page(2 * (width + gap) + MARGIN, high + 0.75, "Learning curves", title, line)
+    width, high, gap = 4.4, 2.75, 0.6  # of a panel; the gap holds its numbers
+    page = Page(2 * (MARGIN + width) + 2 * gap, high + 0.65, "Learning curves", title, line)
     epochs = np.array([row["epoch"] for row in history], dtype=float)
     panels = (
         ("Loss", (("training", "train_loss"), ("validation", "validation_loss"))),
@@ -175,8 +182,8 @@ def curves_figure(history: Sequence[Row], title: str, best_epoch: int | None = N
                       ("validation macro F1", "validation_macro_f1"))),
     )  # fmt: skip
     for place, (name, curves) in enumerate(panels):
-        left = MARGIN + gap - 0.2 + place * (width + gap)
-        axes = page.inset(left, page.top + 0.3, width, high)
+        left = MARGIN + gap / 2 + place * (width + 1.5 * gap)
+        axes = page.inset(left, page.top + 0.25, width, high)
         for label, key in curves:
             values = np.array([row[key] for row in history], dtype=float)  # None becomes NaN
             is_f1, is_training = key.endswith("f1"), key.startswith("train")
@@ -191,6 +198,8 @@ def curves_figure(history: Sequence[Row], title: str, best_epoch: int | None = N
                           markersize=9, markerfacecolor="none", markeredgecolor=color)  # fmt: skip
         if best_epoch is not None:
             axes.axvline(best_epoch, color=FAINT, linewidth=0.8, linestyle=":", zorder=0)
+        if name == "Accuracy":  # no room above what is possible
+            axes.set_ylim(top=min(axes.get_ylim()[1], 1.02))
         axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True, min_n_ticks=1))
         axes.set_xlabel("epoch", fontsize=SMALL, color=FAINT)
@@ -200,7 +209,7 @@ def curves_figure(history: Sequence[Row], title: str, best_epoch: int | None = N
         axes.spines["bottom"].set_color(RULE)
         axes.set_title(name, loc="left", fontsize=NORMAL, color=INK, weight="bold")
         axes.legend(
-            loc="lower right", bbox_to_anchor=(1.02, 0.98), ncols=len(curves), frameon=False,
+            loc="lower right", bbox_to_anchor=(1.015, 0.98), ncols=len(curves), frameon=False,
             fontsize=SMALL, labelcolor=INK, handlelength=1.6, columnspacing=1.2,
         )  # fmt: skip
     return page.finish()
@@ -220,16 +229,16 @@ def confusion_figure(metrics: Mapping[str, Any], title: str) -> Figure:
     down = -(-len(matrices) // across)
     width = max(2 * MARGIN + across * panel + (across - 1) * gap, 6.0)
     accuracy = metrics["accuracy"]
-    line = f"{metrics['images']:,} image(s), accuracy {accuracy['value']:.3f}"
+    line = f"accuracy {accuracy['value']:.3f} on {_images(metrics['images'])}"
     if accuracy["low"] is not None:
-        line += f" (95 % interval {accuracy['low']:.3f} to {accuracy['high']:.3f})"
+        line += f", 95 % interval {accuracy['low']:.3f} to {accuracy['high']:.3f}"
     page = Page(width, down * high + (down - 1) * gap + 0.35, "Confusion", title, line)
     for place, matrix in enumerate(matrices):
         x = MARGIN + labels + place % across * (panel + gap)
         y = page.top + place // across * (high + gap)
         if pairs:
             threshold = metrics["per_class"][classes[place]]["threshold"]
-            name = fit(classes[place], panel - 0.1, NORMAL)
+            name = fit(classes[place], 2 * side, NORMAL)
             page.text(x, y + 0.08, name, NORMAL, weight="bold")
             page.text(x, y + 0.3, f"present from {threshold:.3g}", SMALL, FAINT)
         _draw_matrix(page, x, y + head, matrix, names, side)
@@ -252,14 +261,14 @@ def _draw_matrix(
         for column, count in enumerate(matrix[row]):
             share = count / totals[row] if totals[row] else 0.0
             color = np.array(to_rgb(RIGHT if row == column else WRONG))
-            shade = 1 - share * (1 - color) if count else to_rgb(TRACK)
+            shade = 1 - (0.06 + 0.94 * share) * (1 - color) if count else to_rgb(EMPTY)
             left, top = x + column * side, y + row * high
             page.box(left, top, side, high, tuple(shade), edgecolor="white", linewidth=2)
-            ink = "white" if share > 0.55 else INK
+            ink = "white" if share > 0.55 else INK if count else FAINT
             percent = f"{share:.0%}" if totals[row] else "–"
-            center: dict[str, Any] = {"ha": "center", "color": ink}
-            page.text(left + side / 2, top + 0.4 * high, f"{count:,}", LARGE - 1, **center)
-            page.text(left + side / 2, top + 0.73 * high, percent, SMALL, **center)
+            middle = left + side / 2
+            page.text(middle, top + 0.4 * high, f"{count:,}", LARGE - 1, ink, ha="center")
+            page.text(middle, top + 0.73 * high, percent, SMALL, ink, ha="center")
 
 
 def examples_figure(
@@ -274,7 +283,7 @@ def examples_figure(
 ) -> Figure:
     """What `plot_examples` writes."""
     right = (decisions == truths).all(axis=1)
-    tile, gap, name_width, between = 1.55, 0.2, 1.25, 0.35
+    tile, gap, name_width, between = 1.85, 0.2, 1.2, 0.35  # between right and wrong
     high = tile + 0.6 + 0.16 * len(space.classes) + 0.3
     rows = [key for key in space.labels if key in {keys[place] for place in chosen}]
     cells = {
@@ -286,7 +295,7 @@ def examples_figure(
     blocks = [good for good in (True, False) if columns[good]]
     width = 2 * MARGIN + name_width + sum(columns.values()) * (tile + gap) - gap
     width = max(width + between * (len(blocks) - 1), 6.5)
-    line = f"{int(right.sum()):,} of {len(right):,} image(s) right"
+    line = f"{int(right.sum()):,} of {_images(len(right))} right"
     page = Page(width, 0.35 + high * len(rows), "Examples", title, line)
     x = MARGIN + name_width
     for good in blocks:
@@ -312,11 +321,10 @@ def examples_figure(
         y = page.top + 0.35 + row * high
         of_key = [ok for ok, name in zip(right, keys, strict=True) if name == key]
         name = fit(key, name_width - 0.15, NORMAL, 3)
-        page.text(MARGIN, y, name, NORMAL, weight="bold", va="top")
-        below = y + (name.count("\n") + 1) * NORMAL * LEADING / 72 + 0.05
-        page.text(MARGIN, below, f"{sum(of_key):,} of {len(of_key):,}\nright", SMALL, FAINT,
-                  va="top")  # fmt: skip
-    foot = "Bars are probabilities, dark where decided"
+        page.text(MARGIN, y + 0.07, name, NORMAL, weight="bold", hang=True)
+        below = y + 0.07 + (name.count("\n") + 1) * NORMAL * LEADING / 72
+        page.text(MARGIN, below, f"{sum(of_key):,} of {len(of_key):,} right", SMALL, FAINT)
+    foot = "Bars are probabilities, dark where decided" + " or implied" * bool(space.implies)
     foot += "; the tick is the threshold." if space.thresholds else "."
     page.text(MARGIN, page.height - MARGIN, foot, SMALL, FAINT)
     return page.finish()
@@ -333,7 +341,7 @@ def _draw_answer(
         names = ", ".join(space.names(row)) or "none"
         page.text(x, y + 0.16 * line, what, SMALL - 1, FAINT)
         page.text(x + 0.5, y + 0.16 * line, fit(names, width - 0.5, SMALL - 1), SMALL - 1)
-    label, bar = 0.42 * width, 0.36 * width
+    label, bar = 0.44 * width, 0.39 * width
     for place, name in enumerate(space.classes):
         middle = y + 0.52 + 0.16 * place
         value = float(probabilities[place])
@@ -342,14 +350,14 @@ def _draw_answer(
         page.box(x + label, middle - 0.04, bar * value, 0.08, INK if decision[place] else TRAINING)
         if space.thresholds:
             tick = x + label + bar * space.thresholds[place]
-            page.box(tick - 0.005, middle - 0.06, 0.01, 0.12, WRONG)
+            page.box(tick - 0.004, middle - 0.065, 0.008, 0.13, FAINT)
         page.text(x + width, middle, f"{value:.2f}", SMALL - 1, ha="right")
 
 
 @cache
 def text_width(text: str, size: float) -> float:
-    """Inches that the widest line takes, in bold, which is at least as wide as plain."""
-    font = FontProperties(size=size, weight="bold")
+    """Inches that the widest line takes; only `NORMAL` and larger text may be bold."""
+    font = FontProperties(size=size, weight="bold" if size >= NORMAL else "normal")
     return max(
         text_to_path.get_text_width_height_descent(line, font, False)[0] / 72
         for line in text.split("\n")
@@ -378,6 +386,10 @@ def _shorten(line: str, width: float, size: float) -> str:
         keep -= 1
         short = line[: (keep + 1) // 2] + "…" + line[len(line) - keep // 2 :]
     return short
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count:,} images"
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -1,0 +1,389 @@
+"""Figures against scikit-learn, against laws that hold for any data, and at their edges."""
+
+import json
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import sklearn.metrics as reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from covid.edge.labels import LabelSpace, Task
+from covid.errors import DataError
+from covid.evaluation.metrics import compute_metrics, metrics_table, quick_figures
+
+MULTILABEL = LabelSpace.from_labels(
+    "multilabel",
+    {"covid": ["covid", "pneumonia"], "normal": ["normal"], "pneumonia": ["pneumonia"]},
+)
+SINGLE_LABEL = LabelSpace.from_labels(
+    "single_label", {name: [name] for name in ("covid", "normal", "pneumonia")}
+)
+SPACES = pytest.mark.parametrize("space", [MULTILABEL, SINGLE_LABEL], ids=lambda space: space.task)
+Judged = tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], list[str | None]]
+
+
+def judged(space: LabelSpace, images: int = 200, seed: int = 0, noise: float = 0.3) -> Judged:
+    """Probabilities that lean towards the truth, the truth, and patients of some images each."""
+    generator = np.random.default_rng(seed)
+    truths = space.encode(generator.choice(list(space.labels), images))
+    scores = np.clip(0.25 + 0.5 * truths + generator.normal(0, noise, truths.shape), 0.001, 0.999)
+    if space.task == "single_label":
+        scores /= scores.sum(axis=1, keepdims=True)
+    patients: list[str | None] = [f"p{n}" for n in generator.integers(0, images // 2 + 1, images)]
+    return scores.astype(np.float32), truths, patients
+
+
+@st.composite
+def any_judgement(draw: st.DrawFn) -> tuple[LabelSpace, Judged]:
+    """Few images, so that classes which nobody bears and ties are common."""
+    space = draw(st.sampled_from([MULTILABEL, SINGLE_LABEL]))
+    keys = draw(st.lists(st.sampled_from(list(space.labels)), min_size=1, max_size=12))
+    tenths = st.lists(st.integers(0, 10), min_size=3, max_size=3)
+    rows = [draw(tenths) for _ in keys]
+    patients: list[str | None] = [draw(st.sampled_from([None, "a", "b", "c"])) for _ in keys]
+    return space, (np.array(rows, dtype=np.float32) / 10, space.encode(keys), patients)
+
+
+def from_table(table: npt.NDArray[Any]) -> list[list[int]]:
+    rows: list[list[int]] = table.astype(int).tolist()
+    return rows
+
+
+@SPACES
+@pytest.mark.parametrize("figure", ["precision", "recall", "f1"])
+def test_precision_recall_and_f1_are_those_of_scikit_learn(space: LabelSpace, figure: str) -> None:
+    probabilities, truths, patients = judged(space)
+    metrics = compute_metrics(space, probabilities, truths, patients, resamples=20)
+    expected = getattr(reference, f"{figure}_score")(
+        truths, space.decide(probabilities), average=None
+    )
+    found = [metrics["per_class"][name][figure] for name in space.classes]
+    assert found == pytest.approx(expected.tolist())
+
+
+@SPACES
+def test_specificity_is_the_recall_of_the_opposite(space: LabelSpace) -> None:
+    probabilities, truths, patients = judged(space)
+    metrics = compute_metrics(space, probabilities, truths, patients, resamples=20)
+    expected = reference.recall_score(~truths, ~space.decide(probabilities), average=None)
+    found = [metrics["per_class"][name]["specificity"] for name in space.classes]
+    assert found == pytest.approx(expected.tolist())
+
+
+@SPACES
+@pytest.mark.parametrize(
+    ("figure", "score"),
+    [("auroc", "roc_auc_score"), ("average_precision", "average_precision_score")],
+)
+def test_ranking_figures_are_those_of_scikit_learn(
+    space: LabelSpace, figure: str, score: str
+) -> None:
+    probabilities, truths, patients = judged(space)
+    metrics = compute_metrics(space, probabilities, truths, patients, resamples=20)
+    expected = getattr(reference, score)(truths, probabilities, average=None)
+    found = [metrics["per_class"][name][figure] for name in space.classes]
+    assert found == pytest.approx(expected.tolist())
+
+
+def test_macro_f1_is_that_of_scikit_learn() -> None:
+    probabilities, truths, _ = judged(MULTILABEL)
+    expected = reference.f1_score(truths, MULTILABEL.decide(probabilities), average="macro")
+    assert quick_figures(MULTILABEL, probabilities, truths)[1] == pytest.approx(expected)
+
+
+def test_confusion_of_labels_is_one_table_a_label() -> None:
+    probabilities, truths, patients = judged(MULTILABEL)
+    metrics = compute_metrics(MULTILABEL, probabilities, truths, patients, resamples=20)
+    tables = reference.multilabel_confusion_matrix(truths, MULTILABEL.decide(probabilities))
+    expected = zip(MULTILABEL.classes, tables, strict=True)
+    assert metrics["confusion"] == {name: from_table(table) for name, table in expected}
+
+
+def test_confusion_of_single_labels_is_one_table_of_all_classes() -> None:
+    probabilities, truths, patients = judged(SINGLE_LABEL)
+    metrics = compute_metrics(SINGLE_LABEL, probabilities, truths, patients, resamples=20)
+    expected = reference.confusion_matrix(truths.argmax(axis=1), probabilities.argmax(axis=1))
+    assert metrics["confusion"] == from_table(expected)
+
+
+@given(any_judgement(), st.randoms(use_true_random=False))
+@settings(max_examples=40)
+def test_the_order_of_images_changes_nothing(
+    judgement: tuple[LabelSpace, Judged], random: Any
+) -> None:
+    space, (probabilities, truths, patients) = judgement
+    order = list(range(len(truths)))
+    random.shuffle(order)
+    before = compute_metrics(space, probabilities, truths, patients, resamples=50)
+    after = compute_metrics(
+        space, probabilities[order], truths[order], [patients[n] for n in order], resamples=50
+    )
+    for rows in (before["per_class"], after["per_class"]):  # sums of the same in another order
+        for row in rows.values():
+            row["auroc"] = row["auroc"] and round(row["auroc"], 12)
+            row["average_precision"] = row["average_precision"] and round(
+                row["average_precision"], 12
+            )
+    assert before == after
+
+
+@given(any_judgement())
+@settings(max_examples=60)
+@pytest.mark.filterwarnings("error")
+def test_any_data_give_plain_json_in_range_and_no_warning(
+    judgement: tuple[LabelSpace, Judged],
+) -> None:
+    space, (probabilities, truths, patients) = judgement
+    metrics = compute_metrics(space, probabilities, truths, patients, resamples=50)
+    json.dumps(metrics, allow_nan=False)
+    rows = metrics["per_class"].values()
+    figures = [row[name] for row in rows for name in row if name not in ("support", "threshold")]
+    assert all(figure is None or 0 <= figure <= 1 for figure in figures)
+
+
+@given(any_judgement())
+@settings(max_examples=60)
+def test_accuracy_is_the_share_of_images_that_are_wholly_right(
+    judgement: tuple[LabelSpace, Judged],
+) -> None:
+    space, (probabilities, truths, _) = judgement
+    decided = space.decide(probabilities)
+    right = [list(row) == list(truth) for row, truth in zip(decided, truths, strict=True)]
+    assert quick_figures(space, probabilities, truths)[0] == pytest.approx(np.mean(right))
+
+
+@given(any_judgement())
+@settings(max_examples=40)
+def test_quick_figures_are_those_of_metrics(judgement: tuple[LabelSpace, Judged]) -> None:
+    space, (probabilities, truths, patients) = judgement
+    metrics = compute_metrics(space, probabilities, truths, patients, resamples=5)
+    quick = (metrics["accuracy"]["value"], metrics["macro_f1"]["value"])
+    assert quick_figures(space, probabilities, truths) == quick
+
+
+@given(any_judgement())
+@settings(max_examples=60)
+def test_each_undefined_figure_has_a_sentence_that_names_its_class(
+    judgement: tuple[LabelSpace, Judged],
+) -> None:
+    space, (probabilities, truths, patients) = judgement
+    metrics = compute_metrics(space, probabilities, truths, patients, resamples=5)
+    words = {"precision": "precision cannot", "recall": "recall", "specificity": "specificity",
+             "f1": "F1", "auroc": "AUROC", "average_precision": "average precision"}  # fmt: skip
+    for name, row in metrics["per_class"].items():
+        for figure, word in words.items():
+            if row[figure] is None:
+                assert any(name in note and word in note for note in metrics["notes"])
+
+
+@SPACES
+@pytest.mark.parametrize("seed", range(3))
+def test_the_interval_holds_the_value(space: LabelSpace, seed: int) -> None:
+    metrics = compute_metrics(space, *judged(space, seed=seed))
+    for name in ("accuracy", "macro_f1"):
+        figure = metrics[name]
+        assert figure["low"] < figure["value"] < figure["high"]
+
+
+def test_the_same_seed_gives_the_same_interval() -> None:
+    first, second = (compute_metrics(MULTILABEL, *judged(MULTILABEL), seed=7) for _ in range(2))
+    assert first == second
+
+
+def test_an_implied_label_counts_as_decided() -> None:
+    probabilities = np.array([[0.9, 0.1, 0.1]], dtype=np.float32)  # covid alone
+    metrics = compute_metrics(MULTILABEL, probabilities, MULTILABEL.encode(["covid"]), ["a"])
+    assert metrics["per_class"]["pneumonia"]["recall"] == 1
+
+
+def width(metrics: dict[str, Any], figure: str = "accuracy") -> float:
+    return float(metrics[figure]["high"] - metrics[figure]["low"])
+
+
+def test_copies_of_an_image_narrow_the_interval_only_if_patients_are_unknown() -> None:
+    probabilities, truths, _ = judged(SINGLE_LABEL, images=60)
+    patients = [f"p{n}" for n in range(60)]
+    once = compute_metrics(SINGLE_LABEL, probabilities, truths, patients)
+    copies = probabilities.repeat(9, axis=0), truths.repeat(9, axis=0)
+    by_patient = compute_metrics(SINGLE_LABEL, *copies, np.repeat(patients, 9).tolist())
+    by_image = compute_metrics(SINGLE_LABEL, *copies, [None] * 540)
+    assert width(by_patient) == width(once)
+    assert width(by_image) == pytest.approx(width(once) / 3, rel=0.2)
+
+
+def test_images_without_a_patient_are_patients_of_their_own() -> None:
+    probabilities, truths, _ = judged(SINGLE_LABEL)
+    alone = compute_metrics(SINGLE_LABEL, probabilities, truths, [None] * 200)
+    named = compute_metrics(SINGLE_LABEL, probabilities, truths, [f"p{n}" for n in range(200)])
+    assert alone["accuracy"] == named["accuracy"]
+
+
+def test_the_interval_is_as_wide_as_the_binomial_one() -> None:
+    space = LabelSpace.from_labels("single_label", {"a": ["a"], "b": ["b"]})
+    images, right = 1000, 800
+    truths = space.encode(["a", "b"] * (images // 2))
+    probabilities = np.where(truths, 0.9, 0.1).astype(np.float32)
+    probabilities[right:] = probabilities[right:, ::-1]
+    metrics = compute_metrics(space, probabilities, truths, [None] * images, resamples=4000)
+    expected = 2 * 1.96 * np.sqrt(0.8 * 0.2 / images)  # the normal approximation
+    assert width(metrics) == pytest.approx(expected, rel=0.1)
+
+
+def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
+    space = LabelSpace.from_labels("single_label", {"a": ["a"], "b": ["b"]})
+    generator, held = np.random.default_rng(0), 0
+    truths = space.encode(["a", "b"] * 75)
+    for seed in range(200):
+        correct = generator.random(150) < 0.8
+        probabilities = np.where(truths == correct[:, None], 0.9, 0.1).astype(np.float32)
+        accuracy = compute_metrics(
+            space, probabilities, truths, [None] * 150, resamples=300, seed=seed
+        )["accuracy"]
+        held += accuracy["low"] <= 0.8 <= accuracy["high"]
+    assert 0.89 <= held / 200 <= 0.99
+
+
+@pytest.fixture
+def all_covid() -> dict[str, Any]:
+    """An outside folder of 243 covid images, nine in ten of which are found."""
+    truths = MULTILABEL.encode(["covid"] * 243)
+    probabilities = np.tile(np.array([0.9, 0.1, 0.8], dtype=np.float32), (243, 1))
+    probabilities[::10, 0] = 0.2
+    return compute_metrics(MULTILABEL, probabilities, truths, [None] * 243)
+
+
+def test_a_folder_of_one_class_has_accuracy_and_recall(all_covid: dict[str, Any]) -> None:
+    share = 218 / 243
+    assert (all_covid["accuracy"]["value"], all_covid["per_class"]["covid"]["recall"]) == (
+        pytest.approx(share), pytest.approx(share)
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("figure", ["specificity", "auroc", "average_precision"])
+def test_a_folder_of_one_class_cannot_tell_it_from_others(
+    all_covid: dict[str, Any], figure: str
+) -> None:
+    assert all_covid["per_class"]["covid"][figure] is None
+
+
+def test_a_folder_of_one_class_has_no_macro_f1(all_covid: dict[str, Any]) -> None:
+    assert all_covid["macro_f1"] == {"value": None, "low": None, "high": None}
+
+
+def test_one_sentence_a_reason_names_all_its_classes(all_covid: dict[str, Any]) -> None:
+    assert sum("Every image bears covid, pneumonia:" in note for note in all_covid["notes"]) == 1
+    assert len(all_covid["notes"]) == 4  # absent, always, never decided, no patient
+
+
+def test_a_class_that_is_there_but_never_found_has_f1_zero() -> None:
+    probabilities = np.array([[0.1, 0.9, 0.1], [0.1, 0.9, 0.1]], dtype=np.float32)
+    truths = SINGLE_LABEL.encode(["covid", "normal"])
+    row = compute_metrics(SINGLE_LABEL, probabilities, truths, ["a", "b"])["per_class"]["covid"]
+    assert (row["precision"], row["f1"]) == (None, 0)
+
+
+@pytest.mark.parametrize("task", ["multilabel", "single_label"])
+def test_a_space_of_one_class_works(task: Task) -> None:
+    space = LabelSpace.from_labels(task, {"covid": ["covid"]})
+    probabilities = np.array([[0.9], [0.8]], dtype=np.float32)
+    metrics = compute_metrics(space, probabilities, space.encode(["covid"] * 2), ["a", "b"])
+    assert metrics["accuracy"]["value"] == 1
+
+
+def test_resamples_without_a_class_are_left_out_and_counted() -> None:
+    probabilities, truths, _ = judged(SINGLE_LABEL, images=6)
+    truths = SINGLE_LABEL.encode(["covid", "covid", "normal", "normal", "normal", "pneumonia"])
+    metrics = compute_metrics(SINGLE_LABEL, probabilities, truths, list("abcdef"))
+    assert any("resamples held no image of some class" in note for note in metrics["notes"])
+
+
+def test_an_interval_without_width_is_no_certainty() -> None:
+    truths = SINGLE_LABEL.encode(["covid", "normal", "pneumonia"] * 5)
+    metrics = compute_metrics(SINGLE_LABEL, truths.astype(np.float32), truths, [None] * 15)
+    assert any("no width" in note for note in metrics["notes"])
+
+
+def test_known_patients_are_counted_once() -> None:
+    probabilities, truths, _ = judged(SINGLE_LABEL, images=5)
+    metrics = compute_metrics(SINGLE_LABEL, probabilities, truths, ["a", "a", None, "b", None])
+    assert metrics["patients"] == 2
+
+
+def test_unknown_patients_are_null() -> None:
+    probabilities, truths, _ = judged(SINGLE_LABEL, images=5)
+    metrics = compute_metrics(SINGLE_LABEL, probabilities, truths, [None] * 5)
+    assert metrics["patients"] is None
+
+
+@SPACES
+def test_thresholds_are_reported_where_there_are_any(space: LabelSpace) -> None:
+    metrics = compute_metrics(space, *judged(space), resamples=5)
+    expected = 0.5 if space.task == "multilabel" else None
+    assert metrics["per_class"]["covid"]["threshold"] == expected
+
+
+def test_no_image_is_the_users_mistake() -> None:
+    nothing = np.zeros((0, 3))
+    with pytest.raises(DataError, match="no image to judge"):
+        compute_metrics(MULTILABEL, nothing, nothing.astype(bool), [])
+
+
+def test_a_probability_that_is_no_number_is_a_bug() -> None:
+    probabilities, truths, patients = judged(MULTILABEL)
+    probabilities[3, 1] = np.nan
+    with pytest.raises(ValueError, match="not a number"):
+        compute_metrics(MULTILABEL, probabilities, truths, patients)
+
+
+@pytest.mark.parametrize("cut", ["classes", "images", "patients"])
+def test_shapes_that_disagree_are_a_bug(cut: str) -> None:
+    probabilities, truths, patients = judged(MULTILABEL)
+    if cut == "classes":
+        probabilities, truths = probabilities[:, :2], truths[:, :2]
+    elif cut == "images":
+        probabilities = probabilities[1:]
+    else:
+        patients = patients[1:]
+    with pytest.raises(ValueError, match="classes|patients"):
+        compute_metrics(MULTILABEL, probabilities, truths, patients)
+
+
+def test_the_table_is_readable() -> None:
+    truths = MULTILABEL.encode(["covid", "normal", "normal", "pneumonia"])
+    probabilities = np.where(truths, 0.9, 0.1).astype(np.float32)
+    probabilities[1] = (0.1, 0.4, 0.1)
+    metrics = compute_metrics(MULTILABEL, probabilities, truths, list("aabc"), resamples=1000)
+    metrics["notes"] = ["A sentence."]
+    for name, low, high in (("accuracy", 0.25, 1), ("macro_f1", 0.5, 1)):
+        metrics[name] |= {"low": low, "high": high}  # what is drawn is another test's
+    assert metrics_table(metrics, "network on data, test") == (
+        "network on data, test\n"
+        "4 images of 3 patients\n"
+        "\n"
+        "accuracy  0.750  (95 % interval 0.250 to 1.000)\n"
+        "macro F1  0.889  (95 % interval 0.500 to 1.000)\n"
+        "\n"
+        "class      images  precision  recall  specificity     F1  AUROC     AP  threshold\n"
+        "---------  ------  ---------  ------  -----------  -----  -----  -----  ---------\n"
+        "covid           1      1.000   1.000        1.000  1.000  1.000  1.000        0.5\n"
+        "normal          2      1.000   0.500        1.000  0.667  1.000  1.000        0.5\n"
+        "pneumonia       2      1.000   1.000        1.000  1.000  1.000  1.000        0.5\n"
+        "\n"
+        "Note: A sentence."
+    )
+
+
+def test_the_table_shows_a_dash_for_what_is_undefined(all_covid: dict[str, Any]) -> None:
+    assert "macro F1  –\n" in metrics_table(all_covid, "title")
+
+
+@pytest.mark.parametrize("resource", ["title", "notes"])
+def test_the_table_stays_within_a_terminal(all_covid: dict[str, Any], resource: str) -> None:
+    long = "a rather long text " * 20
+    if resource == "notes":
+        all_covid["notes"] = [long]
+    table = metrics_table(all_covid, long if resource == "title" else "title")
+    assert max(map(len, table.splitlines())) <= 90

@@ -1,0 +1,148 @@
+"""evaluate.py as a user starts it: every file, outside folders, one process like two."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.conftest import LABELS, run_script, write_image
+from tests.test_train import arguments
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "clinic"
+    for split, images in (("train", 4), ("validation", 3), ("test", 3)):
+        for place, label in enumerate(LABELS):
+            for number in range(images):
+                path = folder / split / label / f"{number}.png"
+                write_image(path, 100 * place + 10 * images + number, 60 + 60 * place)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run, with an average of weights, whose validation and test splits were judged."""
+    output = tmp_path_factory.mktemp("runs") / "first"
+    done = run_script("train.py", *arguments(root, output, "ema=0.9"))
+    assert done.returncode == 0, done.stderr
+    for split in ("validation", "test"):
+        done = run_script("evaluate.py", output, "--split", split)
+        assert done.returncode == 0, done.stderr
+        (output.parent / f"{split}.txt").write_text(done.stdout)
+    return output
+
+
+def metrics_of(folder: Path) -> dict[str, object]:
+    found: dict[str, object] = json.loads((folder / "metrics.json").read_text())
+    return found
+
+
+def test_an_evaluation_holds_exactly_its_files(finished: Path) -> None:
+    assert sorted(path.name for path in (finished / "evaluation" / "test").iterdir()) == [
+        "confusion.png", "examples.png", "metrics.json", "predictions.csv",
+    ]  # fmt: skip
+
+
+def test_the_metrics_have_every_key_of_the_contract(finished: Path) -> None:
+    metrics = metrics_of(finished / "evaluation" / "test")
+    assert {"images", "patients", "accuracy", "macro_f1", "per_class", "confusion"} <= set(metrics)
+    assert metrics["images"] == 9
+
+
+def test_every_image_has_its_row_of_predictions(finished: Path) -> None:
+    with (finished / "evaluation" / "test" / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == [
+        "path", "label", "probability_covid", "probability_normal", "probability_pneumonia",
+        "predicted", "correct",
+    ]  # fmt: skip
+    assert sorted(row["path"] for row in rows) == sorted(
+        f"test/{label}/{number}.png" for label in LABELS for number in range(3)
+    )
+
+
+def test_accuracy_is_the_share_of_correct_rows(finished: Path) -> None:
+    with (finished / "evaluation" / "test" / "predictions.csv").open() as file:
+        correct = [row["correct"] == "true" for row in csv.DictReader(file)]
+    accuracy = metrics_of(finished / "evaluation" / "test")["accuracy"]
+    assert accuracy["value"] == pytest.approx(sum(correct) / 9)  # type: ignore[index]
+
+
+def test_validation_s_accuracy_is_the_one_that_training_saw(finished: Path) -> None:
+    summary = json.loads((finished / "summary.json").read_text())
+    accuracy = metrics_of(finished / "evaluation" / "validation")["accuracy"]
+    assert accuracy["value"] == summary["best"]["validation_accuracy"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("name", ["confusion.png", "examples.png"])
+def test_the_pictures_are_pictures(finished: Path, name: str) -> None:
+    with Image.open(finished / "evaluation" / "test" / name) as picture:
+        assert min(picture.size) > 300
+
+
+def test_the_table_says_what_it_is_of_and_what_it_is_for(finished: Path) -> None:
+    printed = (finished.parent / "test.txt").read_text()
+    assert "resnet18_multilabel on clinic, test" in printed
+    assert "not for diagnosis" in printed
+
+
+def test_two_processes_judge_as_one_to_the_last_image(finished: Path, tmp_path: Path) -> None:
+    done = run_script(
+        "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29619",
+        "evaluate.py", finished, "--output", tmp_path / "two",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    one = (finished / "evaluation" / "test" / "predictions.csv").read_text()
+    assert (tmp_path / "two" / "predictions.csv").read_text() == one
+
+
+def test_an_outside_folder_of_one_label_has_the_figures_it_can(finished: Path, root: Path) -> None:
+    outside = root.parent / "outside"
+    shutil.copytree(root / "train" / "covid", outside / "covid", dirs_exist_ok=True)
+    done = run_script("evaluate.py", finished, "--data", outside)
+    assert done.returncode == 0, done.stderr
+    metrics = metrics_of(finished / "evaluation" / "outside-test")
+    covid = metrics["per_class"]["covid"]  # type: ignore[index]
+    assert (covid["auroc"], covid["support"], metrics["macro_f1"]["value"]) == (None, 4, None)  # type: ignore[index]
+    assert any("covid" in note for note in metrics["notes"])  # type: ignore[attr-defined]
+
+
+def refused(done: subprocess.CompletedProcess[str], sentence: str) -> None:
+    assert done.returncode == 2, done.stderr
+    assert sentence in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    refused(run_script("evaluate.py", tmp_path), "is no run folder")
+
+
+def test_a_split_that_is_not_there_names_those_that_are(finished: Path, root: Path) -> None:
+    done = run_script("evaluate.py", finished, "--data", root / "train", "--split", "validation")
+    refused(done, "has no validation images; choose with --split among test")
+
+
+def test_the_newest_finished_run_is_found(tmp_path: Path) -> None:
+    from covid.training.run import newest_run
+
+    for number, status in enumerate(("finished", "finished", "interrupted")):
+        summary = tmp_path / f"run-{number}" / "summary.json"
+        summary.parent.mkdir()
+        summary.write_text(json.dumps({"status": status}))
+        os.utime(summary, (number, number))
+    assert newest_run(tmp_path).name == "run-1"
+
+
+def test_without_a_run_the_error_says_how_to_make_one(tmp_path: Path) -> None:
+    from covid.errors import RunError
+    from covid.training.run import newest_run
+
+    with pytest.raises(RunError, match="holds no finished run; make one with `accelerate launch"):
+        newest_run(tmp_path)
+
+
