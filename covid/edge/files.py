@@ -18,17 +18,18 @@ def replacing(path: Path) -> Iterator[Path]:
     beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield beside
-        with beside.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(beside, path)
+        try:
+            yield beside
+            with beside.open("rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(
             f"{path}: cannot be written ({error.strerror or error}); make room or name another "
             f"place, and what was there before is untouched."
         ) from error
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:

@@ -61,6 +61,8 @@ class Reporter:
         if images.kept:
             read = len(data.train) + len(data.validation)
             self.say(f"cached {read} images, {read * size**2 / 1e6:.0f} MB")
+        if self.config.cache_features == "on":
+            self.warn(progress, "cache_features is on, but frozen layers are not kept yet.")
         for sentence in data.warnings:
             self.warn(progress, sentence)
         if self.config.tracker:

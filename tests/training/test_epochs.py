@@ -1,0 +1,115 @@
+"""One epoch, one pass: what goes in comes out, in order and once."""
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import nn
+from torch.nn import functional
+
+from covid.data.batches import Split, load_batches
+from covid.data.cache import Images
+from covid.data.index import load_index
+from covid.edge.labels import LabelSpace
+from covid.errors import TrainingError
+from covid.training.epochs import Predictions, count_right, flip, mean_loss, predict, train_epoch
+from tests.conftest import LABELS, MakeImages
+
+pytestmark = pytest.mark.usefixtures("one_process")
+SPACE = LabelSpace.from_labels(
+    "multilabel",
+    {"covid": ["covid", "pneumonia"], "normal": ["normal"], "pneumonia": ["pneumonia"]},
+)
+bce = functional.binary_cross_entropy_with_logits
+
+
+class MeanBrightness(nn.Module):
+    """Three logits from the mean of an image: as small as a network gets."""
+
+    def __init__(self, weight: float = 1.0):
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((3,), weight))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.float().mean(dim=(1, 2, 3))[:, None] / 255 * self.weight
+
+
+@pytest.fixture
+def split(make_images: MakeImages) -> Split:
+    index = load_index(make_images(), LABELS)
+    truths = SPACE.encode(sample.label for sample in index.samples)
+    rows = list(range(len(index.samples)))
+    return Split(Images(index, 32, None), rows, truths, seed=0, horizontal_flip=True)
+
+
+def train_once(split: Split, network: nn.Module, rate: float = 0.1) -> list[Predictions]:
+    accelerator = Accelerator(cpu=True)
+    optimizer = torch.optim.SGD(network.parameters(), rate)
+    prepared, optimizer, batches = accelerator.prepare(
+        network, optimizer, load_batches(split, batch_size=5, workers=0)
+    )
+    steps = train_epoch(accelerator, prepared, batches, bce, optimizer, None)
+    return [step.predictions for step in steps]
+
+
+def test_an_epoch_sees_every_image_once(split: Split) -> None:
+    split.begin_epoch(0)
+    assert sum(len(one.logits) for one in train_once(split, MeanBrightness())) == len(split)
+
+
+def test_an_epoch_moves_the_weights(split: Split) -> None:
+    network = MeanBrightness()
+    train_once(split, network)
+    assert (network.weight != 1).all()
+
+
+def test_a_loss_that_is_no_number_stops_before_the_update(split: Split) -> None:
+    network = MeanBrightness(float("nan"))
+    with pytest.raises(TrainingError, match="the loss became nan"):
+        train_once(split, network)
+
+
+def test_predictions_come_in_the_order_of_the_split(split: Split) -> None:
+    split.begin_epoch(3)  # shuffled: predict puts them back
+    accelerator = Accelerator(cpu=True)
+    batches = accelerator.prepare(load_batches(split, batch_size=5, workers=0))
+    found = predict(accelerator, MeanBrightness(), batches)
+    pixels = split.images.read(split.rows.tolist())
+    expected = pixels.astype(np.float32).mean(axis=(1, 2)) / 255
+    # A mean of 1,024 numbers in float32, summed in another order.
+    assert np.allclose(found.logits[:, 0], expected, atol=1e-5)
+    assert (found.truths == split.truths.numpy().astype(bool)).all()
+
+
+def test_prediction_is_in_eval_mode_whatever_it_was_given(split: Split) -> None:
+    network = nn.Sequential(MeanBrightness(), nn.Dropout(0.9))
+    accelerator = Accelerator(cpu=True)
+    batches = accelerator.prepare(load_batches(split, batch_size=5, workers=0))
+    first = predict(accelerator, network.train(), batches)
+    assert (predict(accelerator, network.train(), batches).logits == first.logits).all()
+
+
+def test_only_the_images_that_say_so_are_flipped() -> None:
+    images = torch.arange(8, dtype=torch.uint8).reshape(2, 1, 1, 4)
+    flipped = flip(images, torch.tensor([True, False]))
+    assert flipped[:, 0, 0].tolist() == [[3, 2, 1, 0], [4, 5, 6, 7]]
+
+
+def test_an_image_counts_as_right_when_all_its_labels_are() -> None:
+    logits = np.array([[5, -5, -5], [5, 5, 5], [-5, -5, 5]], dtype=np.float32)
+    truths = SPACE.encode(["covid", "covid", "pneumonia"])
+    assert count_right(SPACE, Predictions(logits, truths)) == 2
+
+
+def test_the_mean_loss_does_not_depend_on_batches() -> None:
+    logits = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
+    truths = SPACE.encode(["covid"] * 7)
+    whole = mean_loss(bce, Predictions(logits, truths))
+    each = [mean_loss(bce, Predictions(logits[i : i + 1], truths[i : i + 1])) for i in range(7)]
+    assert whole == pytest.approx(np.mean(each), rel=1e-6)  # float32
+
+
+@pytest.mark.parametrize("task", ["multilabel", "single_label"])
+def test_probabilities_are_the_task_s(task: str) -> None:
+    predictions = Predictions(np.zeros((1, 2), dtype=np.float32), np.zeros((1, 2), dtype=bool))
+    assert predictions.probabilities(task).tolist() == [[0.5, 0.5]]  # type: ignore[arg-type]

@@ -1,0 +1,65 @@
+"""Launching: the precision that is asked for or fits, and threads for every process."""
+
+import pytest
+import torch
+
+from covid.errors import LaunchError
+from covid.training.launch import choose_precision, start_accelerator
+
+pytestmark = pytest.mark.usefixtures("one_process")
+
+
+@pytest.fixture(autouse=True)
+def no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ACCELERATE_MIXED_PRECISION", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_auto_is_bf16_where_the_processor_multiplies_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    assert choose_precision("auto", cpu=True) == "bf16"
+
+
+def test_auto_is_fp32_on_other_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+    assert choose_precision("auto", cpu=True) == "no"
+
+
+@pytest.mark.parametrize(("able", "expected"), [(True, "bf16"), (False, "fp16")])
+def test_auto_on_cuda_is_bf16_from_ampere_and_fp16_before(
+    monkeypatch: pytest.MonkeyPatch, able: bool, expected: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: able)
+    assert choose_precision("auto", cpu=False) == expected
+
+
+def test_the_launcher_wins_over_auto(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {})
+    assert choose_precision("auto", cpu=True) == "bf16"
+
+
+def test_a_config_that_names_one_wins_over_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    assert choose_precision("no", cpu=True) == "no"
+
+
+def test_half_precision_on_a_processor_is_refused() -> None:
+    with pytest.raises(LaunchError, match="fp16 needs a GPU"):
+        choose_precision("fp16", cpu=True)
+
+
+def test_a_launcher_s_fp8_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp8")
+    with pytest.raises(LaunchError, match="the launcher asks for fp8"):
+        choose_precision("auto", cpu=True)
+
+
+def test_processes_that_do_not_find_each_other_are_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("accelerate.Accelerator.num_processes", 1)
+    monkeypatch.setattr("covid.training.launch._environment_count", lambda *names: 2)
+    with pytest.raises(LaunchError, match="The launcher started 2 processes, .* sees only 1"):
+        start_accelerator()
