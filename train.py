@@ -4,6 +4,7 @@
 """
 
 import argparse
+import math
 import sys
 import time
 from pathlib import Path
@@ -136,12 +137,14 @@ def train(arguments: argparse.Namespace) -> int:
                     if checkpoints.signal:
                         return report.interrupted(progress, checkpoints.signal)
         except TrainingError as error:
-            raise report.failed(progress, error) from None
+            raise report.failed(progress, str(error)) from None
 
         clock = time.perf_counter()
         judged = averaged.module if averaged else network
         predictions = predict(accelerator, judged, validation_batches)
         validation_loss = mean_loss(loss, predictions)
+        if not math.isfinite(validation_loss):
+            raise report.failed(progress, f"the validation loss became {validation_loss}")
         accuracy, macro_f1 = quick_figures(
             space, predictions.probabilities(space.task), predictions.truths
         )

@@ -29,29 +29,34 @@ from tests.conftest import (
     write_image,
 )
 
-CONFIG = "configs/resnet18_multilabel.yaml"
-# The smallest run there is: 12 images of 32 pixels, two of them a batch, from scratch, in fp32.
+CONFIG = Path("configs/resnet18_multilabel.yaml")
+# The smallest run there is: 12 images of 32 pixels, four of them a batch, from scratch, in fp32.
 SMALL = (
     "model.weights=none", "data.image_size=32", "epochs=2", "batch_size=4", "precision=no",
     "model.dropout=0.5", "model.hidden_units=8",
 )  # fmt: skip
 
 
-def arguments(root: Path, output: Path, *settings: str) -> list[str]:
-    cache = output.parent / "cache"
-    values = (*SMALL, f"data.root={root}", f"data.cache_dir={cache}", *settings)
-    chosen = [part for value in values for part in ("--set", value)]
-    return ["--config", CONFIG, "--output", str(output), *chosen]
+def arguments(root: Path, output: Path, *settings: str, config: Path = CONFIG) -> list[str]:
+    """The command line of a run; a small one unless `config` names another than CONFIG."""
+    small = SMALL if config == CONFIG else ()
+    places = (f"data.root={root}", f"data.cache_dir={output.parent / 'cache'}")
+    chosen = [part for value in (*small, *places, *settings) for part in ("--set", value)]
+    return ["--config", str(config), "--output", str(output), *chosen]
 
 
 def train(
-    root: Path, output: Path, *settings: str, flags: tuple[str, ...] = ()
+    root: Path,
+    output: Path,
+    *settings: str,
+    flags: tuple[str, ...] = (),
+    config: Path = CONFIG,
 ) -> subprocess.CompletedProcess[str]:
     """train.py's `main` in this process, which has imported torch already."""
     AcceleratorState._reset_state(True)
     GradientState._reset_state()
     kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    command = ["train.py", *arguments(root, output, *settings), *flags]
+    command = ["train.py", *arguments(root, output, *settings, config=config), *flags]
     printed, complained = io.StringIO(), io.StringIO()
     with (
         pytest.MonkeyPatch.context() as patch,

@@ -187,6 +187,8 @@ def _samples_of_rows(
     if twice:
         raise DataError(f"{manifest}: {len(twice)} files have two rows ({_some(twice)}); keep one.")
     found = [(row.get("label") or "").strip() for row in rows]
+    if "" in found:
+        raise DataError(f"{manifest} line {found.index('') + 2}: the column label is empty.")
     _all_known(f"{manifest}: the column label", set(found), labels)
     on_disk = set(_walk(root))
     absent = [name for name in names if name not in on_disk and not (root / name).is_file()]

@@ -6,38 +6,38 @@ wrong; they differ in brightness too, and words say the same. Figures are made w
 which keeps every figure it has made.
 """
 
-import re
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.patches import Rectangle
-from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
-from covid.edge.files import replacing
 from covid.edge.labels import LabelSpace
+from covid.evaluation.page import (
+    FAINT,
+    INK,
+    LARGE,
+    LEADING,
+    MARGIN,
+    NORMAL,
+    SMALL,
+    Page,
+    fit,
+    save,
+    text_width,
+)
 
 Booleans = npt.NDArray[np.bool_]
 Row = Mapping[str, float | int | None]
 
-DOTS_PER_INCH = 150
+RULE, TRACK, EMPTY = "#d5dbe1", "#e9edf1", "#f4f6f8"
 # A green that leans to blue and a red that leans to orange: people who take plain green and red
 # for one colour can tell these apart (Okabe & Ito, Color Universal Design, 2008).
-INK, FAINT, RULE, TRACK = "#1f2a37", "#66727f", "#d5dbe1", "#e9edf1"
-EMPTY = "#f4f6f8"
 RIGHT, WRONG, TRAINING = "#0b7a75", "#c4441c", "#8a97a6"
-MARGIN = 0.35  # inches around every picture
-SMALL, NORMAL, LARGE = 8.0, 9.5, 13.0  # points
-LEADING = 1.35  # line height over font size
-CAPITAL = 0.73  # height of a capital over font size, in matplotlib's own DejaVu Sans
 EACH = 3  # right images, and wrong ones, of a class in examples.png
 MARKED_EPOCHS = 30  # points of longer runs are too close to be told apart
 
@@ -50,7 +50,7 @@ def plot_curves(
     `history` has at least one row, of history.csv's keys; None and NaN leave gaps. `title` names
     run and data. Raises StorageError where `path` cannot be written; what was there stays.
     """
-    _save(curves_figure(history, title, best_epoch), path)
+    save(curves_figure(history, title, best_epoch), path)
 
 
 def plot_confusion(path: Path, metrics: Mapping[str, Any], title: str) -> None:
@@ -58,7 +58,7 @@ def plot_confusion(path: Path, metrics: Mapping[str, Any], title: str) -> None:
 
     `title` names run and data. Raises StorageError where `path` cannot be written.
     """
-    _save(confusion_figure(metrics, title), path)
+    save(confusion_figure(metrics, title), path)
 
 
 def plot_examples(
@@ -79,7 +79,7 @@ def plot_examples(
     picture can say how many of a key are right. `title` names run and data. Raises
     StorageError where `path` cannot be written.
     """
-    _save(
+    save(
         examples_figure(images, chosen, probabilities, truths, decisions, keys, space, title), path
     )
 
@@ -115,53 +115,6 @@ def choose_examples(
                 rows = rows[np.linspace(0, len(rows) - 1, each).round().astype(int)]
             chosen += rows[:each].tolist()
     return chosen
-
-
-class Page:
-    """A figure measured in inches from its top left corner, opened by a heading."""
-
-    def __init__(self, width: float, height: float, heading: str, title: str, line: str):
-        """`height` is that of the content below `top`; a long title makes the page higher."""
-        inner = width - 2 * MARGIN
-        below = "\n".join(fit(part, inner, NORMAL, 3) for part in (title, line) if part)
-        self.top = MARGIN + 0.5 + (below.count("\n") + 1) * NORMAL * LEADING / 72
-        self.width, self.height = width, self.top + height + MARGIN
-        self.figure = Figure(figsize=(width, self.height), dpi=DOTS_PER_INCH, facecolor="white")
-        self.axes = self.figure.add_axes((0.0, 0.0, 1.0, 1.0))
-        self.axes.set_axis_off()
-        self.text(MARGIN, MARGIN + 0.08, heading, LARGE, weight="bold")
-        self.text(MARGIN, MARGIN + 0.37, below, NORMAL, FAINT, hang=True)
-
-    def text(
-        self, x: float, y: float, text: str, size: float = SMALL, color: str = INK,
-        hang: bool = False, **more: Any,
-    ) -> None:  # fmt: skip
-        """Lines centred on `y`, or hanging from a first line there; dollar signs stay as they are.
-
-        Each line is set on its baseline: matplotlib's own centring moves words with descenders.
-        """
-        lines, high = text.split("\n"), size * LEADING / 72
-        first = y + CAPITAL / 2 * size / 72 - (0 if hang else (len(lines) - 1) / 2 * high)
-        for place, line in enumerate(lines):
-            self.axes.text(
-                x, first + place * high, line, fontsize=size, color=color, va="baseline",
-                parse_math=False, **more,
-            )  # fmt: skip
-
-    def box(self, x: float, y: float, width: float, height: float, color: Any, **more: Any) -> None:
-        """A filled rectangle; `x`, `y` is its top left corner."""
-        self.axes.add_patch(Rectangle((x, y), width, height, facecolor=color, **more))
-
-    def inset(self, x: float, y: float, width: float, height: float) -> Axes:
-        """Axes of their own, for curves."""
-        fractions = (x / self.width, 1 - (y + height) / self.height,
-                     width / self.width, height / self.height)  # fmt: skip
-        return self.figure.add_axes(fractions)
-
-    def finish(self) -> Figure:
-        """The figure; images and patches must not have moved the page's scale."""
-        self.axes.set(xlim=(0, self.width), ylim=(self.height, 0), aspect="auto")
-        return self.figure
 
 
 def curves_figure(history: Sequence[Row], title: str, best_epoch: int | None = None) -> Figure:
@@ -354,44 +307,5 @@ def _draw_answer(
         page.text(x + width, middle, f"{value:.2f}", SMALL - 1, ha="right")
 
 
-@cache
-def text_width(text: str, size: float) -> float:
-    """Inches that the widest line takes; only `NORMAL` and larger text may be bold."""
-    font = FontProperties(size=size, weight="bold" if size >= NORMAL else "normal")
-    return max(
-        text_to_path.get_text_width_height_descent(line, font, False)[0] / 72
-        for line in text.split("\n")
-    )
-
-
-@cache
-def fit(text: str, width: float, size: float, lines: int = 1) -> str:
-    """`text` on at most `lines` lines of `width` inches; what is too long loses its middle."""
-    pieces = re.findall(r".+?(?:[\s_+,/-]+|$)", text)  # each ends where a line may
-    done: list[str] = []
-    while len(done) < lines - 1 and pieces and text_width("".join(pieces).strip(), size) > width:
-        count = 1
-        while text_width("".join(pieces[: count + 1]).strip(), size) <= width:
-            count += 1
-        done.append(_shorten("".join(pieces[:count]).strip(), width, size))
-        pieces = pieces[count:]
-    rest = "".join(pieces).strip()
-    return "\n".join([*done, _shorten(rest, width, size)] if rest else done)
-
-
-def _shorten(line: str, width: float, size: float) -> str:
-    """The start and the end of a line that is too wide: names often differ only there."""
-    short, keep = line, len(line)
-    while text_width(short, size) > width and keep:
-        keep -= 1
-        short = line[: (keep + 1) // 2] + "…" + line[len(line) - keep // 2 :]
-    return short
-
-
 def _images(count: int) -> str:
     return "1 image" if count == 1 else f"{count:,} images"
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with replacing(path) as beside:
-        figure.savefig(beside, dpi=DOTS_PER_INCH, format="png")

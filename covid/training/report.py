@@ -125,12 +125,12 @@ class Reporter:
         )
         return 128 + signal_number
 
-    def failed(self, progress: Progress, error: TrainingError) -> TrainingError:
+    def failed(self, progress: Progress, what: str) -> TrainingError:
         """Notes why training cannot go on; returns the error with what the user can do."""
-        self._summarise(progress, "failed", str(error))
+        self._summarise(progress, "failed", what)
         kept = f"epoch {progress.best_epoch}'s network" if progress.best_epoch else "nothing yet"
         return TrainingError(
-            f"epoch {progress.epoch + 1}, step {progress.step + 1}: {error}; kept in {self.folder} "
+            f"epoch {progress.epoch + 1}, step {progress.step + 1}: {what}; kept in {self.folder} "
             f"is {kept}, and what may help is a smaller optimizer.lr, gradient_clip=1.0 or "
             f"precision=no, with --overwrite."
         )

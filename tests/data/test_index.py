@@ -119,6 +119,12 @@ def test_a_label_that_the_config_does_not_name_is_refused(manifest_root: Path) -
         load_index(manifest_root, LABELS)
 
 
+def test_a_row_without_a_label_is_refused_with_its_line(manifest_root: Path) -> None:
+    change(manifest_root, 3, label="")
+    with pytest.raises(DataError, match="line 5: the column label is empty"):
+        load_index(manifest_root, LABELS)
+
+
 def test_a_row_without_a_file_is_refused(manifest_root: Path) -> None:
     (manifest_root / "covid-0.png").unlink()
     with pytest.raises(DataError, match=r"1 of 9 rows name a file that is not there \(covid-0"):

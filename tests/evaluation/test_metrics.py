@@ -44,7 +44,8 @@ def any_judgement(draw: st.DrawFn) -> tuple[LabelSpace, Judged]:
     tenths = st.lists(st.integers(0, 10), min_size=3, max_size=3)
     rows = [draw(tenths) for _ in keys]
     patients: list[str | None] = [draw(st.sampled_from([None, "a", "b", "c"])) for _ in keys]
-    return space, (np.array(rows, dtype=np.float32) / 10, space.encode(keys), patients)
+    probabilities = np.array(rows, dtype=np.float32) / np.float32(10)
+    return space, (probabilities, space.encode(keys), patients)
 
 
 def from_table(table: npt.NDArray[Any]) -> list[list[int]]:

@@ -249,6 +249,12 @@ def test_examples_without_a_right_one_show_only_wrong_ones() -> None:
     assert "Right" not in said(examples_of((flipped, truths, space.decide(flipped), keys, space)))
 
 
+def test_dollar_signs_are_no_formulas() -> None:
+    figure = confusion_figure(metrics_of(judged(("costs $5 and $6", "normal"))), TITLE)
+    priced = [text for text in texts_of(figure) if "$" in text.get_text()]
+    assert priced and not any(text.get_parse_math() for text in priced)
+
+
 def test_an_implied_label_is_explained() -> None:
     space = LabelSpace.from_labels("multilabel", {"covid": ["covid", "sick"], "sick": ["sick"]})
     probabilities = np.array([[0.9, 0.1]], dtype=np.float32)
