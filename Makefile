@@ -8,7 +8,7 @@ DEMO := --config configs/demo.yaml --overwrite
 .PHONY: demo test check clean
 
 demo: $(ENVIRONMENT)/installed
-	$(IN)/accelerate launch --quiet train.py $(DEMO)
+	$(IN)/accelerate launch --quiet --config_file accelerate_config.yaml train.py $(DEMO)
 	$(IN)/python evaluate.py runs/demo
 
 test: $(ENVIRONMENT)/installed

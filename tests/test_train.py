@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -372,3 +373,62 @@ def test_a_read_only_cache_is_a_warning(root: Path, tmp_path: Path) -> None:
     cache = tmp_path / "file" / "cache"
     done = train(root, tmp_path / "run", f"data.cache_dir={cache}", "epochs=1")
     assert done.returncode == 0 and "cannot be kept" in done.stderr
+
+
+def spoil(root: Path, how: str) -> None:
+    """Makes one thing wrong with a folder of images."""
+    image = root / "train" / "covid" / "covid-1.png"
+    match how:
+        case "no images":
+            shutil.rmtree(root)
+            root.mkdir()
+        case "an empty class":
+            for path in image.parent.iterdir():
+                path.unlink()
+        case "a class that no folder bears":
+            for split in ("train", "validation", "test"):
+                shutil.rmtree(root / split / "covid")
+        case "a folder that no class bears":
+            image.parent.rename(image.parent.with_name("tuberculosis"))
+        case "a label without a file":
+            (root / "manifest.csv").write_text("path,label\nabsent.png,covid\n")
+        case "two rows for one file":
+            row = "train/covid/covid-1.png,covid\n"
+            (root / "manifest.csv").write_text(f"path,label\n{row}{row}")
+        case "a truncated image":
+            image.write_bytes(image.read_bytes()[:-200])
+        case "an empty image":
+            image.write_bytes(b"")
+        case "no image at all":
+            image.write_text("a letter to the editor")
+        case "an image of 1 pixel's width":
+            Image.new("L", (1, 50)).save(image)
+        case "an image of more than 200 megapixels":
+            Image.new("1", (20001, 10000)).save(image)
+
+
+BAD_INPUT = {
+    "no images": "holds no images; expected",
+    "an empty class": "train/covid: holds no images",
+    "a class that no folder bears": "no folder or manifest row bears covid",
+    "a folder that no class bears": "has tuberculosis, which data.labels does not name",
+    "a label without a file": "1 of 1 rows name a file that is not there (absent.png)",
+    "two rows for one file": "1 files have two rows (train/covid/covid-1.png)",
+    "a truncated image": "1 of 18 images cannot be read: ",
+    "an empty image": "covid-1.png: is empty (0 bytes)",
+    "no image at all": "covid-1.png: is not an image",
+    "an image of 1 pixel's width": "covid-1.png: is 1 x 50 pixels, too small",
+    "an image of more than 200 megapixels": "covid-1.png: is larger than 200 megapixels",
+}
+
+
+@pytest.mark.parametrize("how", BAD_INPUT)
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # Pillow's own, beside
+def test_bad_input_stops_with_one_sentence(
+    make_images: MakeImages, tmp_path: Path, how: str
+) -> None:
+    root = make_images()
+    spoil(root, how)
+    done = train(root, tmp_path / "run")
+    refused(done, BAD_INPUT[how])
+    assert len(done.stderr.splitlines()) == 1 and not (tmp_path / "run").exists()

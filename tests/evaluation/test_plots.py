@@ -17,16 +17,15 @@ from PIL import Image
 from covid.edge.labels import LabelSpace, Task
 from covid.errors import StorageError
 from covid.evaluation.metrics import compute_metrics
+from covid.evaluation.page import fit, text_width
 from covid.evaluation.plots import (
     choose_examples,
     confusion_figure,
     curves_figure,
     examples_figure,
-    fit,
     plot_confusion,
     plot_curves,
     plot_examples,
-    text_width,
 )
 
 TITLE = "resnet18_multilabel on synthetic radiographs, test"
