@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,18 @@ def write_image(path: Path, seed: int, brightness: int = 128, size: int = 40) ->
     Image.fromarray(pixels).save(path)
 
 
+def write_split_images(root: Path, labels: Sequence[str], counts: Mapping[str, int]) -> Path:
+    """ROOT/SPLIT/LABEL/*.png, no two alike; `counts` is split -> images of each label."""
+    seed = 0
+    for split, images in counts.items():
+        for place, label in enumerate(labels):
+            for number in range(images):
+                seed += 1
+                path = root / split / label / f"{label}-{number}.png"
+                write_image(path, seed, brightness=60 + 60 * place)
+    return root
+
+
 @pytest.fixture
 def make_images(tmp_path: Path) -> MakeImages:
     """Makes ROOT/SPLIT/LABEL/*.png; `counts` is split -> images of each label."""
@@ -38,15 +50,9 @@ def make_images(tmp_path: Path) -> MakeImages:
         counts: Mapping[str, int] | None = None,
         name: str = "images",
     ) -> Path:
-        root = tmp_path / name
-        seed = 0
-        for split, images in (counts or {"train": 4, "validation": 2, "test": 2}).items():
-            for place, label in enumerate(labels):
-                for number in range(images):
-                    seed += 1
-                    path = root / split / label / f"{label}-{number}.png"
-                    write_image(path, seed, brightness=60 + 60 * place)
-        return root
+        return write_split_images(
+            tmp_path / name, labels, counts or {"train": 4, "validation": 2, "test": 2}
+        )
 
     return make
 

@@ -10,19 +10,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.conftest import LABELS, run_script, write_image
+from tests.conftest import LABELS, run_script, write_split_images
 from tests.test_train import arguments
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "clinic"
-    for split, images in (("train", 4), ("validation", 3), ("test", 3)):
-        for place, label in enumerate(LABELS):
-            for number in range(images):
-                path = folder / split / label / f"{number}.png"
-                write_image(path, 100 * place + 10 * images + number, 60 + 60 * place)
-    return folder
+    counts = {"train": 4, "validation": 3, "test": 3}
+    return write_split_images(tmp_path_factory.mktemp("data") / "clinic", LABELS, counts)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +58,7 @@ def test_every_image_has_its_row_of_predictions(finished: Path) -> None:
         "predicted", "correct",
     ]  # fmt: skip
     assert sorted(row["path"] for row in rows) == sorted(
-        f"test/{label}/{number}.png" for label in LABELS for number in range(3)
+        f"test/{label}/{label}-{number}.png" for label in LABELS for number in range(3)
     )
 
 

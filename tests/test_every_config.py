@@ -8,7 +8,7 @@ import pytest
 
 from covid.config import PROJECT, load_config
 from covid.data.index import load_index
-from tests.conftest import write_image
+from tests.conftest import write_split_images
 from tests.test_train import train
 
 CONFIGS = sorted((PROJECT / "configs").rglob("*.yaml"))
@@ -22,13 +22,8 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A few images for each set of labels, by its first label."""
     found = {}
     for labels in (("infected", "normal"), ("covid", "normal", "pneumonia")):
-        root = tmp_path_factory.mktemp(labels[0])
-        for split in ("train", "validation", "test"):
-            for place, label in enumerate(labels):
-                for number in range(2):
-                    seed = 100 * place + 10 * len(split) + number
-                    write_image(root / split / label / f"{number}.png", seed, 80 + 60 * place)
-        found[labels[0]] = root
+        counts = {"train": 2, "validation": 2, "test": 2}
+        found[labels[0]] = write_split_images(tmp_path_factory.mktemp(labels[0]), labels, counts)
     return found
 
 

@@ -27,7 +27,7 @@ from tests.conftest import (
     MakeImages,
     clean_environment,
     run_script,
-    write_image,
+    write_split_images,
 )
 
 CONFIG = Path("configs/resnet18_multilabel.yaml")
@@ -82,13 +82,8 @@ def same_weights(one: Path, other: Path) -> bool:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("images")
-    for split, images in (("train", 4), ("validation", 2), ("test", 2)):
-        for place, label in enumerate(LABELS):
-            for number in range(images):
-                path = folder / split / label / f"{number}.png"
-                write_image(path, 100 * place + 10 * images + number, 60 + 60 * place)
-    return folder
+    counts = {"train": 4, "validation": 2, "test": 2}
+    return write_split_images(tmp_path_factory.mktemp("images"), LABELS, counts)
 
 
 @pytest.fixture(scope="module")

@@ -8,18 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
+from covid.data.splits import split_by_patient
 from covid.edge.images import image_endings
 from covid.errors import DataError
 
-SPLITS = ("train", "validation", "test")
 SPLIT_NAMES = {
     "train": "train", "training": "train",
     "validation": "validation", "val": "validation", "valid": "validation",
     "test": "test", "testing": "test",
 }  # fmt: skip
-SHARES = (0.7, 0.15, 0.15)  # of the images, where a manifest has no split: the usual proportions
 LISTED = 10  # how many of a kind an error names before it only counts
 
 
@@ -114,45 +111,6 @@ def patients_in_two_splits(samples: Iterable[Sample]) -> list[str]:
         if sample.patient is not None:
             splits[sample.patient].add(sample.split)
     return sorted(patient for patient, found in splits.items() if len(found) > 1)
-
-
-def split_by_patient(
-    labels: Sequence[str], patients: Sequence[str | None], seed: int
-) -> list[str]:
-    """A split for each image: no patient in two, the classes' shares alike, about 70/15/15.
-
-    Each class's patients are shuffled and dealt to the split that is furthest below its share,
-    rare classes first. A class of at least three patients (one of whom has no other class)
-    gets an image in each split. An image without a patient is a patient of its own.
-    """
-    groups: dict[str, list[int]] = defaultdict(list)
-    for row, patient in enumerate(patients):
-        groups[f"p{patient}" if patient is not None else f"i{row}"].append(row)
-    images = Counter(labels)
-    generator = np.random.default_rng([seed, len(labels)])
-    # A patient with several classes is dealt with its rarest, where it matters most.
-    rarest = {
-        group: min((labels[row] for row in rows), key=lambda label: (images[label], label))
-        for group, rows in groups.items()
-    }
-    assigned = [""] * len(labels)
-    for label in sorted(images, key=lambda label: (images[label], label)):
-        dealt = {split: sum(labels[r] == label for r in range(len(labels)) if assigned[r] == split)
-                 for split in SPLITS}  # fmt: skip
-        members = sorted(group for group in groups if rarest[group] == label)
-        for position in generator.permutation(len(members)):
-            rows = groups[members[position]]
-            split = _neediest(dealt, images[label])
-            dealt[split] += sum(labels[row] == label for row in rows)
-            for row in rows:
-                assigned[row] = split
-    return assigned
-
-
-def _neediest(dealt: Mapping[str, int], total: int) -> str:
-    """An empty split first, then the one furthest below its share of `total` images."""
-    wanted = dict(zip(SPLITS, SHARES, strict=True))
-    return min(SPLITS, key=lambda split: (dealt[split] > 0, dealt[split] - wanted[split] * total))
 
 
 def _from_manifest(

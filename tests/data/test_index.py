@@ -2,20 +2,16 @@
 
 import csv
 import shutil
-from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from covid.data.index import (
-    SPLITS,
     load_index,
     patients_in_two_splits,
     require_training_splits,
-    split_by_patient,
 )
+from covid.data.splits import SPLITS
 from covid.errors import DataError
 from tests.conftest import LABELS, MakeImages, write_image
 
@@ -245,50 +241,6 @@ def test_two_folders_of_one_split_are_refused(make_images: MakeImages) -> None:
     shutil.copytree(root / "validation", root / "val")
     with pytest.raises(DataError, match="all mean validation; keep one"):
         load_index(root, LABELS)
-
-
-patients = st.lists(
-    st.tuples(st.sampled_from(LABELS), st.none() | st.integers(0, 30).map(str)), min_size=1,
-    max_size=120,
-)  # fmt: skip
-
-
-@given(patients, st.integers(0, 5))
-def test_no_patient_is_split(rows: list[tuple[str, str | None]], seed: int) -> None:
-    splits = split_by_patient([row[0] for row in rows], [row[1] for row in rows], seed)
-    found = defaultdict(set)
-    for (_, patient), split in zip(rows, splits, strict=True):
-        if patient is not None:
-            found[patient].add(split)
-    assert all(len(one) == 1 for one in found.values())
-
-
-@given(st.lists(st.sampled_from(LABELS), min_size=1, max_size=120), st.integers(0, 5))
-def test_every_label_of_three_patients_is_in_every_split(labels: list[str], seed: int) -> None:
-    splits = split_by_patient(labels, [None] * len(labels), seed)
-    for label, count in Counter(labels).items():
-        found = {split for split, one in zip(splits, labels, strict=True) if one == label}
-        assert len(found) == min(3, count)
-
-
-@given(st.integers(40, 300), st.integers(0, 5))
-def test_the_shares_are_seventy_fifteen_fifteen(images: int, seed: int) -> None:
-    splits = Counter(split_by_patient(["normal"] * images, [None] * images, seed))
-    # One image either way: shares of whole images cannot be met exactly.
-    assert abs(splits["train"] - 0.7 * images) <= 1
-    assert abs(splits["validation"] - 0.15 * images) <= 1
-
-
-def test_the_same_seed_makes_the_same_split() -> None:
-    labels = ["covid", "normal"] * 20
-    first = split_by_patient(labels, [None] * 40, seed=1)
-    assert first == split_by_patient(labels, [None] * 40, seed=1)
-
-
-def test_another_seed_makes_another_split() -> None:
-    labels = ["covid", "normal"] * 20
-    first = split_by_patient(labels, [None] * 40, seed=1)
-    assert first != split_by_patient(labels, [None] * 40, seed=2)
 
 
 def test_a_manifest_without_splits_is_split_by_patient(manifest_root: Path) -> None:

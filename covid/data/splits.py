@@ -1,0 +1,48 @@
+"""Images to training, validation and test, where nobody has split them: by patient."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+SPLITS = ("train", "validation", "test")
+SHARES = (0.7, 0.15, 0.15)  # of the images: the usual proportions
+
+
+def split_by_patient(
+    labels: Sequence[str], patients: Sequence[str | None], seed: int
+) -> list[str]:
+    """A split for each image: no patient in two, the classes' shares alike, about 70/15/15.
+
+    Each class's patients are shuffled and dealt to the split that is furthest below its share,
+    rare classes first. A class of at least three patients (one of whom has no other class)
+    gets an image in each split. An image without a patient is a patient of its own.
+    """
+    groups: dict[str, list[int]] = defaultdict(list)
+    for row, patient in enumerate(patients):
+        groups[f"p{patient}" if patient is not None else f"i{row}"].append(row)
+    images = Counter(labels)
+    generator = np.random.default_rng([seed, len(labels)])
+    # A patient with several classes is dealt with its rarest, where it matters most.
+    rarest = {
+        group: min((labels[row] for row in rows), key=lambda label: (images[label], label))
+        for group, rows in groups.items()
+    }
+    assigned = [""] * len(labels)
+    for label in sorted(images, key=lambda label: (images[label], label)):
+        dealt = {split: sum(labels[r] == label for r in range(len(labels)) if assigned[r] == split)
+                 for split in SPLITS}  # fmt: skip
+        members = sorted(group for group in groups if rarest[group] == label)
+        for position in generator.permutation(len(members)):
+            rows = groups[members[position]]
+            split = _neediest(dealt, images[label])
+            dealt[split] += sum(labels[row] == label for row in rows)
+            for row in rows:
+                assigned[row] = split
+    return assigned
+
+
+def _neediest(dealt: Mapping[str, int], total: int) -> str:
+    """An empty split first, then the one furthest below its share of `total` images."""
+    wanted = dict(zip(SPLITS, SHARES, strict=True))
+    return min(SPLITS, key=lambda split: (dealt[split] > 0, dealt[split] - wanted[split] * total))
