@@ -43,7 +43,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from covid.model.weights import load_trained
     from covid.training.epochs import predict
     from covid.training.launch import judge_in_full_precision, loader_workers, start_accelerator
-    from covid.training.report import command_without_data
+    from covid.training.report import command_without_data, rendering_bar
     from covid.training.run import best_weights, newest_run, runs_folder
     from covid.training.survey import look
 
@@ -56,7 +56,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
     with accelerator.main_process_first():
         if arguments.data is None:
-            index = open_source(config, instead=command_without_data(folder / "config.yaml"))
+            instead = command_without_data(folder / "config.yaml")
+            index = open_source(config, instead=instead, progress=rendering_bar())
         else:
             index = load_index(
                 arguments.data.absolute(), list(space.labels), seed=config.seed,

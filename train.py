@@ -47,7 +47,7 @@ def train(arguments: argparse.Namespace) -> int:
     from covid.training.epochs import count_right, mean_loss, predict, train_epoch
     from covid.training.launch import loader_workers, start_accelerator
     from covid.training.optimizer import Schedule, make_optimizer
-    from covid.training.report import Reporter, command_without_data
+    from covid.training.report import Reporter, command_without_data, rendering_bar
     from covid.training.survey import survey
 
     config = load_config(arguments.config, arguments.set)
@@ -64,7 +64,8 @@ def train(arguments: argparse.Namespace) -> int:
 
     # The images. Each is read once before training, so that none fails in the middle of it.
     with accelerator.main_process_first():
-        index = open_source(config, instead=command_without_data(arguments.config))
+        instead = command_without_data(arguments.config)
+        index = open_source(config, instead=instead, progress=rendering_bar())
     cache_dir = resolve(config.data.cache_dir) if config.data.cache else None
     images = Images(index, config.data.image_size, cache_dir)
     report = Reporter(accelerator, config, folder, data_name(index))

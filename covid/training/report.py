@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,20 @@ def command_without_data(config: Path) -> str:
         f"accelerate launch train.py --config {config} "
         f"--set data.root=phantom --set model.weights=none"
     )
+
+
+def rendering_bar() -> Callable[[int, int], None]:
+    """For `open_source`: a bar while phantoms are rendered, which happens once."""
+    what = "rendering SYNTHETIC images"
+    bar = tqdm(desc=what, unit=" images", leave=False, disable=None, delay=1)
+
+    def advance(done: int, images: int) -> None:
+        bar.total = images
+        bar.update(done - bar.n)
+        if done == images:
+            bar.close()
+
+    return advance
 
 
 class Reporter:
