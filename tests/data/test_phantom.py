@@ -81,7 +81,7 @@ def test_every_picture_says_that_it_is_synthetic(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["covid", "pneumonia"])
-@pytest.mark.parametrize("patient", range(4))
+@pytest.mark.parametrize("patient", range(3))
 def test_disease_changes_the_lungs(key: str, patient: int) -> None:
     healthy, sick = (render_image(one, patient, 0, SIZE).astype(int) for one in ("normal", key))
     inside = (slice(SIZE // 8, 7 * SIZE // 8),) * 2
@@ -89,7 +89,7 @@ def test_disease_changes_the_lungs(key: str, patient: int) -> None:
 
 
 @pytest.mark.parametrize("key", ["covid", "pneumonia"])
-@pytest.mark.parametrize("patient", range(4))
+@pytest.mark.parametrize("patient", range(3))
 def test_disease_changes_nothing_outside_the_lungs(key: str, patient: int) -> None:
     changed = render_image("normal", patient, 0, SIZE) != render_image(key, patient, 0, SIZE)
     edge = SIZE // 8
@@ -99,7 +99,7 @@ def test_disease_changes_nothing_outside_the_lungs(key: str, patient: int) -> No
 
 def test_mean_brightness_does_not_separate_the_classes() -> None:
     means = {
-        key: np.array([render_image(key, patient, 0, SIZE).mean() for patient in range(24)])
+        key: np.array([render_image(key, patient, 0, SIZE).mean() for patient in range(16)])
         for key in KEYS
     }
     shifts = [abs(means[key].mean() - means["normal"].mean()) for key in ("covid", "pneumonia")]
