@@ -96,7 +96,9 @@ def best_weights(folder: Path) -> Path:
     """The path of a run's best.safetensors. Raises RunError where `folder` has none."""
     path = folder / "best.safetensors"
     if not path.is_file():
-        what = "is no run folder" if folder.is_dir() else "there is no such folder"
+        what = "there is no such folder"
+        if folder.exists():
+            what = "is no run folder" if folder.is_dir() else "is a file, not a run folder"
         raise RunError(f"{folder}: {what}; a run has a best.safetensors, which train.py writes.")
     return path
 

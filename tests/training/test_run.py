@@ -8,7 +8,7 @@ import pytest
 from covid.config import PROJECT, Config, load_config
 from covid.errors import RunError
 from covid.training.report import images_per_second
-from covid.training.run import check_run, start_run, write_history, write_json
+from covid.training.run import best_weights, check_run, start_run, write_history, write_json
 
 
 def config(*settings: str) -> Config:
@@ -82,3 +82,9 @@ def test_the_first_epoch_counts_where_it_is_the_only_one() -> None:
 def test_speed_is_images_over_time() -> None:
     # Two epochs of 60 images, in 6 and 2 seconds: 120 images in 8.
     assert images_per_second(rows(1, 10, 30)) == 15
+
+
+def test_a_file_is_no_run_folder_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"x")
+    with pytest.raises(RunError, match="is a file, not a run folder"):
+        best_weights(tmp_path / "model.onnx")
