@@ -32,6 +32,10 @@ class WeightsError(UserError):
     """Weights cannot be found, downloaded or loaded."""
 
 
+class ModelError(UserError):
+    """An ONNX file is missing, damaged, not one of ours, or does not do what it says."""
+
+
 class RunError(UserError):
     """A run folder is missing, unfinished, already there, or damaged."""
 

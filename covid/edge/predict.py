@@ -1,0 +1,125 @@
+"""Many image files to one row each, decoding in threads while the network computes."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from covid.edge.images import image_endings
+from covid.edge.labels import LabelSpace
+from covid.errors import DataError, ImageError
+
+Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says of one image file, or why it says nothing."""
+
+    path: Path
+    probabilities: dict[str, float]  # class -> 0..1; empty where the file cannot be read
+    labels: tuple[str, ...]  # the classes decided to be true, implied ones included
+    error: str | None = None  # one sentence
+
+
+def find_images(sources: Iterable[Path]) -> tuple[list[Path], int]:
+    """The images that `sources` name, files as they are, folders recursively in sorted order.
+
+    Beside them, how many files in folders were left out for their ending. Links to folders
+    are not followed, so that none leads in a circle; hidden files are left out uncounted.
+    Raises DataError where a source is missing or a folder holds no image.
+    """
+    found: list[Path] = []
+    other = 0
+    for source in sources:
+        if source.is_dir():
+            files = list(_files(source))
+            images = [path for path in files if path.suffix.lower() in image_endings()]
+            if not images:
+                raise DataError(
+                    f"{source}: holds no image ({len(files)} other files); "
+                    f"name a folder of PNG, JPEG, TIFF or DICOM files."
+                )
+            found += images
+            other += len(files) - len(images)
+        elif source.exists():
+            found.append(source)
+        else:
+            raise DataError(f"{source}: there is no such file or folder.")
+    return found, other
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(parent, name) for name in sorted(files) if not name.startswith("."))
+
+
+def predict_files(
+    paths: Iterable[Path],
+    read: Callable[[Path], Pixels],
+    infer: Callable[[Pixels], Floats],
+    space: LabelSpace,
+    *,
+    decoders: int,
+    batch_size: int,
+) -> Iterator[Prediction]:
+    """A prediction a path, in order, as soon as its batch is done.
+
+    `read` gives uint8 `[size, size]` or raises ImageError; `infer` takes uint8 `[n, size, size]`,
+    n up to `batch_size`, and gives probabilities `[n, classes]`. `decoders` threads read up to
+    three batches ahead, however many paths there are.
+    """
+    with ThreadPoolExecutor(decoders) as pool:
+        ahead = _read_ahead(pool, iter(paths), read, decoders + 2 * batch_size)
+        try:
+            while batch := list(islice(ahead, batch_size)):
+                yield from _predict_batch(batch, infer, space)
+        finally:  # whoever stops listening does not wait for images that nobody will see
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _read_ahead(
+    pool: ThreadPoolExecutor, paths: Iterator[Path], read: Callable[[Path], Pixels], depth: int
+) -> Iterator[tuple[Path, Pixels | str]]:
+    """Every path with its pixels, or the sentence that says why there are none."""
+
+    def attempt(path: Path) -> Pixels | str:
+        try:
+            return read(path)
+        except ImageError as error:
+            return str(error)  # not the error, which would hold on to the half-decoded image
+
+    waiting: deque[tuple[Path, Future[Pixels | str]]] = deque()
+    for path in islice(paths, depth):
+        waiting.append((path, pool.submit(attempt, path)))
+    while waiting:
+        done, future = waiting.popleft()
+        pixels = future.result()
+        for path in islice(paths, 1):
+            waiting.append((path, pool.submit(attempt, path)))
+        yield done, pixels
+
+
+def _predict_batch(
+    batch: Sequence[tuple[Path, Pixels | str]],
+    infer: Callable[[Pixels], Floats],
+    space: LabelSpace,
+) -> Iterator[Prediction]:
+    readable = [pixels for _, pixels in batch if not isinstance(pixels, str)]
+    probabilities = infer(np.stack(readable)) if readable else np.empty((0, len(space.classes)))
+    rows = iter(zip(probabilities, space.decide(probabilities), strict=True))
+    for path, pixels in batch:
+        if isinstance(pixels, str):
+            yield Prediction(path, {}, (), pixels)
+        else:
+            row, decided = next(rows)
+            named = dict(zip(space.classes, row.tolist(), strict=True))
+            yield Prediction(path, named, tuple(space.names(decided)))
