@@ -1,0 +1,1 @@
+"""A trained network to ONNX files that give the same answers: made, quantised, proven."""

@@ -1,0 +1,150 @@
+"""What exported files are judged by: validation images, and what the network says of them."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from tqdm import tqdm
+
+from covid.config import Config, resolve
+from covid.data.cache import Images
+from covid.data.index import Index
+from covid.data.source import data_name, open_source
+from covid.edge.card import RESIZE, Card
+from covid.edge.labels import LabelSpace, Task
+from covid.errors import DataError
+from covid.evaluation.metrics import compute_metrics
+from covid.model.networks import Network
+from covid.model.weights import Trained
+
+CALIBRATION_IMAGES = 300  # from where on ranges hardly move; all of them where there are fewer
+AT_ONCE = 16  # images through a network: some 500 MB of activations for VGG-16 at 256 pixels
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A run's validation images with the truth, and the network's own answers, in fp32."""
+
+    card: Card  # what an fp32 file of this network must say
+    images: Images
+    index: Index
+    rows: list[int]  # of the validation images, in `index`
+    calibration: list[int]  # rows of training images
+    truths: npt.NDArray[np.bool_]  # [images, classes]
+    logits: npt.NDArray[np.float32]  # [images, classes]
+    probabilities: npt.NDArray[np.float32]  # [images, classes]
+    metrics: dict[str, Any]
+
+    @property
+    def space(self) -> LabelSpace:
+        return self.card.space
+
+    @property
+    def patients(self) -> list[str | None]:
+        return [self.index.samples[row].patient for row in self.rows]
+
+    def sample(self, most: int) -> list[int]:
+        """Places of all images, or of `most` of them evenly spaced: all classes, all folders."""
+        count = len(self.rows)
+        spaced = np.linspace(0, count - 1, min(count, most))
+        return [int(place) for place in spaced]
+
+    def names(self, places: list[int]) -> list[str]:
+        return [self.index.samples[self.rows[place]].name for place in places]
+
+    def files(self, places: list[int]) -> list[Path]:
+        return [self.index.samples[self.rows[place]].path for place in places]
+
+    def pixels(self, places: list[int]) -> npt.NDArray[np.uint8]:
+        """uint8 `[len(places), size, size]`, as training reads them."""
+        return self.images.read([self.rows[place] for place in places])
+
+    def batches(self) -> Iterator[npt.NDArray[np.uint8]]:
+        """All validation images in order, a few at a time."""
+        for start in range(0, len(self.rows), AT_ONCE):
+            yield self.images.read(self.rows[start : start + AT_ONCE])
+
+    def calibration_batches(self) -> Iterator[npt.NDArray[np.uint8]]:
+        for start in range(0, len(self.calibration), AT_ONCE):
+            yield self.images.read(self.calibration[start : start + AT_ONCE])
+
+
+def gather_evidence(
+    trained: Trained, weights: Path, versions: Mapping[str, str], *, instead: str
+) -> Evidence:
+    """Reads a run's images and judges its network on the validation split.
+
+    `weights` is the run's best.safetensors, `instead` the command that an error offers where
+    the images are gone. Raises DataError: no images, unreadable ones, an empty split.
+    """
+    config = trained.config
+    index = open_source(config, instead=instead)
+    cache_dir = resolve(config.data.cache_dir) if config.data.cache else None
+    images = Images(index, config.data.image_size, cache_dir)
+    training, validation = (_readable(config, index, images, s) for s in ("train", "validation"))
+    draw = np.random.default_rng(config.seed)
+    calibration = sorted(draw.permutation(training)[:CALIBRATION_IMAGES].tolist())
+    logits, probabilities = _answers(trained.network, config.task, images, validation)
+    space = config.label_space
+    truths = space.encode(index.samples[row].label for row in validation)
+    patients = [index.samples[row].patient for row in validation]
+    metrics = compute_metrics(space, probabilities, truths, patients)
+    card = Card(
+        arch=config.model.arch,
+        space=space,
+        image_size=config.data.image_size,
+        resize=RESIZE,
+        mean=trained.network.mean,
+        std=trained.network.std,
+        precision="fp32",
+        trained_on=f"{data_name(index)}, {len(training)} training images",
+        metrics=headline(metrics),
+        source_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
+        versions=dict(versions),
+    )
+    return Evidence(
+        card, images, index, validation, calibration, truths, logits, probabilities, metrics
+    )
+
+
+def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a judgement travels with a file."""
+    figures = {name: metrics[name]["value"] for name in ("accuracy", "macro_f1")}
+    return {"split": "validation", "images": metrics["images"], **figures}
+
+
+def _readable(config: Config, index: Index, images: Images, split: str) -> list[int]:
+    rows = index.split(split)
+    if not rows:
+        raise DataError(
+            f"{index.root}: has no {split} images, and an export is made and proven with them; "
+            f"put back what the run was trained on."
+        )
+    with tqdm(total=len(rows), desc=f"reading {split} images", unit=" images", leave=False,
+              delay=1, disable=None) as bar:  # fmt: skip
+        seen = images.survey(rows, bar.update)
+    if not config.data.skip_unreadable:
+        seen.require_readable(len(rows))
+    return [row for row in rows if row not in seen.unreadable]
+
+
+@torch.inference_mode()
+def _answers(
+    network: Network, task: Task, images: Images, rows: list[int]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """The network's logits and probabilities, `[rows, classes]` each, on the CPU in fp32."""
+    logits = []
+    with tqdm(total=len(rows), desc="asking the network", unit=" images", leave=False,
+              delay=1, disable=None) as bar:  # fmt: skip
+        for start in range(0, len(rows), AT_ONCE):
+            pixels = images.read(rows[start : start + AT_ONCE])
+            logits.append(network(torch.from_numpy(pixels).unsqueeze(1)))
+            bar.update(len(pixels))
+    every = torch.cat(logits)
+    likely = every.sigmoid() if task == "multilabel" else every.softmax(dim=1)
+    return every.numpy(), likely.numpy()

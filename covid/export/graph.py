@@ -1,0 +1,166 @@
+"""A network to one ONNX graph: uint8 pixels in, logits and probabilities out."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import onnx
+import torch
+from torch import nn
+
+from covid.edge.labels import Task
+from covid.model.networks import ARCHITECTURES, Network
+
+OPSET = 18  # the first with an antialiased Resize, which the any-size graph needs
+OUTPUTS = ("logit", "probability")
+# What neither computes nor names a tensor: notes of the exporter, with paths of this machine.
+NOTES = ("doc_string", "metadata_props")
+
+
+class Deployed(nn.Module):
+    """A network as it is exported: the same function with fewer and more usual operations.
+
+    The division by 255 and by the deviation is in the first convolution's weights, so that
+    what is left of normalisation is one subtraction. Adaptive pooling is plain pooling.
+    """
+
+    def __init__(self, network: Network, arch: str, task: Task, image_size: int):
+        super().__init__()
+        network = copy.deepcopy(network).eval().to(memory_format=torch.contiguous_format)
+        plain_pooling(network.backbone, image_size)
+        stem = network.backbone.get_submodule(ARCHITECTURES[arch].stem)
+        assert isinstance(stem, nn.Conv2d)
+        with torch.no_grad():
+            stem.weight /= 255 * network.std
+        self.backbone = network.backbone
+        self.head = network.head
+        self.darkness = 255 * network.mean
+        self.task = task
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        logit = self.head(self.backbone(images.float() - self.darkness))
+        probability = logit.sigmoid() if self.task == "multilabel" else logit.softmax(dim=1)
+        return logit, probability
+
+
+def export_graph(network: Network, arch: str, task: Task, image_size: int) -> onnx.ModelProto:
+    """`network` as a graph: `image`, uint8 `[batch, 1, size, size]`, to `logit` and `probability`.
+
+    Both are float32 `[batch, classes]`, with any number of images in a batch. Batch norm is
+    folded into the convolutions before it by the exporter, and nothing of this machine is left.
+    """
+    deployed = Deployed(network, arch, task, image_size).eval()
+    # Two images: the exporter takes an axis of length one for a constant.
+    example = torch.zeros(2, 1, image_size, image_size, dtype=torch.uint8)
+    program = torch.onnx.export(
+        deployed,
+        (example,),
+        dynamo=True,
+        opset_version=OPSET,
+        input_names=["image"],
+        output_names=list(OUTPUTS),
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        verbose=False,
+    )
+    assert program is not None
+    model: onnx.ModelProto = program.model_proto
+    strip_notes(model)
+    del model.graph.value_info[:]  # shapes that any runtime infers again
+    pool_globally(model)
+    check(model)
+    return model
+
+
+def check(model: onnx.ModelProto) -> None:
+    """onnx's own checker in full; raises its errors, which would be a bug of this package."""
+    onnx.checker.check_model(model, full_check=True)
+    left = {node.op_type for node in model.graph.node} & {"BatchNormalization"}
+    assert not left, "the exporter folds batch norm into convolutions"
+
+
+def strip_notes(message: Any) -> None:
+    """Clears what exporters note down in a protobuf message and in everything inside it."""
+    for field, value in message.ListFields():
+        if field.name in NOTES:
+            message.ClearField(field.name)
+        elif field.message_type is not None:
+            for one in value if field.is_repeated else [value]:
+                strip_notes(one)
+
+
+def pool_globally(model: onnx.ModelProto) -> None:
+    """Average pooling over the whole plane by its own name, which runtimes have fast code for."""
+    shapes = {
+        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in onnx.shape_inference.infer_shapes(model).graph.value_info
+    }
+    for node in model.graph.node:
+        if node.op_type == "AveragePool":
+            kernel = next(list(a.ints) for a in node.attribute if a.name == "kernel_shape")
+            if kernel == shapes.get(node.input[0], [])[2:]:
+                node.op_type = "GlobalAveragePool"
+                del node.attribute[:]
+
+
+def equal_pooling(inputs: int, outputs: int) -> tuple[int, int] | None:
+    """Kernel and stride of the average pooling that adaptive pooling is along one axis, if any.
+
+    Adaptive pooling's window i begins at floor(i · inputs / outputs) and ends before
+    ceil((i + 1) · inputs / outputs): torch.nn.AdaptiveAvgPool2d. Where all windows are equally
+    long and equally far apart, that is plain pooling; VGG-16's 8 to 7 is kernel 2, stride 1.
+    """
+    begins = [i * inputs // outputs for i in range(outputs)]
+    ends = [-(-(i + 1) * inputs // outputs) for i in range(outputs)]
+    kernel, stride = ends[0] - begins[0], begins[1] - begins[0] if outputs > 1 else 1
+    same = all(
+        begin == i * stride and end == begin + kernel
+        for i, (begin, end) in enumerate(zip(begins, ends, strict=True))
+    )
+    return (kernel, stride) if same else None
+
+
+def plain_pooling(backbone: nn.Module, image_size: int) -> None:
+    """Replaces adaptive pooling by the plain pooling that equals it at this size, where one does.
+
+    Where none does, the module stays, and the graph becomes a large but correct one.
+    """
+    sides: dict[str, int] = {}
+
+    def remember(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+            sides[name] = inputs[0].shape[-1]
+
+        return hook
+
+    pools = {
+        name: module for name, module in backbone.named_modules() if _adaptive(module) is not None
+    }
+    hooks = [
+        module.register_forward_pre_hook(remember(name)) for name, module in pools.items()
+    ]
+    with torch.inference_mode():
+        backbone(torch.zeros(1, 1, image_size, image_size))
+    for one in hooks:
+        one.remove()
+    for name, module in pools.items():
+        outputs, flatten = _adaptive(module) or (0, False)
+        plain = equal_pooling(sides[name], outputs)
+        if plain is not None:
+            kernel, stride = plain
+            parent, _, last = name.rpartition(".")
+            pool: nn.Module = nn.AvgPool2d(kernel, stride)
+            if flatten:
+                pool = nn.Sequential(pool, nn.Flatten())
+            setattr(backbone.get_submodule(parent), last, pool)
+
+
+def _adaptive(module: nn.Module) -> tuple[int, bool] | None:
+    """Rows and columns that an adaptive average pooling gives, and whether it flattens them."""
+    if isinstance(module, nn.AdaptiveAvgPool2d):
+        size = module.output_size
+        rows, columns = size if isinstance(size, tuple) else (size, size)
+        assert rows is not None and rows == columns
+        return rows, False
+    if type(module).__name__ == "FastAdaptiveAvgPool":  # timm's, a mean over the plane
+        return 1, bool(module.flatten)
+    return None

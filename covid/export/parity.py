@@ -1,0 +1,170 @@
+"""The gate: an ONNX file goes out only where it answers as the trained network does.
+
+From the same image file to the same logit: on one side the training pixels and PyTorch, on the
+other `covid.edge`, which opens, decodes, resizes and computes as a user's machine will.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from covid.edge.card import Card
+from covid.edge.model import Model, load
+from covid.errors import ModelError
+
+Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+# Of a logit, and of a probability. The same sums in another order differ by some 1e-6 of their
+# size, and logits of these networks reach a few tens; a wrong mean moves them by far more.
+TOLERANCE = 1e-4
+BATCHES = (1, 2, 5)  # alone, even, and odd: graphs with a frozen axis fail at one of them
+MOST_IMAGES = 500
+NAMED = 5  # of the images that differ, in a sentence
+
+
+@dataclass(frozen=True)
+class Check:
+    """One rung of the ladder: what was looked at, whether it held, and what was found."""
+
+    name: str
+    holds: bool
+    found: str
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What the gate found. `checks` ends with the first kind of check that failed."""
+
+    checks: list[Check]
+    images: int
+    largest: dict[str, Any] | None  # the largest difference of a logit: where, and how far
+    changed: list[str]  # the images whose decision differs
+
+    @property
+    def holds(self) -> bool:
+        return all(check.holds for check in self.checks)
+
+    @property
+    def failures(self) -> list[Check]:
+        return [check for check in self.checks if not check.holds]
+
+
+def check_parity(
+    path: Path,
+    card: Card,
+    files: Sequence[Path],
+    names: Sequence[str],
+    pixels: Pixels,
+    logits: Floats,
+    probabilities: Floats,
+) -> Parity:
+    """Compares an fp32 file with the network that it was made from.
+
+    `card` is what the file must say; `files` are images and `names` what reports call them;
+    `pixels`, uint8 `[images, size, size]`, is what the network was fed for them, `logits` and
+    `probabilities`, float32 `[images, classes]`, what it gave.
+    """
+    checks, model = check_file(path, card, files, names, pixels)
+    if model is None or not all(check.holds for check in checks):
+        return Parity(checks, len(files), None, [])
+    largest: dict[str, Any] = {"difference": -1.0}
+    changed: dict[str, None] = {}
+    decided = card.space.decide(probabilities)
+    apart = 0.0
+    for batch in BATCHES:
+        try:
+            given = [
+                model.run(pixels[start : start + batch])
+                for start in range(0, len(pixels), batch)
+            ]
+        except Exception as error:  # onnxruntime's errors have no class of their own
+            found = f"a batch of {batch} cannot be computed ({_first_line(error)})"
+            checks.append(Check("batches", False, found))
+            return Parity(checks, len(files), None, [])
+        got = np.concatenate([one.logits for one in given])
+        likely = np.concatenate([one.probabilities for one in given])
+        apart = max(apart, float(_distance(likely, probabilities).max()))
+        difference = _distance(got, logits)
+        image, column = divmod(int(difference.argmax()), difference.shape[1])
+        if difference[image, column] > largest["difference"]:
+            largest = {
+                "difference": float(difference[image, column]),
+                "image": names[image],
+                "class": card.space.classes[column],
+                "pytorch": float(logits[image, column]),
+                "onnx": float(got[image, column]),
+                "batch": batch,
+            }
+        other = (card.space.decide(likely) != decided).any(axis=1)
+        changed |= dict.fromkeys(names[place] for place in np.flatnonzero(other).tolist())
+    checks.append(_judge_logits(largest))
+    found = f"largest difference {apart:.2g} (at most {TOLERANCE:g})"
+    checks.append(Check("probabilities", apart <= TOLERANCE, found))
+    checks.append(_judge_decisions(list(changed), len(files)))
+    return Parity(checks, len(files), largest, list(changed))
+
+
+def check_file(
+    path: Path, card: Card, files: Sequence[Path], names: Sequence[str], pixels: Pixels
+) -> tuple[list[Check], Model | None]:
+    """Whether a file opens, says what it must, and reads images as training does.
+
+    For fp32 and int8 alike; also the opened file, where it opens.
+    """
+    try:
+        model = load(path)
+    except ModelError as error:
+        return [Check("opens", False, str(error))], None
+    checks = [Check("opens", True, f"{path.stat().st_size:,} bytes")]
+    wrong = [
+        one.name for one in fields(Card) if getattr(card, one.name) != getattr(model.card, one.name)
+    ]
+    found = f"{', '.join(wrong)} differ from the trained network's" if wrong else "as trained"
+    checks.append(Check("card", not wrong, found))
+    if not wrong:
+        checks.append(_check_pixels(model, files, names, pixels))
+    return checks, model
+
+
+def _check_pixels(
+    model: Model, files: Sequence[Path], names: Sequence[str], pixels: Pixels
+) -> Check:
+    for file, name, trained in zip(files, names, pixels, strict=True):
+        read = model.read(file)
+        if read.shape != trained.shape or (read != trained).any():
+            off = "another size"
+            if read.shape == trained.shape:
+                off = f"up to {int(np.abs(read.astype(int) - trained).max())} grey levels off"
+            found = f"{name} is read otherwise than in training: {off}"
+            return Check("pixels", False, found)
+    return Check("pixels", True, f"{len(files)} images read to the same pixels")
+
+
+def _distance(one: Floats, other: Floats) -> Floats:
+    """How far apart; what is no number is infinitely far away, not equal."""
+    difference = np.abs(one - other)
+    return np.where(np.isfinite(difference), difference, np.float32(np.inf))
+
+
+def _judge_logits(largest: dict[str, Any]) -> Check:
+    found = (
+        f"largest difference {largest['difference']:.2g} (at most {TOLERANCE:g}): "
+        f"{largest['image']}, {largest['class']}, batch of {largest['batch']}"
+    )
+    return Check("logits", largest["difference"] <= TOLERANCE, found)
+
+
+def _judge_decisions(changed: list[str], images: int) -> Check:
+    if not changed:
+        return Check("decisions", True, f"{images} of {images} equal")
+    more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
+    return Check("decisions", False, f"differ for {', '.join(changed[:NAMED])}{more}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

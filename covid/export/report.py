@@ -1,0 +1,125 @@
+"""report.json and the table: what was exported, what was proven, how fast it is."""
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from covid.edge.files import write_atomically
+from covid.edge.model import load
+from covid.edge.table import format_table
+from covid.export.evidence import Evidence
+from covid.export.files import Quantised
+from covid.export.latency import measure_latency
+from covid.export.parity import BATCHES, TOLERANCE, Check, Parity
+
+ROUNDS = 50  # calls a file; their median moves by a few per cent from one export to the next
+INTENDED_USE = "For learning and research, not for diagnosis."
+
+
+def build_report(
+    output: Path,
+    run: str,
+    evidence: Evidence,
+    parity: Parity,
+    int8: Quantised | None,
+    any_size: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """The content of report.json. `int8` and `any_size` are None where none was asked for."""
+    files = sorted(output.glob("*.onnx"))
+    files = [path for path in files if not path.name.startswith(".")]
+    return {
+        "run": run,
+        "trained_on": evidence.card.trained_on,
+        "holds": parity.holds
+        and (int8 is None or int8.holds)
+        and (any_size is None or bool(any_size["holds"])),
+        "files": {path.name: {"bytes": path.stat().st_size} for path in files},
+        "parity": {
+            "images": parity.images,
+            "batches": list(BATCHES),
+            "tolerance": TOLERANCE,
+            "checks": _checks(parity.checks),
+            "largest_difference": parity.largest,
+            "decisions_changed": parity.changed,
+        },
+        "fp32": evidence.metrics,
+        "int8": None if int8 is None else {
+            "checks": _checks(int8.checks),
+            "attempts": [attempt.summary() for attempt in int8.attempts],
+            "calibration": int8.attempts[-1].method,
+            "calibration_images": len(evidence.calibration),
+            "kept_in_float": int8.attempts[-1].kept_in_float,
+            "reduced_range": int8.reduced_range,
+            "metrics": int8.metrics,
+        },
+        "any_size": any_size,
+        "latency": _latency(files, evidence),
+        "source_sha256": evidence.card.source_sha256,
+        "versions": dict(evidence.card.versions),
+        "intended_use": INTENDED_USE,
+    }  # fmt: skip
+
+
+def write_report(output: Path, report: Mapping[str, Any]) -> None:
+    text = json.dumps(report, indent=2, allow_nan=False, ensure_ascii=False)
+    write_atomically(output / "report.json", f"{text}\n")
+
+
+def report_table(report: Mapping[str, Any]) -> str:
+    """The same for people: the files, then every check with what it found."""
+    rows = []
+    for name, file in report["files"].items():
+        metrics = report["int8"]["metrics"] if "int8" in name else report["fp32"]
+        took = report["latency"]["files"].get(name)
+        rows.append(
+            [
+                name,
+                f"{file['bytes'] / 1e6:.1f}",
+                *(_interval(metrics[figure]) for figure in ("accuracy", "macro_f1")),
+                f"{took['median_ms']:.1f}" if took else "–",
+            ]
+        )
+    parts = []
+    if rows:
+        header = ["file", "MB", "validation accuracy", "macro F1", "ms an image"]
+        parts.append(format_table(header, rows))
+    lines = [
+        f"{file}, {check['name']}: {'holds' if check['holds'] else 'FAILS'}: {check['found']}"
+        for file, checks in _named_checks(report)
+        for check in checks
+    ]
+    parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _named_checks(report: Mapping[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
+    named = [("fp32", report["parity"]["checks"])]
+    for kind in ("int8", "any_size"):
+        if report[kind] is not None:
+            named.append((kind, report[kind]["checks"]))
+    return named
+
+
+def _checks(checks: list[Check]) -> list[dict[str, Any]]:
+    return [{"name": one.name, "holds": one.holds, "found": one.found} for one in checks]
+
+
+def _latency(files: list[Path], evidence: Evidence) -> dict[str, Any]:
+    """One image at a time, all threads, the files in turn."""
+    pixels = evidence.pixels([0])
+    models = {path.name: load(path) for path in files if "anysize" not in path.name}
+    if not models:
+        return {"threads": None, "rounds": 0, "files": {}}
+    calls = {name: partial(model.run, pixels) for name, model in models.items()}
+    took = measure_latency(calls, ROUNDS)
+    threads = next(iter(models.values())).threads
+    return {"threads": threads, "rounds": ROUNDS, "files": took}
+
+
+def _interval(figure: Mapping[str, float | None]) -> str:
+    value, low, high = figure["value"], figure["low"], figure["high"]
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if low is None else f"{value:.3f} ({low:.3f} to {high:.3f})"

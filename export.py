@@ -1,0 +1,103 @@
+"""Turns a trained run into ONNX files, and lets none out that answers otherwise than the network.
+
+    python export.py                      the newest finished run
+    python export.py runs/NAME --output DIR
+"""
+
+import argparse
+import math
+import sys
+from pathlib import Path
+
+from covid.errors import UserError
+
+
+def fraction(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and 0 <= value <= 1):
+        raise ValueError
+    return value
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Write model.onnx and model.int8.onnx of a trained run, prove on validation "
+        "images that they answer as the network does, and measure them. "
+        "For learning and research, not for diagnosis."
+    )
+    parser.add_argument(
+        "run", type=Path, nargs="?", help="a run folder (default: the newest finished run)"
+    )
+    parser.add_argument("--output", type=Path, metavar="DIR", help="default: RUN/export")
+    parser.add_argument("--no-int8", action="store_true", help="write no 8-bit file")
+    parser.add_argument(
+        "--any-size", action="store_true",
+        help="write model.anysize.onnx too, which resizes inside the graph",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-drop", type=fraction, default=0.005, metavar="DROP",
+        help="of macro F1, from fp32 to int8, that is let through (default: 0.005)",
+    )  # fmt: skip
+    return parser.parse_args()
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """From a run folder to files that were proven. Returns the exit code."""
+    # Imported here because torch takes seconds, and --help should not.
+    import onnx
+    import onnxruntime
+
+    from covid.export.evidence import gather_evidence
+    from covid.export.files import write_fp32, write_int8
+    from covid.export.graph import export_graph
+    from covid.export.report import build_report, report_table, write_report
+    from covid.model.weights import load_trained
+    from covid.training.report import command_without_data
+    from covid.training.run import best_weights, newest_run, runs_folder, versions
+
+    folder = arguments.run or newest_run(runs_folder())
+    weights = best_weights(folder)
+    output = arguments.output or folder / "export"
+    trained = load_trained(weights)
+    config, network = trained.config, trained.network
+    print(f"{config.name}, epoch {trained.epoch}: exporting to {output}", flush=True)
+
+    # What the files must agree with: the network's own answers for the validation images.
+    evidence = gather_evidence(
+        trained,
+        weights,
+        versions() | {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__},
+        instead=command_without_data(folder / "config.yaml"),
+    )
+
+    model = export_graph(network, config.model.arch, config.task, config.data.image_size)
+    parity = write_fp32(output / "model.onnx", model, evidence)
+    int8 = None
+    if parity.holds and not arguments.no_int8:
+        int8 = write_int8(output / "model.int8.onnx", model, evidence, arguments.max_drop, print)
+    report = build_report(output, config.name, evidence, parity, int8, None)
+    write_report(output, report)
+
+    print(f"\n{config.name} on {evidence.card.trained_on}\n")
+    print(report_table(report))
+    print(
+        f"\n{output} holds {', '.join([*report['files'], 'report.json'])}.\n"
+        f"For learning and research, not for diagnosis."
+    )
+    return 0 if report["holds"] else 1
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    try:
+        return export(arguments)
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Interrupted; no half-written file was left.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
