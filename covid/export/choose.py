@@ -1,6 +1,6 @@
 """Which calibration, and which layers in float: chosen by what validation images say."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import onnxruntime
 
 from covid.edge.processors import usable_processors
 from covid.export.budget import Verdict
-from covid.export.int8 import METHODS, Centred, Method, Range, Ranges, layers, quantise
+from covid.export.int8 import METHODS, Centred, Method, Ranges, layers, quantise
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -57,7 +57,9 @@ def choose_int8(
     """
 
     def attempt(method: Method, kept: list[str]) -> Attempt:
-        model = quantise(centred, ranges.choose(method), kept, reduce_range=reduce_range)
+        model = quantise(
+            centred, ranges.choose(method), ranges.means, kept, reduce_range=reduce_range
+        )
         done = Attempt(method, kept, judge(model), model)
         reasons = "; ".join(done.verdict.reasons) or "within the budget"
         say(f"int8, {method}, {len(kept)} layers in float: {reasons}")
@@ -70,8 +72,7 @@ def choose_int8(
     attempts.append(best)
     if best.verdict.holds:
         return attempts
-    chosen = ranges.choose(best.method)
-    errors = layer_errors(centred, chosen, examples, reduce_range=reduce_range)
+    errors = layer_errors(centred, ranges, best.method, examples, reduce_range=reduce_range)
     worst = sorted(errors, key=lambda name: -errors[name])
     for kept in range(1, int(len(worst) * MOST_IN_FLOAT) + 1):
         attempts.append(attempt(best.method, worst[:kept]))
@@ -81,20 +82,23 @@ def choose_int8(
 
 
 def layer_errors(
-    centred: Centred, ranges: Mapping[str, Range], examples: Pixels, *, reduce_range: bool
+    centred: Centred, ranges: Ranges, method: Method, examples: Pixels, *, reduce_range: bool
 ) -> dict[str, float]:
     """layer -> mean squared change of the logits where this layer alone is in 8 bits."""
-    names = layers(centred.model)
-    exact = _logits(quantise(centred, ranges, names, reduce_range=reduce_range), examples)
-    errors = {}
-    for name in names:
-        others = [other for other in names if other != name]
-        model = quantise(centred, ranges, others, reduce_range=reduce_range)
-        errors[name] = float(((_logits(model, examples) - exact) ** 2).mean())
-    return errors
+    chosen, names = ranges.choose(method), layers(centred.model)
+
+    def ask(kept: list[str]) -> Floats:
+        model = quantise(centred, chosen, ranges.means, kept, reduce_range=reduce_range)
+        return _logits(model, examples)
+
+    exact = ask(names)
+    return {
+        name: float(((ask([one for one in names if one != name]) - exact) ** 2).mean())
+        for name in names
+    }
 
 
-def _logits(model: onnx.ModelProto, examples: Sequence[Pixels] | Pixels) -> Floats:
+def _logits(model: onnx.ModelProto, examples: Pixels) -> Floats:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = usable_processors()
     options.log_severity_level = 3
