@@ -48,7 +48,7 @@ def export(arguments: argparse.Namespace) -> int:
     import onnxruntime
 
     from covid.export.evidence import gather_evidence
-    from covid.export.files import write_fp32, write_int8
+    from covid.export.files import write_any_size, write_fp32, write_int8
     from covid.export.graph import export_graph
     from covid.export.report import build_report, report_table, write_report
     from covid.model.weights import load_trained
@@ -75,7 +75,10 @@ def export(arguments: argparse.Namespace) -> int:
     int8 = None
     if parity.holds and not arguments.no_int8:
         int8 = write_int8(output / "model.int8.onnx", model, evidence, arguments.max_drop, print)
-    report = build_report(output, config.name, evidence, parity, int8, None)
+    any_size = None
+    if parity.holds and arguments.any_size:
+        any_size = write_any_size(output / "model.anysize.onnx", model, evidence)
+    report = build_report(output, config.name, evidence, parity, int8, any_size)
     write_report(output, report)
 
     print(f"\n{config.name} on {evidence.card.trained_on}\n")

@@ -11,10 +11,11 @@ import numpy.typing as npt
 import onnx
 from tqdm import tqdm
 
-from covid.edge.card import Card
+from covid.edge.card import RESIZE_IN_GRAPH, Card
 from covid.edge.files import replacing
 from covid.edge.model import load
 from covid.evaluation.metrics import compute_metrics
+from covid.export.any_size import any_size_graph, judge_any_size
 from covid.export.budget import Verdict, judge
 from covid.export.choose import Attempt, choose_int8
 from covid.export.evidence import Evidence, headline
@@ -124,6 +125,24 @@ def _release(
     return checks, metrics
 
 
+def write_any_size(path: Path, model: onnx.ModelProto, evidence: Evidence) -> dict[str, Any]:
+    """Writes the any-size form of `model`, an fp32 graph, if it stays near the network's answers.
+
+    Returns what `judge_any_size` found.
+    """
+    card = replace(evidence.card, resize=RESIZE_IN_GRAPH)
+    graph = any_size_graph(model, card.image_size)
+    try:
+        with replacing(path) as beside:
+            beside.write_bytes(card.attach(graph.SerializeToString()))
+            judged = judge_any_size(beside, evidence)
+            if not all(check.holds for check in judged["checks"]):
+                raise Refused
+    except Refused:
+        path.unlink(missing_ok=True)
+    return judged
+
+
 def judge_int8(path: Path, card: Card, evidence: Evidence, max_drop: float) -> list[Check]:
     """Whether an 8-bit file opens, says what it must, reads as training does, and costs little."""
     places = evidence.sample(MOST_IMAGES)
@@ -136,8 +155,8 @@ def judge_int8(path: Path, card: Card, evidence: Evidence, max_drop: float) -> l
             evidence.patients, max_drop,
         )  # fmt: skip
         found = "; ".join(verdict.reasons) or (
-            f"{verdict.changed:.1%} of decisions change, "
-            f"macro F1 falls by {_four(verdict.drop['value'])}"
+            f"{verdict.changed:.1%} of decisions change, macro F1 falls by "
+            f"{_four(verdict.drop['value'])} (at least {_four(verdict.drop['at_least'])})"
         )
         checks.append(Check("budget", verdict.holds, found))
     return checks

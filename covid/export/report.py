@@ -29,12 +29,11 @@ def build_report(
     """The content of report.json. `int8` and `any_size` are None where none was asked for."""
     files = sorted(output.glob("*.onnx"))
     files = [path for path in files if not path.name.startswith(".")]
+    judged = [*parity.checks, *(int8.checks if int8 else []), *(any_size or {}).get("checks", [])]
     return {
         "run": run,
         "trained_on": evidence.card.trained_on,
-        "holds": parity.holds
-        and (int8 is None or int8.holds)
-        and (any_size is None or bool(any_size["holds"])),
+        "holds": all(check.holds for check in judged),
         "files": {path.name: {"bytes": path.stat().st_size} for path in files},
         "parity": {
             "images": parity.images,
@@ -54,7 +53,9 @@ def build_report(
             "reduced_range": int8.reduced_range,
             "metrics": int8.metrics,
         },
-        "any_size": any_size,
+        "any_size": None if any_size is None else {
+            **any_size, "checks": _checks(any_size["checks"])
+        },
         "latency": _latency(files, evidence),
         "source_sha256": evidence.card.source_sha256,
         "versions": dict(evidence.card.versions),
@@ -72,6 +73,8 @@ def report_table(report: Mapping[str, Any]) -> str:
     rows = []
     for name, file in report["files"].items():
         metrics = report["int8"]["metrics"] if "int8" in name else report["fp32"]
+        if "anysize" in name:
+            continue
         took = report["latency"]["files"].get(name)
         rows.append(
             [
@@ -85,20 +88,20 @@ def report_table(report: Mapping[str, Any]) -> str:
     if rows:
         header = ["file", "MB", "validation accuracy", "macro F1", "ms an image"]
         parts.append(format_table(header, rows))
-    lines = [
-        f"{file}, {check['name']}: {'holds' if check['holds'] else 'FAILS'}: {check['found']}"
-        for file, checks in _named_checks(report)
-        for check in checks
-    ]
-    parts.append("\n".join(lines))
+    for file, checks in _named_checks(report):
+        lines = [
+            f"  {'holds' if check['holds'] else 'FAILS'}  {check['name']:13}  {check['found']}"
+            for check in checks
+        ]
+        parts.append("\n".join([f"{file} against the network, on validation images", *lines]))
     return "\n\n".join(parts)
 
 
 def _named_checks(report: Mapping[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
-    named = [("fp32", report["parity"]["checks"])]
-    for kind in ("int8", "any_size"):
+    named = [("model.onnx", report["parity"]["checks"])]
+    for kind, name in (("int8", "model.int8.onnx"), ("any_size", "model.anysize.onnx")):
         if report[kind] is not None:
-            named.append((kind, report[kind]["checks"]))
+            named.append((name, report[kind]["checks"]))
     return named
 
 
