@@ -5,15 +5,18 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+CALLS = 3  # that are counted, a turn
 WARM_UP = 5  # calls that are not counted: memory is taken and code is chosen in the first
 
 
 def measure_latency(
     functions: Mapping[str, Callable[[], object]], rounds: int
 ) -> dict[str, dict[str, float]]:
-    """Milliseconds a call: `median_ms` and `p95_ms` of each function, over `rounds` calls.
+    """Milliseconds a call: `median_ms` and `p95_ms` of each function, over `rounds` turns.
 
-    The functions take turns, so that a slower moment slows one call of each.
+    The functions take turns, so that a slower moment slows one call of each. A turn's first
+    call is not counted: in it another function's threads may still be waiting, and caches are
+    another's.
     """
     for function in functions.values():
         for _ in range(WARM_UP):
@@ -21,9 +24,11 @@ def measure_latency(
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(rounds):
         for name, function in functions.items():
-            start = time.perf_counter()
             function()
-            seconds[name].append(time.perf_counter() - start)
+            for _ in range(CALLS):
+                start = time.perf_counter()
+                function()
+                seconds[name].append(time.perf_counter() - start)
     return {
         name: {
             "median_ms": round(float(np.median(taken)) * 1000, 3),

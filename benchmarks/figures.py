@@ -1,0 +1,55 @@
+"""What a benchmark found: one object a figure, as JSON for programs and a table for people."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from covid.edge.files import write_atomically
+from covid.edge.table import format_table
+
+Figure = dict[str, Any]
+
+
+def figure(
+    name: str,
+    value: float,
+    unit: str,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    details: Mapping[str, Any] | None = None,
+) -> Figure:
+    """A measured `value`; `least` or `most` is what was asked of it, where anything was."""
+    target = least if least is not None else most
+    holds = None
+    if least is not None:
+        holds = value >= least
+    elif most is not None:
+        holds = value <= most
+    return {
+        "name": name,
+        "value": round(value, 4),
+        "unit": unit,
+        "target": target,
+        "holds": holds,
+        "details": dict(details or {}),
+    }
+
+
+def figures_table(figures: Sequence[Figure]) -> str:
+    """A line a figure; what nothing was asked of has a dash."""
+    rows = [
+        [
+            one["name"],
+            f"{one['value']:,.3g} {one['unit']}".strip(),
+            "–" if one["target"] is None else f"{one['target']:g}",
+            {None: "–", True: "holds", False: "falls short"}[one["holds"]],
+        ]
+        for one in figures
+    ]
+    return format_table(["figure", "measured", "asked for", ""], rows)
+
+
+def write_figures(path: Path, figures: Sequence[Figure]) -> None:
+    write_atomically(path, json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
