@@ -8,7 +8,6 @@ slows them alike. Let nothing else run meanwhile.
 """
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
@@ -52,7 +51,9 @@ import sys
 from pathlib import Path
 import covid.edge
 prediction = covid.edge.load(Path(sys.argv[1]))(sys.argv[2])
-print(prediction.probabilities)
+print(prediction.probabilities, flush=True)
+status = Path("/proc/self/status").read_text()
+print(status.split("VmHWM:")[1].split()[0])
 """
 
 
@@ -199,16 +200,15 @@ def cold_start(model: Path, image: Path) -> tuple[float, float]:
     """Seconds, and megabytes at the peak, of one process with one answer."""
     command = [sys.executable, "-c", COLD_START, str(model.absolute()), str(image.absolute())]
     start = time.perf_counter()
-    process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    process.stdout.readline()
-    seconds = time.perf_counter() - start
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    process.stdout.close()
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        seconds = time.perf_counter() - start
+        peak = process.stdout.read()
     if process.returncode:
         raise ModelError(f"{model}: a new process could not use it; what it said stands above.")
-    return seconds, usage.ru_maxrss * 1024 / 1e6  # Linux counts it in KiB
+    # Linux's own count for that process, in KiB. (What wait4 gives counts the parent too.)
+    return seconds, int(peak) * 1024 / 1e6
 
 
 def measure_folder(subject: Subject, images: Sequence[Path]) -> list[Figure]:
