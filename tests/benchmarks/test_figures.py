@@ -1,0 +1,35 @@
+"""Figures: what was asked for holds or falls short, and both forms say the same."""
+
+import json
+from pathlib import Path
+
+from benchmarks.figures import figure, figures_table, write_figures
+
+
+def test_a_figure_has_the_keys_of_the_contract() -> None:
+    assert list(figure("speed", 3.0, "x")) == [
+        "name", "value", "unit", "target", "holds", "details",
+    ]  # fmt: skip
+
+
+def test_nothing_asked_means_no_target_and_no_verdict() -> None:
+    found = figure("speed", 3.0, "x")
+    assert (found["target"], found["holds"]) == (None, None)
+
+
+def test_at_least_holds_from_the_target_on() -> None:
+    assert [figure("a", value, "x", least=2)["holds"] for value in (1.9, 2.0)] == [False, True]
+
+
+def test_at_most_holds_up_to_the_target() -> None:
+    assert [figure("a", value, "s", most=2)["holds"] for value in (2.0, 2.1)] == [True, False]
+
+
+def test_the_table_says_what_falls_short() -> None:
+    assert "falls short" in figures_table([figure("cold start", 2.1, "s", most=2)])
+
+
+def test_the_file_is_a_list_of_figures(tmp_path: Path) -> None:
+    found = [figure("a", 1.0, "s"), figure("b", 2.0, "x", least=1)]
+    write_figures(tmp_path / "figures.json", found)
+    assert json.loads((tmp_path / "figures.json").read_text()) == found
