@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import LABELS, run_script, write_split_images
+from tests.edge.networks import write_network
 from tests.test_train import arguments
 
 
@@ -141,3 +142,91 @@ def test_without_a_run_the_error_says_how_to_make_one(tmp_path: Path) -> None:
         newest_run(tmp_path)
 
 
+# An exported file ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Path:
+    (tmp_path / "box").mkdir()
+    return write_network(tmp_path / "box")
+
+
+def test_an_onnx_file_has_the_same_report_without_torch(exported: Path, root: Path) -> None:
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['evaluate.py', {str(exported)!r}, '--data', {str(root)!r}]\n"
+        "try: runpy.run_path('evaluate.py', run_name='__main__')\n"
+        "except SystemExit as end: assert end.code == 0, end.code\n"
+        "print(sorted({'torch', 'torchvision', 'accelerate'} & set(sys.modules)))"
+    )
+    done = run_script("-c", code)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+    folder = exported.parent / "evaluation" / "clinic-test"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "confusion.png", "examples.png", "metrics.json", "predictions.csv",
+    ]  # fmt: skip
+    assert "model.onnx on clinic, test" in done.stdout
+
+
+def test_an_onnx_file_s_metrics_say_which_file_and_which_images(
+    exported: Path, root: Path, tmp_path: Path
+) -> None:
+    done = run_script(
+        "evaluate.py", exported, "--data", root, "--split", "validation", "--output", tmp_path / "v"
+    )
+    assert done.returncode == 0, done.stderr
+    metrics = metrics_of(tmp_path / "v")
+    about = ("model", "precision", "source_sha256", "data", "synthetic", "split", "images")
+    assert [metrics[key] for key in about] == [
+        "model.onnx", "fp32", "0" * 64, "clinic", False, "validation", 9,
+    ]  # fmt: skip
+
+
+def test_an_onnx_file_s_probabilities_are_those_of_predict(
+    exported: Path, root: Path, tmp_path: Path
+) -> None:
+    assert run_script("evaluate.py", exported, "--data", root).returncode == 0
+    with (exported.parent / "evaluation/clinic-test/predictions.csv").open() as file:
+        judged = [list(row.values())[2:6] for row in csv.DictReader(file)]
+    run_script("predict.py", exported, root / "test", "--output", tmp_path / "rows.csv")
+    with (tmp_path / "rows.csv").open() as file:
+        assert [list(row.values())[1:5] for row in csv.DictReader(file)] == judged
+
+
+def test_an_onnx_file_needs_images_to_be_judged_on(exported: Path) -> None:
+    refused(run_script("evaluate.py", exported), "carries no images; name some with --data ROOT")
+
+
+def test_an_onnx_file_is_not_judged_on_images_that_cannot_be_read(
+    exported: Path, root: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(root / "test", tmp_path / "some")
+    (tmp_path / "some/covid/covid-1.png").write_bytes(b"nothing")
+    done = run_script("evaluate.py", exported, "--data", tmp_path / "some")
+    refused(done, "1 of 9 images cannot be read")
+    assert "covid-1.png" in done.stderr
+
+
+def test_an_onnx_file_is_not_judged_on_classes_that_it_does_not_know(
+    exported: Path, root: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(root / "test", tmp_path / "some")
+    (tmp_path / "some/covid").rename(tmp_path / "some/tuberculosis")
+    refused(run_script("evaluate.py", exported, "--data", tmp_path / "some"), "has tuberculosis")
+
+
+def test_a_split_that_was_drawn_here_is_warned_of(
+    exported: Path, root: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(root, tmp_path / "some")
+    rows = [f"{path.relative_to(tmp_path / 'some')},{path.parent.name}\n"
+            for path in sorted((tmp_path / "some").rglob("*.png"))]  # fmt: skip
+    (tmp_path / "some/manifest.csv").write_text("path,label\n" + "".join(rows))
+    done = run_script("evaluate.py", exported, "--data", tmp_path / "some")
+    assert done.returncode == 0, done.stderr
+    assert "its manifest has no split, so one was drawn from seed 0" in done.stderr
+
+
+def test_an_onnx_file_that_is_damaged_is_refused(exported: Path, root: Path) -> None:
+    exported.write_bytes(exported.read_bytes()[:-9])
+    refused(run_script("evaluate.py", exported, "--data", root), "is cut short")

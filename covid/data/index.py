@@ -39,6 +39,7 @@ class Index:
     root: Path
     samples: tuple[Sample, ...]
     warnings: tuple[str, ...]
+    drawn: bool = False  # whether its split was made here, from a seed
 
     def split(self, name: str) -> list[int]:
         """Positions in `samples` of one split, in order; empty where it has none."""
@@ -66,9 +67,10 @@ def load_index(
         raise DataError(f"{root}: there is no such folder.")
     manifest = root / "manifest.csv"
     if manifest.is_file():
-        samples, warnings = _from_manifest(root, manifest, labels, seed)
+        samples, warnings, drawn = _from_manifest(root, manifest, labels, seed)
     else:
         samples, warnings = _from_folders(root, labels)
+        drawn = False
     overlap = patients_in_two_splits(samples)
     if overlap:
         sentence = f"{root}: {len(overlap)} patients stand in two splits ({_some(overlap)})"
@@ -77,7 +79,8 @@ def load_index(
                 f"{sentence}; move each to one split, or set data.allow_patient_overlap=true."
             )
         warnings.append(f"{sentence}, which data.allow_patient_overlap permits.")
-    return Index(root, tuple(sorted(samples, key=lambda sample: sample.name)), tuple(warnings))
+    by_name = sorted(samples, key=lambda sample: sample.name)
+    return Index(root, tuple(by_name), tuple(warnings), drawn)
 
 
 def require_training_splits(index: Index, labels: Sequence[str]) -> list[str]:
@@ -115,7 +118,8 @@ def patients_in_two_splits(samples: Iterable[Sample]) -> list[str]:
 
 def _from_manifest(
     root: Path, manifest: Path, labels: Sequence[str], seed: int
-) -> tuple[list[Sample], list[str]]:
+) -> tuple[list[Sample], list[str], bool]:
+    """Samples, warnings, and whether the split was drawn."""
     try:
         with manifest.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
@@ -130,7 +134,7 @@ def _from_manifest(
         raise DataError(f"{manifest}: has no column {_some(missing)}; it needs path and label.")
     if not rows:
         raise DataError(f"{manifest}: lists no images.")
-    return _samples_of_rows(root, manifest, rows, labels, seed)
+    return *_samples_of_rows(root, manifest, rows, labels, seed), "split" not in header
 
 
 def _samples_of_rows(

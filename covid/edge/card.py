@@ -9,26 +9,32 @@ to find it, nor to know that every byte before it is as it was when the file was
 import hashlib
 import json
 import math
-import os
-from collections.abc import Iterator, Mapping
+import re
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from covid.edge.labels import LabelSpace, Task
+from covid.edge.wire import read_fields, write_field
 from covid.errors import ModelError
 
 FORMAT = 1  # raised where an older reader would misunderstand
 KEY = b"covid"
 METADATA_PROPS = 14  # ModelProto, as onnx.proto numbers its fields
-HIGHEST_FIELD = 26  # of ModelProto, so far: `functions` is 25
-LENGTH_DELIMITED, VARINT = 2, 0  # protobuf's wire types, the two that a ModelProto uses
 RESIZE = "pillow-bilinear-antialias"  # what covid.edge.images.resize does
 RESIZE_IN_GRAPH = "onnx-linear-antialias"  # the file takes images of any size
 INTENDED_USE = "For learning and research, not for diagnosis."
 LONGEST = 1 << 20  # bytes of a card; a real one has some two thousand
 CHUNK = 1 << 20  # bytes in memory at once while a file is summed up
 LARGEST_SIZE = 4096  # pixels of an image's side; training takes up to 2048
+
+# Tensors that live in other files name them under this key, wherever in the graph they are.
+# Before a string protobuf puts its length, here 8, which may be spelt out with empty digits.
+EXTERNAL = b"location"
+LENGTH_BEFORE = re.compile(rb"\x08\Z|\x88\x80*\x00\Z")
+LOOK_BACK = 10  # bytes that a length can have at most
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,11 @@ class Card:
     metrics: Mapping[str, Any]  # on validation, as this very file reached them
     source_sha256: str  # of best.safetensors
     versions: Mapping[str, str]
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the network learnt from rendered images, and says nothing of real ones."""
+        return "SYNTHETIC" in self.trained_on
 
     def attach(self, content: bytes) -> bytes:
         """An ONNX file's bytes with this card as their last field."""
@@ -69,37 +80,42 @@ class Card:
             "versions": dict(self.versions),
             "intended_use": INTENDED_USE,
         }
-        fields["card_sha256"] = _card_sha256(fields)
-        entry = _field(1, KEY) + _field(2, _dump(fields))
-        return content + _field(METADATA_PROPS, entry)
+        text = json.dumps(fields, allow_nan=False, ensure_ascii=False).encode()
+        entry = write_field(1, KEY) + write_field(2, text[:-1] + _seal(text[:-1]))
+        return content + write_field(METADATA_PROPS, entry)
 
 
 def read_card(path: Path) -> Card:
     """The card of an ONNX file, once the file's bytes are known to be those it was made for.
 
     Raises ModelError, one sentence: no such file, no ONNX file, one cut short, one without a
-    card or with a newer one, one with a byte changed, or a card that makes no sense.
+    card or with a newer one, one with a byte changed, one that keeps weights in other files, or
+    a card that makes no sense. (Checksums find accidents; whoever means harm can compute them,
+    so nothing in a card is believed that is not checked.)
     """
     try:
+        if path.exists() and not path.is_file():  # reading a pipe could wait forever
+            raise ModelError(f"{path}: is a folder or a device, not an ONNX file.")
         with path.open("rb") as file:
             start, text = _find_card(path, file)
             fields = _parse(path, text)
             file.seek(0)
-            said = fields.pop("card_sha256", None), fields.get("content_sha256")
-            if (_card_sha256(fields), _sha256(file, start)) != said:
-                raise ModelError(
-                    f"{path}: is damaged, its checksum is another than when it was exported; "
-                    f"copy it again, or export it anew."
-                )
+            content_sha256, external = _sum_up(file, start)
     except FileNotFoundError:
         raise ModelError(f"{path}: there is no such file; export.py writes one.") from None
-    except IsADirectoryError:
-        raise ModelError(f"{path}: is a folder, not an ONNX file.") from None
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror or error}).") from None
+    body = text[: -len(_seal(b""))]
+    if text != body + _seal(body) or fields.get("content_sha256") != content_sha256:
+        raise ModelError(
+            f"{path}: is damaged, its checksum is another than when it was exported; "
+            f"copy it again, or export it anew."
+        )
+    if external:
+        raise ModelError(f"{path}: keeps weights in another file, which is not read; export anew.")
     try:
         return _card(fields)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         what = f"{error.args[0]}" if error.args else type(error).__name__
         raise ModelError(
             f"{path}: its `covid` metadata makes no sense ({what}); export it anew."
@@ -108,55 +124,17 @@ def read_card(path: Path) -> Card:
 
 def _find_card(path: Path, file: BinaryIO) -> tuple[int, bytes]:
     """Where the card's field starts, and its JSON: the last field of the file."""
-    last = None
-    for last in _fields(path, file):  # noqa: B007 (only the last one matters)
-        pass
-    if last is not None and last[1] == METADATA_PROPS and last[3] <= LONGEST:
-        start, _, inside, length = last
+    start, number, inside, length = deque(read_fields(path, file), maxlen=1)[0]
+    if number == METADATA_PROPS and length <= LONGEST:
         file.seek(inside)
         entry = file.read(length)
-        prefix = _field(1, KEY)
-        if entry.startswith(prefix) and entry[len(prefix) : len(prefix) + 1] == b"\x12":
-            value_length, place = _varint_in(entry, len(prefix) + 1)
-            if place + value_length == length:
-                return start, entry[place:]
+        text = entry[entry.find(b'{"') :]  # what stands before it cannot hold these two
+        if entry == write_field(1, KEY) + write_field(2, text):
+            return start, text
     raise ModelError(
         f"{path}: has no `covid` metadata at its end, so its classes and sizes are unknown; "
         f"use a file that export.py wrote."
     )
-
-
-def _fields(path: Path, file: BinaryIO) -> Iterator[tuple[int, int, int, int]]:
-    """A protobuf message's fields: where each starts, its number, where its content, how long."""
-    size = os.fstat(file.fileno()).st_size
-    not_onnx = ModelError(f"{path}: is not an ONNX file.")
-    if size == 0:
-        raise ModelError(f"{path}: is empty (0 bytes).")
-    place = 0
-    while place < size:
-        start = place
-        file.seek(place)
-        head = file.read(20)  # a tag and a length: at most ten bytes each
-        try:
-            tag, used = _varint_in(head, 0)
-            value, used = _varint_in(head, used)
-        except IndexError:
-            raise _cut_short(path) if start else not_onnx from None
-        number, kind = tag >> 3, tag & 7
-        # The first field is the format's version, a varint: onnx.proto's field 1.
-        if not 1 <= number <= HIGHEST_FIELD or kind not in (VARINT, LENGTH_DELIMITED):
-            raise not_onnx
-        if start == 0 and tag != 1 << 3:
-            raise not_onnx
-        length = value if kind == LENGTH_DELIMITED else 0
-        place = start + used + length
-        if place > size:
-            raise _cut_short(path)
-        yield start, number, start + used, length
-
-
-def _cut_short(path: Path) -> ModelError:
-    return ModelError(f"{path}: is cut short; copy it again, or export it anew.")
 
 
 def _parse(path: Path, text: bytes) -> dict[str, Any]:
@@ -167,7 +145,7 @@ def _parse(path: Path, text: bytes) -> dict[str, Any]:
     except RecursionError:
         raise ModelError(f"{path}: its `covid` metadata is nested too deeply.") from None
     written = fields.get("format") if isinstance(fields, dict) else None
-    if not isinstance(written, int) or written < 1:
+    if isinstance(written, bool) or not isinstance(written, int) or written < 1:
         raise ModelError(f"{path}: its `covid` metadata has no format; export it anew.")
     if written > FORMAT:
         raise ModelError(
@@ -186,6 +164,7 @@ def _card(fields: Mapping[str, Any]) -> Card:
     if len(classes) < 2 or len(set(classes)) != len(classes):
         raise ValueError("classes")
     labels = {key: _names(true, "labels") for key, true in fields["labels"].items()}
+    _names(list(labels), "labels")
     implies = {key: _names(others, "implies") for key, others in fields["implies"].items()}
     named = {name for names in (*labels.values(), *implies.values(), implies) for name in names}
     if not named <= set(classes):
@@ -208,8 +187,7 @@ def _card(fields: Mapping[str, Any]) -> Card:
     if fields["precision"] not in ("fp32", "int8"):
         raise ValueError("precision")
     for name in ("arch", "trained_on", "source_sha256"):
-        if not isinstance(fields[name], str):
-            raise TypeError(name)
+        _names([fields[name]], name)
     return Card(
         arch=fields["arch"],
         space=LabelSpace(task, classes, labels, implies, thresholds),
@@ -226,7 +204,10 @@ def _card(fields: Mapping[str, Any]) -> Card:
 
 
 def _names(value: Any, key: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
+    """Raises TypeError unless these are names that can be shown: no line break, no escape code."""
+    if not isinstance(value, list) or not value:
+        raise TypeError(key)
+    if not all(isinstance(name, str) and name and name.isprintable() for name in value):
         raise TypeError(key)
     return tuple(value)
 
@@ -237,47 +218,30 @@ def _number(value: Any, key: str) -> float:
     return float(value)
 
 
-def _field(number: int, content: bytes) -> bytes:
-    """A length-delimited protobuf field."""
-    return _varint(number << 3 | LENGTH_DELIMITED) + _varint(len(content)) + content
+def _seal(body: bytes) -> bytes:
+    """The end of a card: a checksum of the JSON before it, so that no threshold changes unseen."""
+    return b', "card_sha256": "%s"}' % hashlib.sha256(body).hexdigest().encode()
 
 
-def _varint(value: int) -> bytes:
-    """Seven bits a byte, the lowest first; the eighth says that more follow."""
-    encoded = bytearray()
-    while value > 127:
-        encoded.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*encoded, value])
-
-
-def _varint_in(content: bytes, place: int) -> tuple[int, int]:
-    """The number at `place`, and the place after it. Raises IndexError where it does not end."""
-    value = shift = 0
-    while True:
-        byte = content[place]
-        value |= (byte & 127) << shift
-        place, shift = place + 1, shift + 7
-        if byte < 128:
-            return value, place
-
-
-def _dump(fields: Mapping[str, Any]) -> bytes:
-    return json.dumps(fields, allow_nan=False, ensure_ascii=False).encode()
-
-
-def _card_sha256(fields: Mapping[str, Any]) -> str:
-    """Of the card itself without this key, so that no threshold and no name changes unseen."""
-    return hashlib.sha256(_dump(fields)).hexdigest()
-
-
-def _sha256(file: BinaryIO, length: int) -> str:
-    """Of the next `length` bytes, never many of them in memory."""
-    digest = hashlib.sha256()
+def _sum_up(file: BinaryIO, length: int) -> tuple[str, bool]:
+    """The next bytes' SHA-256 and whether they name other files; never many in memory."""
+    digest, external, before = hashlib.sha256(), False, b""
     while length:
         chunk = file.read(min(CHUNK, length))
         if not chunk:
             break
         digest.update(chunk)
         length -= len(chunk)
-    return digest.hexdigest()
+        window = before + chunk
+        external = external or _names_a_file(window)
+        before = window[-LOOK_BACK - len(EXTERNAL) :]
+    return digest.hexdigest(), external
+
+
+def _names_a_file(content: bytes) -> bool:
+    place = content.find(EXTERNAL)
+    while place >= 0:
+        if LENGTH_BEFORE.search(content[max(0, place - LOOK_BACK) : place]):
+            return True
+        place = content.find(EXTERNAL, place + 1)
+    return False

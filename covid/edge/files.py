@@ -15,6 +15,8 @@ def replacing(path: Path) -> Iterator[Path]:
     The name keeps its ending, so that libraries which look at endings understand it.
     Raises StorageError where the disk is full or read-only; `path` is then as it was.
     """
+    if path.exists() and not path.is_file():  # renaming over /dev/null would remove it
+        raise StorageError(f"{path}: is a folder or a device, not a file; name another place.")
     beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,5 +36,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """`content` under `path`, whole or not at all; text is written as UTF-8."""
+    if isinstance(content, str):  # names of files on Linux can hold what UTF-8 cannot
+        content = content.encode(errors="backslashreplace")
     with replacing(path) as beside:
-        beside.write_bytes(content.encode() if isinstance(content, str) else content)
+        beside.write_bytes(content)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from covid.edge import dicom
 from covid.errors import ImageError
 
 MAX_PIXELS = 200_000_000
@@ -72,6 +73,7 @@ def read_grey(path: Path) -> Image.Image:
     8 bits are cut to their upper 8, of the smallest depth that holds the image's largest value:
     radiographs of 12 bits often come in files of 16. (Colours of 16 bits keep their upper 8.)
     Floats of at most 1 are scaled by 255, others are rounded and then treated as integers are.
+    DICOM files, by their content whatever they are called, become grey as `read_dicom` says.
 
     Raises ImageError, one sentence that names the file, where there is no file to read, it is
     no image or a damaged one, it is less than 2 pixels wide or high, has more than MAX_PIXELS
@@ -79,8 +81,10 @@ def read_grey(path: Path) -> Image.Image:
     """
     with _open_file(path) as file:
         try:
+            if dicom.is_dicom(file):
+                return dicom.read_dicom(path, file, _check_size)
             with Image.open(file, formats=_readable_formats()) as image:
-                _check_size(path, image)
+                _check_size(path, *image.size)
                 _scale_transparent_key(image)
                 image.load()
                 return _upright(_to_grey(path, image), image)
@@ -105,10 +109,15 @@ def resize(grey: Image.Image, size: int) -> npt.NDArray[np.uint8]:
 
 @cache
 def image_endings() -> frozenset[str]:
-    """Lower-case endings (".png", ...) of the formats that `read_image` reads."""
+    """Lower-case endings (".png", ...) of the formats that `read_image` reads.
+
+    DICOM's are among them where pydicom is missing too: those files are refused, not passed by.
+    """
     formats = {*_readable_formats(), "MPO"}  # MPO is opened as the JPEG that it begins with
     endings = Image.registered_extensions()
-    return frozenset(ending for ending, name in endings.items() if name in formats)
+    return frozenset(ending for ending, name in endings.items() if name in formats).union(
+        dicom.ENDINGS
+    )
 
 
 @cache
@@ -138,8 +147,7 @@ def _open_file(path: Path) -> BinaryIO:
         raise ImageError(f"{path}: cannot be opened ({reason}).") from error
 
 
-def _check_size(path: Path, image: Image.Image) -> None:
-    width, height = image.size
+def _check_size(path: Path, width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise Image.DecompressionBombError
     if min(width, height) < 2:

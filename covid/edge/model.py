@@ -12,7 +12,7 @@ from covid.edge.images import read_image
 from covid.edge.memory import available_memory
 from covid.edge.predict import Prediction, find_images, predict_files
 from covid.edge.processors import usable_processors
-from covid.errors import ImageError, ModelError
+from covid.errors import ConfigError, ImageError, ModelError
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -22,6 +22,7 @@ LARGEST_BATCH = 8
 # Bytes a pixel of input that the hungriest network holds at once: VGG-16's first two
 # convolutions in float, 64 channels each, and as much again for the runtime's own copies.
 BYTES_PER_PIXEL = 64 * 4 * 2 * 2
+MOST_THREADS = 1024
 OUTPUTS = ("logit", "probability")
 SHARE = 0.25  # of the memory that is left: others use the machine too
 
@@ -35,10 +36,17 @@ def load(path: str | Path, *, threads: int | None = None, low_memory: bool = Fal
     """Opens an ONNX file that export.py wrote.
 
     `threads` None: as many as this process may use, by affinity and cgroup quota. `low_memory`
-    takes one image at a time and gives memory back after each. Raises ModelError.
+    takes one image at a time and gives memory back after each. Raises ModelError, and
+    ConfigError for a number of threads that cannot be.
     """
-    # Imported here: training shares this folder's preprocessing and needs no runtime.
-    import onnxruntime
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise ConfigError(f"threads: must be between 1 and {MOST_THREADS}, not {threads}.")
+    try:  # imported here: training shares this folder's preprocessing and needs no runtime
+        import onnxruntime
+    except ModuleNotFoundError:
+        raise ModelError(
+            "onnxruntime is not installed: pip install -r requirements-edge.txt"
+        ) from None
 
     path = Path(path)
     card = read_card(path)
@@ -53,7 +61,7 @@ def load(path: str | Path, *, threads: int | None = None, low_memory: bool = Fal
     options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = not low_memory
     options.enable_mem_pattern = not low_memory
-    options.log_severity_level = 3  # errors only; they are raised as well
+    options.log_severity_level = 4  # errors are raised as well, and said once is enough
     # Spinning threads would take the cores from those that decode.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
@@ -61,21 +69,32 @@ def load(path: str | Path, *, threads: int | None = None, low_memory: bool = Fal
             str(path), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # onnxruntime's errors have no class of their own above Exception
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise ModelError(f"{path}: onnxruntime cannot open it ({reason}).") from error
+        raise ModelError(f"{path}: onnxruntime cannot open it ({_brief(error)}).") from error
     _check_graph(path, session, card)
-    return Model(session, card, threads, 1 if low_memory else _batch_size(card.image_size))
+    if low_memory:
+        return Model(path, session, card, threads=threads, decoders=1, batch_size=1)
+    size = _batch_size(card.image_size)
+    return Model(path, session, card, threads=threads, decoders=threads, batch_size=size)
 
 
 class Model:
     """A network that runs without PyTorch. Made by `load`."""
 
     def __init__(
-        self, session: "onnxruntime.InferenceSession", card: Card, threads: int, batch_size: int
+        self,
+        path: Path,
+        session: "onnxruntime.InferenceSession",
+        card: Card,
+        *,
+        threads: int,
+        decoders: int,
+        batch_size: int,
     ):
+        self.path = path
         self.session = session
         self.card = card
-        self.threads = threads
+        self.threads = threads  # that compute
+        self.decoders = decoders  # threads that read images while the session computes
         self.batch_size = batch_size
 
     def __call__(
@@ -84,7 +103,8 @@ class Model:
         """One image file gives its Prediction; a folder or a list gives a stream of them.
 
         A file that cannot be read raises ImageError when it is alone; in a stream its
-        Prediction has an `error`, and the others go on.
+        Prediction has an `error`, and the others go on. Raises DataError where a source is
+        missing or a folder holds no image.
         """
         if isinstance(source, str | Path):
             if not Path(source).is_dir():
@@ -102,7 +122,7 @@ class Model:
             self.read,
             lambda images: self.run(images).probabilities,
             self.card.space,
-            decoders=self.threads,
+            decoders=self.decoders,
             batch_size=self.batch_size,
         )
 
@@ -111,10 +131,30 @@ class Model:
         return read_image(path, self.card.image_size)
 
     def run(self, images: npt.NDArray[np.uint8]) -> Outputs:
-        """uint8 `[n, size, size]` to logits and probabilities, float32 `[n, classes]` each."""
-        feed = {"image": images[:, np.newaxis]}
-        logits, probabilities = self.session.run(OUTPUTS, feed)
-        return Outputs(np.asarray(logits), np.asarray(probabilities))
+        """uint8 `[n, size, size]` to logits and probabilities, float32 `[n, classes]` each.
+
+        Raises ModelError where the graph fails, or gives something else than that.
+        """
+        try:
+            logits, probabilities = self.session.run(OUTPUTS, {"image": images[:, np.newaxis]})
+        except Exception as error:  # as above
+            reason = _brief(error)
+            raise ModelError(f"{self.path}: onnxruntime cannot run it ({reason}).") from error
+        outputs = Outputs(np.asarray(logits), np.asarray(probabilities))
+        wanted = (len(images), len(self.card.space.classes))
+        if outputs.logits.shape != wanted or outputs.probabilities.shape != wanted:
+            raise ModelError(
+                f"{self.path}: gives {outputs.probabilities.shape} probabilities where "
+                f"{wanted} are due; export it anew."
+            )
+        if not ((outputs.probabilities >= 0) & (outputs.probabilities <= 1)).all():  # or is NaN
+            raise ModelError(f"{self.path}: gives probabilities beyond 0 and 1; export it anew.")
+        return outputs
+
+
+def _brief(error: Exception) -> str:
+    """What onnxruntime says in many lines, in one."""
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
 
 
 def _batch_size(image_size: int) -> int:
@@ -129,11 +169,11 @@ def _check_graph(path: Path, session: "onnxruntime.InferenceSession", card: Card
     """Raises ModelError unless the graph takes and gives what the card says."""
     inputs = [(one.name, one.type, one.shape) for one in session.get_inputs()]
     outputs = [(one.name, one.type, one.shape) for one in session.get_outputs()]
-    every = [shape for _, _, shape in (*inputs, *outputs)]
-    if any(not shape or not isinstance(shape[0], str) for shape in every):
-        raise ModelError(
-            f"{path}: its graph takes batches of one size only ({every[0]}); export it anew."
-        )
+    for _, _, shape in (*inputs, *outputs):
+        if not shape or not isinstance(shape[0], str):
+            raise ModelError(
+                f"{path}: its graph takes batches of one size only ({shape}); export it anew."
+            )
     wanted = [("image", "tensor(uint8)", [1, card.image_size, card.image_size])]
     given = [(name, "tensor(float)", [len(card.space.classes)]) for name in OUTPUTS]
     for found, right in ((inputs, wanted), (outputs, given)):

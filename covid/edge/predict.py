@@ -34,7 +34,7 @@ def find_images(sources: Iterable[Path]) -> tuple[list[Path], int]:
 
     Beside them, how many files in folders were left out for their ending. Links to folders
     are not followed, so that none leads in a circle; hidden files are left out uncounted.
-    Raises DataError where a source is missing or a folder holds no image.
+    Raises DataError where a source is missing, a folder holds no image or cannot be listed.
     """
     found: list[Path] = []
     other = 0
@@ -57,7 +57,10 @@ def find_images(sources: Iterable[Path]) -> tuple[list[Path], int]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):
+    def unlisted(error: OSError) -> None:  # os.walk would go on without the folder's images
+        raise DataError(f"{error.filename}: cannot be listed ({error.strerror}).") from error
+
+    for parent, folders, files in os.walk(folder, onerror=unlisted):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(parent, name) for name in sorted(files) if not name.startswith("."))
 

@@ -1,6 +1,10 @@
-"""Rows of text as an aligned table for the terminal."""
+"""Rows of text: as an aligned table for the terminal, as lines of CSV."""
 
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the start of one
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -14,3 +18,16 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         ]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def csv_line(cells: Iterable[str]) -> str:
+    """One line of CSV with its line break.
+
+    A cell that a spreadsheet would run (a file can be called `=cmd.png`) is led by an
+    apostrophe, which makes it text there.
+    """
+    text = io.StringIO()
+    safe = [f"'{cell}" if cell.startswith(FORMULA) else cell for cell in cells]
+    # The writer quotes what its line break is made of: a name can hold either half.
+    csv.writer(text, lineterminator="\r\n").writerow(safe)
+    return text.getvalue().removesuffix("\r\n") + "\n"

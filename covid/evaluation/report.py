@@ -1,7 +1,5 @@
 """A judgement as files: metrics.json, predictions.csv, confusion.png, examples.png."""
 
-import csv
-import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from covid.edge.card import INTENDED_USE
 from covid.edge.files import write_atomically
 from covid.edge.labels import LabelSpace
+from covid.edge.table import csv_line
 from covid.evaluation.metrics import compute_metrics
 from covid.evaluation.plots import choose_examples, plot_confusion, plot_examples
-
-INTENDED_USE = "For learning and research, not for diagnosis."
 
 
 def write_report(
@@ -65,15 +63,13 @@ def predictions_csv(
     keys: Sequence[str],
 ) -> str:
     """One row an image; `correct` is true where the whole decision is, as accuracy counts."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     columns = [f"probability_{name}" for name in space.classes]
-    writer.writerow(["path", "label", *columns, "predicted", "correct"])
+    lines = [csv_line(["path", "label", *columns, "predicted", "correct"])]
     for name, key, row, truth, decided in zip(
         names, keys, probabilities, truths, decisions, strict=True
     ):
         # Six decimals: float32 has no more to say of a number below 1.
         numbers = [f"{value:.6f}" for value in row]
         right = "true" if (truth == decided).all() else "false"
-        writer.writerow([name, key, *numbers, space.join(decided), right])
-    return text.getvalue()
+        lines.append(csv_line([name, key, *numbers, space.join(decided), right]))
+    return "".join(lines)

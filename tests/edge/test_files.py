@@ -1,5 +1,6 @@
 """Files are whole or not there."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,15 @@ def test_the_file_beside_keeps_the_ending(tmp_path: Path) -> None:
     with replacing(tmp_path / "plot.png") as beside:
         beside.write_bytes(b"x")
         assert beside.suffix == ".png"
+
+
+def test_a_folder_or_a_device_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(StorageError, match="is a folder or a device, not a file"):
+            write_atomically(path, "x")
+
+
+def test_a_file_s_odd_name_can_be_written(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "a.txt", "\udcff.png")  # Python's name for a byte beyond UTF-8
+    assert (tmp_path / "a.txt").read_bytes() == b"\\udcff.png"

@@ -1,6 +1,11 @@
 """Tables line up."""
 
-from covid.edge.table import format_table
+import csv
+import io
+
+import pytest
+
+from covid.edge.table import csv_line, format_table
 
 
 def test_the_first_column_is_left_and_the_others_are_right() -> None:
@@ -11,3 +16,13 @@ def test_the_first_column_is_left_and_the_others_are_right() -> None:
 
 def test_a_table_without_rows_is_its_header() -> None:
     assert format_table(("a", "b"), []) == "a  b\n-  -"
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@sum", "\tx", "\rx"])
+def test_what_a_spreadsheet_would_run_becomes_text(cell: str) -> None:
+    assert next(csv.reader(io.StringIO(csv_line([cell, "b"]), newline=""))) == [f"'{cell}", "b"]
+
+
+def test_other_cells_stay_as_they_are() -> None:
+    cells = ["a=b", "", "0.5", 'say "a, b"', "two\nlines", "grüß"]
+    assert next(csv.reader(io.StringIO(csv_line(cells), newline=""))) == cells

@@ -1,0 +1,102 @@
+"""DICOM files, where pydicom is installed: what a radiograph is before it becomes a PNG."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from covid.errors import ImageError
+
+ENDINGS = (".dcm", ".dicom")
+MARK, MARK_PLACE = b"DICM", 128
+GREYS = ("MONOCHROME1", "MONOCHROME2")
+COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+
+
+def is_dicom(file: BinaryIO) -> bool:
+    """Whether DICOM's mark stands behind its preamble; leaves `file` at its beginning."""
+    file.seek(MARK_PLACE)
+    found = file.read(len(MARK))
+    file.seek(0)
+    return found == MARK
+
+
+def read_dicom(
+    path: Path, file: BinaryIO, check_size: Callable[[Path, int, int], None]
+) -> Image.Image:
+    """The first frame as a mode "L" image.
+
+    Stored values go through the modality LUT and the first VOI LUT or window, as a viewer
+    shows them. Then the smallest becomes 0 and the largest 255; the other way round for
+    MONOCHROME1, which counts from white to black. Values all alike become 0. Colours of 8 bits
+    become their luma. `check_size(path, width, height)` is asked before pixels are decoded.
+
+    Raises ImageError where pydicom is missing, where there are no pixels or they are stored in
+    a way that is not read; damage raises whatever Python says of the value that came out.
+    """
+    try:
+        import pydicom
+    except ModuleNotFoundError:
+        raise ImageError(f"{path}: is a DICOM file; to read those, pip install pydicom.") from None
+    # pydicom prints what looks odd to it, and a damaged file looks very odd.
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    try:
+        return _read(path, file, check_size)
+    except (pydicom.errors.InvalidDicomError, pydicom.errors.BytesLengthException) as error:
+        raise ValueError(*error.args) from error  # these two have no class but Exception
+
+
+def _read(
+    path: Path, file: BinaryIO, check_size: Callable[[Path, int, int], None]
+) -> Image.Image:
+    import pydicom
+    from pydicom.pixels import get_decoder, pixel_array
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    syntax = pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID")
+    if syntax == DeflatedExplicitVRLittleEndian:  # pydicom would inflate it, whatever its size
+        raise ImageError(f"{path}: is deflated as a whole, which is not read; convert it.")
+    header = pydicom.dcmread(file, stop_before_pixels=True)
+    kind = header.get("PhotometricInterpretation")
+    if kind is None or "Rows" not in header or "Columns" not in header:
+        raise ImageError(f"{path}: is a DICOM file without pixels.")
+    check_size(path, int(header.Columns), int(header.Rows))
+    if kind not in GREYS and not (kind in COLOURS and header.get("BitsAllocated") == 8):
+        raise ImageError(
+            f"{path}: has the colours {kind} of {header.get('BitsAllocated')} bits; "
+            f"grey and colours of 8 bits are read."
+        )
+    try:
+        readable = syntax is None or get_decoder(syntax).is_available
+    except NotImplementedError:
+        readable = False
+    if not readable:
+        raise ImageError(
+            f"{path}: is compressed ({getattr(syntax, 'name', syntax)}) in a way that needs one "
+            f"more package: pip install pylibjpeg[all]"
+        )
+    file.seek(0)
+    values = pixel_array(file, index=0)
+    if kind in COLOURS:
+        return Image.fromarray(np.asarray(values, dtype=np.uint8)).convert("L")
+    return Image.fromarray(_to_grey(path, values, header, inverted=kind == "MONOCHROME1"))
+
+
+def _to_grey(
+    path: Path, stored: npt.NDArray[Any], header: Any, *, inverted: bool
+) -> npt.NDArray[np.uint8]:
+    from pydicom.pixels import apply_modality_lut, apply_voi_lut
+
+    shown = apply_modality_lut(stored, header)
+    if header.get("VOILUTSequence"):  # a table of integers; pydicom would round down to its rows
+        shown = np.rint(shown).astype(np.int64)
+    values = np.asarray(apply_voi_lut(shown, header), dtype=np.float64)
+    smallest, largest = values.min(), values.max()
+    if not (np.isfinite(smallest) and np.isfinite(largest)):
+        raise ImageError(f"{path}: has values that are not finite numbers.")
+    scale = 255 / (largest - smallest) if largest > smallest else 0.0
+    grey: npt.NDArray[np.uint8] = np.rint((values - smallest) * scale).astype(np.uint8)
+    return np.invert(grey) if inverted else grey

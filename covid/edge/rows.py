@@ -1,0 +1,86 @@
+"""Predictions as text, each as soon as it is there: a table for the terminal, CSV, JSON."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from covid.edge.labels import SEPARATOR, LabelSpace
+from covid.edge.predict import Prediction
+from covid.edge.table import csv_line
+
+BAR = 8  # characters
+NARROWEST = 12  # characters of a path that is cut
+GAP = "  "
+
+
+def csv_rows(space: LabelSpace, predictions: Iterable[Prediction]) -> Iterator[str]:
+    """A header, then a line a prediction: path, probability_NAME…, predicted, error."""
+    columns = [f"probability_{name}" for name in space.classes]
+    yield csv_line(["path", *columns, "predicted", "error"])
+    for one in predictions:
+        # Six decimals: float32 has no more to say of a number below 1.
+        numbers = [f"{value:.6f}" for value in one.probabilities.values()] or [""] * len(columns)
+        yield csv_line([str(one.path), *numbers, SEPARATOR.join(one.labels), one.error or ""])
+
+
+def json_rows(predictions: Iterable[Prediction]) -> Iterator[str]:
+    """A list of objects, whole as soon as the predictions end: path, probability, predicted, error.
+
+    Where a file cannot be read, `probability` and `predicted` are null. The text is ASCII, so
+    that it is JSON in whatever encoding it is written.
+    """
+    before = "[\n"
+    for one in predictions:
+        shown = {name: round(value, 6) for name, value in one.probabilities.items()}
+        fields = {
+            "path": str(one.path),
+            "probability": None if one.error else shown,
+            "predicted": None if one.error else list(one.labels),
+            "error": one.error,
+        }
+        yield before + json.dumps(fields, allow_nan=False)
+        before = ",\n"
+    yield "\n]\n" if before == ",\n" else "[]\n"
+
+
+def table_rows(
+    space: LabelSpace,
+    predictions: Iterable[Prediction],
+    paths: Sequence[Path],
+    bar: Callable[[float, int], str],
+    *,
+    line: int | None,
+) -> Iterator[str]:
+    """A header, then a line a prediction, with a bar for every probability.
+
+    `paths` are all that will come, for the first column's width; where that would make a line
+    of more than `line` characters, only the ends of paths are shown. `bar(share, width)` draws.
+    """
+    names = {path: printable(str(path)) for path in paths}
+    columns = [max(len(name), len("0.000 ") + BAR) for name in space.classes]
+    heads = [name.ljust(column) for name, column in zip(space.classes, columns, strict=True)]
+    width = max(len("image"), *(len(name) for name in names.values()))
+    if line is not None:
+        last = [len(SEPARATOR.join(true)) for true in space.labels.values()]
+        others = sum(columns) + max(len("predicted"), *last) + len(GAP) * (len(columns) + 1)
+        width = min(width, max(NARROWEST, line - others))
+    yield GAP.join(["image".ljust(width), *heads, "predicted"]) + "\n"
+    for one in predictions:
+        name = names[one.path]
+        name = name if len(name) <= width else "..." + name[len(name) - width + 3 :]
+        if one.error:
+            # The sentence begins with the path, which stands beside it already.
+            what = one.error.removeprefix(f"{one.path}: ")
+            yield GAP.join([name.ljust(width), f"unreadable: {what}"]) + "\n"
+            continue
+        cells = [
+            f"{value:.3f} {bar(value, BAR)}".ljust(column)
+            for value, column in zip(one.probabilities.values(), columns, strict=True)
+        ]
+        decided = SEPARATOR.join(one.labels) or "-"
+        yield GAP.join([name.ljust(width), *cells, decided]) + "\n"
+
+
+def printable(text: str) -> str:
+    """Without line breaks, and without codes that a terminal would obey."""
+    return "".join(one if one.isprintable() else "?" for one in text)

@@ -1,0 +1,182 @@
+"""Says what a network sees in chest X-rays; needs numpy, Pillow and onnxruntime, no PyTorch.
+
+    python predict.py model.onnx image.png folder/
+    python predict.py model.onnx folder/ --output predictions.csv
+"""
+
+import argparse
+import io
+import shutil
+import signal
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, TextIO
+
+from covid.errors import ConfigError, StorageError, UserError
+
+if TYPE_CHECKING:
+    from covid.edge.labels import LabelSpace
+    from covid.edge.predict import Prediction
+
+BY_ENDING = {".csv": "csv", ".json": "json"}
+NOBODY_READS = 128 + 13  # as a shell reports a program that SIGPIPE ended
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Say what a network sees in chest X-rays: a probability for every class, and "
+        "what is decided. For learning and research, not for diagnosis."
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL.onnx", help="what export.py wrote")
+    parser.add_argument(
+        "sources", type=Path, nargs="+", metavar="IMAGE_OR_FOLDER",
+        help="folders are gone through recursively, in sorted order",
+    )  # fmt: skip
+    parser.add_argument(
+        "--format", choices=("table", "csv", "json"), help="default: by --output's ending, or table"
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="default: the terminal")
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="default: as many processors as may be used"
+    )
+    parser.add_argument(
+        "--low-memory", action="store_true", help="one image at a time, and memory given back"
+    )
+    return parser.parse_args()
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    form = choose_format(arguments.format, arguments.output)
+    # Imported here because numpy and onnxruntime take their time, and --help should not.
+    from covid.edge.card import INTENDED_USE
+    from covid.edge.files import replacing
+    from covid.edge.model import load
+    from covid.edge.predict import find_images
+    from covid.edge.progress import Progress
+
+    paths, others = find_images(arguments.sources)
+    model = load(arguments.model, threads=arguments.threads, low_memory=arguments.low_memory)
+    card, bar, caught = model.card, Progress(len(paths), sys.stderr), catch_signals()
+    done = unreadable = 0
+
+    def watch(predictions: Iterable["Prediction"]) -> Iterator["Prediction"]:
+        """The same, counted, until a signal has come in and its batch is through."""
+        nonlocal done, unreadable
+        for one in predictions:
+            yield one  # it goes on here once the row is written
+            done, unreadable = done + 1, unreadable + bool(one.error)
+            bar.draw(done)
+            if caught and done % model.batch_size == 0:
+                return
+
+    with ExitStack() as stack:
+        stream = standard_output()
+        if arguments.output:
+            beside = stack.enter_context(replacing(arguments.output))
+            stream = stack.enter_context(
+                beside.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+            )
+        # Whatever another program may read has rows in it and nothing else.
+        aside = sys.stderr if arguments.output or form != "table" else stream
+        write(aside, f"{arguments.model}: {card.arch} ({card.precision}), trained on "
+                     f"{card.trained_on}. {INTENDED_USE}\n")  # fmt: skip
+        if card.synthetic:
+            write(aside, "It learnt from SYNTHETIC images and says nothing of real ones.\n")
+        if others:
+            write(sys.stderr, f"Left out for their ending, which is no image's: {others} files.\n")
+        bar.draw(done)
+        for text in as_rows(form, card.space, watch(model.predict(paths)), paths, stream):
+            bar.clear()
+            write(stream, text)
+        bar.clear()
+
+    if unreadable:
+        write(sys.stderr, f"Unreadable: {unreadable} of {done} images; their rows say why.\n")
+    if caught:
+        write(sys.stderr, f"Interrupted after {done} of {len(paths)} images; all rows are kept.\n")
+        return 128 + caught[0]
+    return 1 if unreadable else 0
+
+
+def choose_format(form: str | None, output: Path | None) -> str:
+    """Raises ConfigError where neither says."""
+    if form or output is None:
+        return form or "table"
+    if output.suffix.lower() not in BY_ENDING:
+        raise ConfigError(f"--output {output}: end it with .csv or .json, or say --format.")
+    return BY_ENDING[output.suffix.lower()]
+
+
+def catch_signals() -> list[int]:
+    """A list that the first SIGINT or SIGTERM goes into; the next ends the process at once."""
+    caught: list[int] = []
+
+    def catch(number: int, frame: FrameType | None) -> None:
+        caught.append(number)
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_DFL)
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, catch)
+    return caught
+
+
+def standard_output() -> TextIO:
+    """stdout, which shows a character that its encoding lacks as a number instead of failing."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    return sys.stdout
+
+
+def write(stream: TextIO, text: str) -> None:
+    """At once, so that rows appear as they are done. Raises StorageError, BrokenPipeError."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise StorageError(f"the rows cannot be written ({error.strerror}).") from error
+
+
+def as_rows(
+    form: str,
+    space: "LabelSpace",
+    predictions: Iterable["Prediction"],
+    paths: Sequence[Path],
+    stream: TextIO,
+) -> Iterator[str]:
+    from covid.edge.progress import draw_bar
+    from covid.edge.rows import csv_rows, json_rows, table_rows
+
+    if form == "csv":
+        return csv_rows(space, predictions)
+    if form == "json":
+        return json_rows(predictions)
+    # A file or another program gets whole paths; a terminal's line has to hold the bars too.
+    line = shutil.get_terminal_size().columns if stream.isatty() else None
+    return table_rows(
+        space, predictions, paths,
+        lambda share, width: draw_bar(share, width, stream.encoding), line=line,
+    )  # fmt: skip
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    try:
+        return predict(arguments)
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return NOBODY_READS
+    except KeyboardInterrupt:
+        print("Interrupted before the first image.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

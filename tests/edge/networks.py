@@ -1,0 +1,83 @@
+"""Networks of one layer as ONNX files, and the cards that they bear: made in milliseconds."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from covid.edge.card import RESIZE, Card
+from covid.edge.labels import LabelSpace
+
+SIZE = 8
+XRAY3 = {"covid": ("covid", "pneumonia"), "normal": ("normal",), "pneumonia": ("pneumonia",)}
+CARD = Card(
+    arch="resnet18",
+    space=LabelSpace.from_labels("multilabel", XRAY3),
+    image_size=SIZE,
+    resize=RESIZE,
+    mean=0.5,
+    std=0.25,
+    precision="fp32",
+    trained_on="xray3",
+    metrics={"accuracy": 0.9},
+    source_sha256="0" * 64,
+    versions={"onnx": onnx.__version__},
+)
+
+
+def single_label_card(**changes: Any) -> Card:
+    labels = {"infected": ("infected",), "normal": ("normal",)}
+    return replace(CARD, space=LabelSpace.from_labels("single_label", labels), **changes)
+
+
+def brightness_graph(
+    weights: Sequence[float] = (8.0, -8.0, 0.0),
+    biases: Sequence[float] = (-4.0, 4.0, -1.0),
+    *,
+    size: int = SIZE,
+    batch: int | str = "batch",
+    last: str = "Sigmoid",
+    external: str | None = None,
+) -> bytes:
+    """logit = weight * brightness (0..1) + bias, a class each; `last` makes it a probability.
+
+    `external` is a file's name: the weights are said to lie there.
+    """
+    classes = len(weights)
+    weight = numpy_helper.from_array(np.array([weights], dtype=np.float32), "weight")
+    if external is not None:
+        onnx.external_data_helper.set_external_data(weight, external, offset=0, length=4 * classes)
+        weight.ClearField("raw_data")
+    constants = [
+        numpy_helper.from_array(np.array([2, 3], dtype=np.int64), "axes"),
+        numpy_helper.from_array(np.array(255, dtype=np.float32), "white"),
+        weight,
+        numpy_helper.from_array(np.array(biases, dtype=np.float32), "bias"),
+    ]
+    nodes = [
+        helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["float", "axes"], ["mean"], keepdims=0),
+        helper.make_node("Div", ["mean", "white"], ["brightness"]),
+        helper.make_node("Gemm", ["brightness", "weight", "bias"], ["logit"]),
+        helper.make_node(last, ["logit"], ["probability"]),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, [batch, 1, size, size])
+    outputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, classes])
+        for name in ("logit", "probability")
+    ]
+    graph = helper.make_graph(nodes, "brightness", [image], outputs, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    model.ir_version = 10
+    return bytes(model.SerializeToString())
+
+
+def write_network(folder: Path, card: Card = CARD, graph: bytes | None = None) -> Path:
+    """FOLDER/model.onnx: an image's brightness makes it covid, its darkness normal."""
+    path = folder / "model.onnx"
+    path.write_bytes(card.attach(brightness_graph() if graph is None else graph))
+    return path

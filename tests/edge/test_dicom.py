@@ -1,0 +1,298 @@
+"""DICOM files, written by pydicom: the arithmetic of every step, and every refusal."""
+
+import random
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from covid.edge.images import image_endings, read_grey, read_image
+from covid.errors import ImageError
+
+pydicom = pytest.importorskip("pydicom", reason="DICOM files are read where pydicom is installed")
+
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset  # noqa: E402
+from pydicom.uid import (  # noqa: E402
+    DeflatedExplicitVRLittleEndian,
+    DigitalXRayImageStorageForPresentation,
+    ExplicitVRLittleEndian,
+    JPEGLSLossless,
+    RLELossless,
+    generate_uid,
+)
+
+Array = npt.NDArray[Any]
+RAMP = np.array([[0, 1000, 2000], [3000, 4000, 4095]], dtype=np.uint16)
+
+
+def dicom(path: Path, stored: Array, bits: int = 12, **changes: Any) -> Path:
+    """A radiograph of `bits` bits; `changes` are DICOM's names and values, None to leave out."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    meta.TransferSyntaxUID = changes.pop("TransferSyntaxUID", ExplicitVRLittleEndian)
+    written = FileDataset(str(path), {}, file_meta=meta, preamble=bytes(128))
+    colours = stored.ndim == 3
+    fields = {
+        "Rows": stored.shape[0],
+        "Columns": stored.shape[1],
+        "SamplesPerPixel": 3 if colours else 1,
+        "PhotometricInterpretation": "RGB" if colours else "MONOCHROME2",
+        "BitsAllocated": stored.dtype.itemsize * 8,
+        "BitsStored": bits,
+        "HighBit": bits - 1,
+        "PixelRepresentation": int(stored.dtype.kind == "i"),
+        "PixelData": stored.tobytes(),
+        **({"PlanarConfiguration": 0} if colours else {}),
+        **changes,
+    }
+    for name, value in fields.items():
+        if value is not None:
+            setattr(written, name, value)
+    written.save_as(path, enforce_file_format=True)
+    return path
+
+
+def stretched(values: Array) -> list[list[int]]:
+    """From smallest to largest on 0..255, in plain Python."""
+    lowest, highest = int(values.min()), int(values.max())
+    return [[round((int(v) - lowest) * 255 / (highest - lowest)) for v in row] for row in values]
+
+
+def grey(path: Path) -> list[list[int]]:
+    found: list[list[int]] = np.asarray(read_grey(path)).tolist()
+    return found
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(ImageError) as caught:
+        read_grey(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ") and message.endswith((".", "[all]")), message
+    return message
+
+
+# What is read -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["image.dcm", "image", "image.png"])
+def test_a_dicom_file_is_known_by_its_content(tmp_path: Path, name: str) -> None:
+    assert grey(dicom(tmp_path / name, RAMP)) == stretched(RAMP)
+
+
+def test_a_dicom_file_of_16_bits_is_stretched(tmp_path: Path) -> None:
+    values = RAMP * 16
+    assert grey(dicom(tmp_path / "a.dcm", values, bits=16)) == stretched(values)
+
+
+def test_a_narrow_range_fills_all_greys(tmp_path: Path) -> None:
+    values = np.array([[500, 510], [520, 500]], np.uint16)
+    assert grey(dicom(tmp_path / "a.dcm", values)) == [[0, 128], [255, 0]]
+
+
+def test_negative_values_are_stretched_too(tmp_path: Path) -> None:
+    values = np.array([[-1000, 0], [1000, 500]], np.int16)
+    path = dicom(tmp_path / "a.dcm", values, bits=16)
+    assert grey(path) == stretched(values)
+
+
+def test_values_all_alike_are_black(tmp_path: Path) -> None:
+    assert grey(dicom(tmp_path / "a.dcm", np.full((2, 2), 700, np.uint16))) == [[0, 0], [0, 0]]
+
+
+def test_what_counts_from_white_is_turned_round(tmp_path: Path) -> None:
+    path = dicom(tmp_path / "a.dcm", RAMP, PhotometricInterpretation="MONOCHROME1")
+    assert grey(path) == [[255 - value for value in row] for row in stretched(RAMP)]
+
+
+def test_a_window_cuts_what_lies_beside_it(tmp_path: Path) -> None:
+    path = dicom(
+        tmp_path / "a.dcm", RAMP, WindowCenter=2000, WindowWidth=2000, VOILUTFunction="LINEAR_EXACT"
+    )
+    assert grey(path) == stretched(RAMP.clip(1000, 3000))
+
+
+def test_the_first_of_several_windows_counts(tmp_path: Path) -> None:
+    path = dicom(
+        tmp_path / "a.dcm", RAMP, WindowCenter=[2000, 9], WindowWidth=[2000, 9],
+        VOILUTFunction="LINEAR_EXACT",
+    )  # fmt: skip
+    assert grey(path) == stretched(RAMP.clip(1000, 3000))
+
+
+def test_a_window_is_meant_for_values_after_the_modality_lut(tmp_path: Path) -> None:
+    path = dicom(
+        tmp_path / "a.dcm", RAMP, RescaleSlope=2, RescaleIntercept=-1000, RescaleType="US",
+        WindowCenter=3000, WindowWidth=4000, VOILUTFunction="LINEAR_EXACT",
+    )  # fmt: skip
+    assert grey(path) == stretched((RAMP * 2 - 1000.0).clip(1000, 5000))
+
+
+def voi_table(*values: int) -> list[Dataset]:
+    table = Dataset()
+    table.LUTDescriptor = [len(values), 0, 16]
+    table.LUTData = np.array(values, np.uint16).tobytes()
+    return [table]
+
+
+def test_a_voi_table_is_looked_up(tmp_path: Path) -> None:
+    values = np.array([[0, 1], [2, 3]], np.uint16)
+    path = dicom(tmp_path / "a.dcm", values, VOILUTSequence=voi_table(0, 100, 400, 1000))
+    assert grey(path) == stretched(np.array([[0, 100], [400, 1000]]))
+
+
+def test_a_voi_table_is_looked_up_at_the_nearest_row(tmp_path: Path) -> None:
+    # 100 * 0.29 is 28.999999999999996
+    path = dicom(
+        tmp_path / "a.dcm", np.array([[0, 100], [200, 0]], np.uint16),
+        VOILUTSequence=voi_table(0, *[0] * 28, 500, *[1000] * 30),
+        RescaleSlope=0.29, RescaleIntercept=0, RescaleType="US",
+    )  # fmt: skip
+    assert grey(path) == [[0, 128], [255, 0]]
+
+
+def test_the_first_frame_is_read(tmp_path: Path) -> None:
+    frames = np.stack([RAMP, RAMP[::-1], RAMP[:, ::-1]])
+    path = dicom(
+        tmp_path / "a.dcm", RAMP, NumberOfFrames=3, PixelData=frames.tobytes()
+    )
+    assert grey(path) == stretched(RAMP)
+
+
+def test_colours_of_8_bits_become_their_luma(tmp_path: Path) -> None:
+    rgb = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [9, 9, 9]]], np.uint8)
+    assert grey(dicom(tmp_path / "a.dcm", rgb, bits=8)) == [[76, 150], [29, 9]]
+
+
+def test_a_compressed_file_is_read(tmp_path: Path) -> None:
+    path = dicom(tmp_path / "a.dcm", RAMP)
+    written = pydicom.dcmread(path)
+    written.compress(RLELossless)
+    written.save_as(path)
+    assert grey(path) == stretched(RAMP)
+
+
+def test_it_is_resized_as_every_image_is(tmp_path: Path) -> None:
+    found = read_image(dicom(tmp_path / "a.dcm", RAMP), 8)
+    assert (found.dtype.name, found.shape) == ("uint8", (8, 8))
+
+
+def test_dicom_s_endings_are_images(tmp_path: Path) -> None:
+    assert {".dcm", ".dicom"} <= image_endings()
+
+
+# What is refused ----------------------------------------------------------------------------
+
+
+def test_without_pydicom_the_error_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = dicom(tmp_path / "a.dcm", RAMP)
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    assert "is a DICOM file; to read those, pip install pydicom" in refusal(path)
+
+
+def test_a_file_without_pixels_is_refused(tmp_path: Path) -> None:
+    path = dicom(tmp_path / "a.dcm", RAMP, PhotometricInterpretation=None, PixelData=None)
+    assert "is a DICOM file without pixels" in refusal(path)
+
+
+def test_a_file_that_announces_pixels_and_has_none_is_refused(tmp_path: Path) -> None:
+    assert "is damaged or cut short" in refusal(dicom(tmp_path / "a.dcm", RAMP, PixelData=None))
+
+
+def test_more_than_200_megapixels_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
+    path = dicom(tmp_path / "a.dcm", RAMP, Rows=20_000, Columns=20_000)
+    assert "is larger than 200 megapixels, the most read" in refusal(path)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_hardly_any_pixels_are_refused(tmp_path: Path, side: int) -> None:
+    path = dicom(tmp_path / "a.dcm", RAMP, Rows=side, Columns=2)
+    assert f"is 2 x {side} pixels, too small for an image" in refusal(path)
+
+
+def test_a_palette_is_refused(tmp_path: Path) -> None:
+    path = dicom(tmp_path / "a.dcm", RAMP, PhotometricInterpretation="PALETTE COLOR")
+    assert "has the colours PALETTE COLOR of 16 bits" in refusal(path)
+
+
+def test_colours_of_16_bits_are_refused(tmp_path: Path) -> None:
+    path = dicom(tmp_path / "a.dcm", np.zeros((2, 2, 3), np.uint16), bits=16)
+    assert "has the colours RGB of 16 bits" in refusal(path)
+
+
+def test_a_file_deflated_as_a_whole_is_not_inflated(tmp_path: Path) -> None:
+    bomb = np.zeros((5000, 5000), np.uint16)
+    path = dicom(tmp_path / "a.dcm", bomb, TransferSyntaxUID=DeflatedExplicitVRLittleEndian)
+    assert "is deflated as a whole, which is not read" in refusal(path)
+
+
+def test_a_compression_that_needs_another_package_says_so(tmp_path: Path) -> None:
+    from pydicom.pixels import get_decoder
+
+    if get_decoder(JPEGLSLossless).is_available:
+        pytest.skip("the package is installed")
+    path = dicom(tmp_path / "a.dcm", RAMP)
+    written = pydicom.dcmread(path)
+    written.file_meta.TransferSyntaxUID = JPEGLSLossless
+    written.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8\xff\xd9"])
+    written["PixelData"].is_undefined_length = True
+    written.save_as(path)
+    assert re.search("is compressed .* pip install pylibjpeg", refusal(path))
+
+
+def test_values_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    values = np.array([[1, np.nan], [3, 4]], np.float32)
+    path = dicom(
+        tmp_path / "a.dcm", values, bits=32, PixelData=None, BitsStored=None, HighBit=None,
+        PixelRepresentation=None, FloatPixelData=values.tobytes(),
+    )  # fmt: skip
+    assert "has values that are not finite numbers" in refusal(path)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
+    whole = dicom(tmp_path / "a.dcm", np.tile(RAMP, (8, 8))).read_bytes()
+    for length in range(132, len(whole), 23):
+        (tmp_path / "cut.dcm").write_bytes(whole[:length])
+        refusal(tmp_path / "cut.dcm")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_damaged_file_is_an_image_or_a_refusal(tmp_path: Path) -> None:
+    sound = dicom(
+        tmp_path / "a.dcm", np.tile(RAMP, (4, 4)), WindowCenter=2000, WindowWidth=2000,
+        RescaleSlope=1, RescaleIntercept=0,
+    ).read_bytes()  # fmt: skip
+    chance = random.Random(0)
+    for _ in range(300):
+        broken = bytearray(sound)
+        for _ in range(chance.randint(1, 4)):
+            broken[chance.randrange(132, len(broken))] = chance.choice([0, 1, 127, 128, 255])
+        (tmp_path / "b.dcm").write_bytes(broken)
+        try:
+            found = read_image(tmp_path / "b.dcm", 8)
+        except ImageError as error:
+            assert str(error).startswith(f"{tmp_path / 'b.dcm'}: ")
+        else:
+            assert found.shape == (8, 8)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_files_that_pydicom_is_tested_with_are_images_or_refusals() -> None:
+    folder = Path(pydicom.__file__).parent / "data" / "test_files"
+    files = [path for path in folder.rglob("*.dcm")]
+    if not files:
+        pytest.skip("this pydicom comes without its test files")
+    read = 0
+    for path in files:
+        try:
+            read += min(read_grey(path).size) > 1
+        except ImageError:
+            continue
+    assert read > 20

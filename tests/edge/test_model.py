@@ -1,0 +1,277 @@
+"""An ONNX file as a function: what it computes, how it fits this machine, what it refuses."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+from PIL import Image
+
+import covid.edge
+from covid.edge import memory
+from covid.edge.card import RESIZE_IN_GRAPH
+from covid.edge.model import LARGEST_BATCH
+from covid.edge.predict import Prediction
+from covid.errors import ConfigError, DataError, ImageError, ModelError
+from tests.edge.networks import CARD, SIZE, brightness_graph, single_label_card, write_network
+
+KIBIBYTE, GIBIBYTE = 1 << 10, 1 << 30
+
+
+def grey(path: Path, level: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (20, 30), level).save(path)
+    return path
+
+
+def sigmoid(logit: float) -> float:
+    return float(1 / (1 + np.exp(-logit)))
+
+
+def changed(change: Callable[[onnx.ModelProto], object]) -> bytes:
+    model = onnx.load_from_string(brightness_graph())
+    change(model)
+    return bytes(model.SerializeToString())
+
+
+# What it computes ---------------------------------------------------------------------------
+
+
+def test_an_image_file_gives_what_the_network_computes_of_its_pixels(tmp_path: Path) -> None:
+    found = covid.edge.load(write_network(tmp_path))(grey(tmp_path / "a.png", 204))
+    assert isinstance(found, Prediction)
+    assert found.probabilities == pytest.approx(
+        {"covid": sigmoid(2.4), "normal": sigmoid(-2.4), "pneumonia": sigmoid(-1)}, abs=1e-6
+    )
+
+
+def test_implied_labels_hold(tmp_path: Path) -> None:
+    found = covid.edge.load(write_network(tmp_path))(grey(tmp_path / "a.png", 255))
+    assert isinstance(found, Prediction)
+    assert found.labels == ("covid", "pneumonia")  # though its own probability is 0.27
+
+
+def test_decisions_use_the_thresholds_of_the_file(tmp_path: Path) -> None:
+    space = replace(CARD.space, thresholds=(0.99, 0.5, 0.25))
+    model = covid.edge.load(write_network(tmp_path, replace(CARD, space=space)))
+    found = model(grey(tmp_path / "a.png", 255))
+    assert isinstance(found, Prediction)
+    assert found.labels == ("pneumonia",)
+
+
+def test_a_single_label_is_the_likeliest(tmp_path: Path) -> None:
+    graph = brightness_graph((1.0, -1.0), (0.0, 0.0), last="Softmax")
+    model = covid.edge.load(write_network(tmp_path, single_label_card(), graph))
+    found = model(grey(tmp_path / "a.png", 51))
+    assert isinstance(found, Prediction)
+    assert found.labels == ("infected",)
+    assert sum(found.probabilities.values()) == pytest.approx(1)
+
+
+def test_pixels_give_logits_and_probabilities_of_every_image(tmp_path: Path) -> None:
+    model = covid.edge.load(write_network(tmp_path))
+    images = np.stack([np.full((SIZE, SIZE), level, np.uint8) for level in (0, 51, 255)])
+    outputs = model.run(images)
+    np.testing.assert_allclose(outputs.logits[:, 0], [-4, -2.4, 4], atol=1e-5)
+    np.testing.assert_allclose(outputs.probabilities, 1 / (1 + np.exp(-outputs.logits)), atol=1e-6)
+
+
+def test_a_list_gives_a_stream_in_its_order(tmp_path: Path) -> None:
+    paths = [grey(tmp_path / f"{level}.png", level) for level in (200, 30, 120)]
+    found = covid.edge.load(write_network(tmp_path))([str(path) for path in paths])
+    assert not isinstance(found, Prediction)
+    assert [one.path for one in found] == paths
+
+
+def test_a_folder_gives_a_stream_of_its_images(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    paths = [grey(folder / name, 9) for name in ("b.png", "a/c.png")]
+    found = covid.edge.load(write_network(tmp_path))(folder)
+    assert not isinstance(found, Prediction)
+    assert sorted(one.path for one in found) == sorted(paths)
+
+
+def test_an_unreadable_image_alone_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"nothing")
+    with pytest.raises(ImageError, match="a.png: is not an image"):
+        covid.edge.load(write_network(tmp_path))(tmp_path / "a.png")
+
+
+def test_an_unreadable_image_in_a_list_has_an_error(tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"nothing")
+    good = grey(tmp_path / "good.png", 9)
+    found = covid.edge.load(write_network(tmp_path))([tmp_path / "bad.png", good])
+    assert not isinstance(found, Prediction)
+    first, second = found
+    assert (first.labels, first.probabilities, second.error) == ((), {}, None)
+    assert "is not an image" in (first.error or "")
+
+
+def test_a_missing_file_in_a_list_is_an_error_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no such file or folder"):
+        covid.edge.load(write_network(tmp_path))([tmp_path / "missing.png"])
+
+
+# How it fits this machine -------------------------------------------------------------------
+
+
+def remaining(monkeypatch: pytest.MonkeyPatch, folder: Path, size: int | None) -> None:
+    """As if the machine had so many bytes left."""
+    meminfo = folder / "meminfo"
+    meminfo.write_text("" if size is None else f"MemAvailable: {size // KIBIBYTE} kB\n")
+    monkeypatch.setattr(memory, "MEMINFO", meminfo)
+    monkeypatch.setattr(memory, "CGROUP", folder)
+
+
+@pytest.mark.parametrize(
+    ("left", "expected"), [(None, 1), (0, 1), (GIBIBYTE, 4), (64 * GIBIBYTE, LARGEST_BATCH)]
+)
+def test_batches_fit_into_the_memory_that_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: int | None, expected: int
+) -> None:
+    remaining(monkeypatch, tmp_path, left)
+    graph = brightness_graph(size=256)
+    path = write_network(tmp_path, replace(CARD, image_size=256), graph)
+    assert covid.edge.load(path).batch_size == expected
+
+
+def test_low_memory_is_one_image_at_a_time(tmp_path: Path) -> None:
+    model = covid.edge.load(write_network(tmp_path), low_memory=True)
+    assert (model.batch_size, model.decoders) == (1, 1)
+
+
+@pytest.mark.parametrize("low_memory", [False, True])
+def test_low_memory_keeps_no_arena(tmp_path: Path, low_memory: bool) -> None:
+    model = covid.edge.load(write_network(tmp_path), low_memory=low_memory)
+    assert model.session.get_session_options().enable_cpu_mem_arena is not low_memory
+
+
+def test_threads_can_be_chosen(tmp_path: Path) -> None:
+    model = covid.edge.load(write_network(tmp_path), threads=3)
+    assert model.session.get_session_options().intra_op_num_threads == 3
+    assert (model.threads, model.decoders) == (3, 3)
+
+
+def test_threads_do_not_spin(tmp_path: Path) -> None:
+    options = covid.edge.load(write_network(tmp_path)).session.get_session_options()
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+
+
+@pytest.mark.parametrize("threads", [0, -1, 10**9])
+def test_a_number_of_threads_that_cannot_be_is_refused(tmp_path: Path, threads: int) -> None:
+    with pytest.raises(ConfigError, match="threads: must be between 1 and 1024"):
+        covid.edge.load(write_network(tmp_path), threads=threads)
+
+
+# What it refuses ----------------------------------------------------------------------------
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(ModelError) as caught:
+        covid.edge.load(path)
+    return str(caught.value)
+
+
+def test_a_file_that_resizes_itself_is_for_others(tmp_path: Path) -> None:
+    path = write_network(tmp_path, replace(CARD, resize=RESIZE_IN_GRAPH))
+    assert "resizes inside the graph" in refusal(path)
+
+
+def test_a_graph_of_one_batch_size_is_refused(tmp_path: Path) -> None:
+    path = write_network(tmp_path, graph=brightness_graph(batch=1))
+    assert "takes batches of one size only" in refusal(path)
+
+
+def test_a_graph_of_another_image_size_is_refused(tmp_path: Path) -> None:
+    path = write_network(tmp_path, graph=brightness_graph(size=SIZE + 1))
+    assert "where its `covid` metadata promises" in refusal(path)
+
+
+def test_a_graph_of_other_classes_is_refused(tmp_path: Path) -> None:
+    path = write_network(tmp_path, graph=brightness_graph((1.0, 2.0), (0.0, 0.0)))
+    assert "where its `covid` metadata promises" in refusal(path)
+
+
+def test_a_graph_that_takes_floats_is_refused(tmp_path: Path) -> None:
+    def take_floats(model: onnx.ModelProto) -> None:
+        model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+
+    assert "tensor(float)" in refusal(write_network(tmp_path, graph=changed(take_floats)))
+
+
+def test_a_graph_without_a_logit_is_refused(tmp_path: Path) -> None:
+    path = write_network(tmp_path, graph=changed(lambda model: model.graph.output.pop(0)))
+    assert "where its `covid` metadata promises" in refusal(path)
+
+
+def test_an_operator_that_nobody_knows_is_one_sentence(tmp_path: Path) -> None:
+    def invent(model: onnx.ModelProto) -> None:
+        model.graph.node[0].op_type = "Diagnose"
+
+    assert "onnxruntime cannot open it" in refusal(write_network(tmp_path, graph=changed(invent)))
+
+
+def test_a_graph_of_nonsense_is_one_sentence(tmp_path: Path) -> None:
+    assert "onnxruntime cannot open it" in refusal(write_network(tmp_path, graph=b"\x08\x0a"))
+
+
+def test_a_graph_that_gives_no_numbers_is_refused_when_it_does(tmp_path: Path) -> None:
+    graph = brightness_graph(biases=(float("nan"), 0, 0))
+    model = covid.edge.load(write_network(tmp_path, graph=graph))
+    with pytest.raises(ModelError, match="gives probabilities beyond 0 and 1"):
+        model.run(np.zeros((1, SIZE, SIZE), np.uint8))
+
+
+def test_a_graph_without_a_sigmoid_is_refused_when_it_shows(tmp_path: Path) -> None:
+    model = covid.edge.load(write_network(tmp_path, graph=brightness_graph(last="Identity")))
+    with pytest.raises(ModelError, match="gives probabilities beyond 0 and 1"):
+        model.run(np.zeros((1, SIZE, SIZE), np.uint8))
+
+
+def test_a_graph_whose_batch_is_frozen_inside_is_refused(tmp_path: Path) -> None:
+    def freeze(model: onnx.ModelProto) -> None:
+        shape = numpy_helper.from_array(np.array([1, 3], dtype=np.int64), "shape")
+        insert(model, shape, helper.make_node("Reshape", ["logit", "shape"], ["inserted"]))
+
+    path = write_network(tmp_path, graph=changed(freeze))
+    assert "takes batches of one size only ([1, 3])" in refusal(path)
+
+
+def test_a_graph_that_answers_for_the_first_image_only_is_refused_when_it_shows(
+    tmp_path: Path,
+) -> None:
+    def drop(model: onnx.ModelProto) -> None:
+        for name, value in (("start", 0), ("end", 1), ("axis", 0)):
+            constant = numpy_helper.from_array(np.array([value], dtype=np.int64), name)
+            model.graph.initializer.append(constant)
+        first = helper.make_node("Slice", ["logit", "start", "end", "axis"], ["inserted"])
+        insert(model, None, first)
+
+    model = covid.edge.load(write_network(tmp_path, graph=changed(drop)))
+    with pytest.raises(ModelError, match=r"gives \(1, 3\) probabilities where \(2, 3\) are due"):
+        model.run(np.zeros((2, SIZE, SIZE), np.uint8))
+
+
+def insert(model: onnx.ModelProto, constant: onnx.TensorProto | None, node: onnx.NodeProto) -> None:
+    """Puts a node between the logit and what makes it a probability."""
+    if constant is not None:
+        model.graph.initializer.append(constant)
+    model.graph.node[-1].input[0] = "inserted"
+    model.graph.node.insert(len(model.graph.node) - 1, node)
+
+
+def test_what_onnxruntime_refuses_to_compute_is_one_sentence(tmp_path: Path) -> None:
+    model = covid.edge.load(write_network(tmp_path))
+    with pytest.raises(ModelError, match=r"model\.onnx: onnxruntime cannot run it \("):
+        model.run(np.zeros((1, SIZE + 1, SIZE), np.uint8))
+
+
+def test_without_onnxruntime_the_error_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert "pip install -r requirements-edge.txt" in refusal(write_network(tmp_path))

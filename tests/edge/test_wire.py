@@ -1,0 +1,52 @@
+"""Protobuf's fields, against those that protobuf's own library writes."""
+
+from pathlib import Path
+
+import onnx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from covid.edge.wire import read_fields, write_field
+from covid.errors import ModelError
+
+same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def fields_of(path: Path, content: bytes) -> list[tuple[int, bytes]]:
+    path.write_bytes(content)
+    with path.open("rb") as file:
+        return [
+            (number, content[inside : inside + length])
+            for _, number, inside, length in read_fields(path, file)
+        ]
+
+
+@same_folder
+@given(st.text(max_size=300), st.text(max_size=300))
+def test_fields_are_those_that_protobuf_wrote(tmp_path: Path, producer: str, text: str) -> None:
+    model = onnx.ModelProto(ir_version=10, producer_name=producer, doc_string=text)
+    found = fields_of(tmp_path / "model", model.SerializeToString())
+    assert found == [(1, b""), (2, producer.encode()), (6, text.encode())]
+
+
+@given(st.binary(max_size=40_000))
+def test_protobuf_reads_what_is_written(content: bytes) -> None:
+    entry = write_field(1, b"key") + write_field(2, content.hex().encode())
+    model = onnx.load_from_string(b"\x08\x0a" + write_field(14, entry))
+    assert (model.metadata_props[0].key, model.metadata_props[0].value) == ("key", content.hex())
+
+
+def test_a_length_beyond_the_file_is_a_file_cut_short(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="is cut short"):
+        fields_of(tmp_path / "model", b"\x08\x0a\x12\xff\xff\xff\xff\xff\xff\xff\xff\x7f")
+
+
+def test_a_number_without_an_end_is_a_file_cut_short(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="is cut short"):
+        fields_of(tmp_path / "model", b"\x08\x0a" + b"\xff" * 100)
+
+
+def test_a_file_of_nothing_but_tiny_fields_is_refused_soon(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="is not an ONNX file"):
+        fields_of(tmp_path / "model", b"\x08\x0a" * 1_000_000)
