@@ -24,6 +24,7 @@ import traceback
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -32,7 +33,7 @@ sys.path.insert(0, str(PROJECT))
 import numpy as np  # noqa: E402 (the project is no installed package)
 import torch  # noqa: E402
 from PIL import Image  # noqa: E402
-from safetensors.torch import load_file  # noqa: E402
+from safetensors.numpy import load_file  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 import export  # noqa: E402
@@ -88,7 +89,8 @@ def parse_arguments() -> Namespace:
 
 
 # Processes. Each is a fork of this one, which has imported everything: a start costs
-# milliseconds, so that most moments at which it can be killed lie in its work.
+# milliseconds, so that most moments at which it can be killed lie in its work. This process
+# itself must not compute with torch: the threads that it starts then do not survive a fork.
 
 
 def start(work: Callable[[], int], log: Path) -> int:
@@ -141,6 +143,18 @@ def training(images: Path, output: Path, cache: Path) -> Callable[[], int]:
     return work
 
 
+def count_lost(work: Callable[[], list[str]], log: Path) -> tuple[int, tuple[str, ...]]:
+    """How many sentences `work` returns of what was lost, in a forked process; and they."""
+
+    def counting() -> int:
+        sentences = work()
+        print("\n".join(sentences))
+        return min(len(sentences), 125)  # an exit code holds no more
+
+    code = finish(start(counting, log))
+    return abs(code), tuple(log.read_text(errors="replace").splitlines()[-10:]) if code else ()
+
+
 def exporting(run: Path, output: Path) -> Callable[[], int]:
     def work() -> int:
         sys.argv = ["export.py", str(run), "--output", str(output)]
@@ -154,7 +168,7 @@ def same_run(one: Path, other: Path) -> bool:
     weights = [load_file(run / "best.safetensors") for run in (one, other)]
     if weights[0].keys() != weights[1].keys():
         return False
-    if not all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0]):
+    if any((weights[0][name] != weights[1][name]).any() for name in weights[0]):
         return False
     histories = []
     for run in (one, other):
@@ -235,7 +249,8 @@ def full_disk(stage: Stage, times: int) -> Broken:
     Lost: anything but one sentence and exit code 2 (or a run that needed no more), or a run that
     ends otherwise once there is room.
     """
-    lost, notes = 0, []
+    lost = 0
+    notes: list[str] = []
     for number in tqdm(range(times), desc="full disk", leave=False, disable=None):
         folder = stage.folder / f"full-{number}"
         output, log = folder / "run", folder / "log.txt"
@@ -260,7 +275,8 @@ def full_disk(stage: Stage, times: int) -> Broken:
 
 def shared_cache(stage: Stage, times: int) -> Broken:
     """Two runs at once with one cache folder, one of them killed. Lost: a run that differs."""
-    lost, notes = 0, []
+    lost = 0
+    notes: list[str] = []
     for number in tqdm(range(times), desc="shared cache", leave=False, disable=None):
         folder = stage.folder / f"shared-{number}"
         folder.mkdir()
@@ -284,7 +300,8 @@ def shared_cache(stage: Stage, times: int) -> Broken:
 
 def dead_process(stage: Stage, times: int) -> Broken:
     """One of two processes is killed. Lost: the other still there after a minute, or no resume."""
-    lost, notes = 0, []
+    lost = 0
+    notes: list[str] = []
     for number in tqdm(range(times), desc="dead process", leave=False, disable=None):
         folder = stage.folder / f"dead-{number}"
         folder.mkdir()
@@ -320,7 +337,8 @@ def dead_process(stage: Stage, times: int) -> Broken:
 
 def killed_export(stage: Stage, times: int) -> Broken:
     """SIGKILL inside export.py. Lost: a file under a final name that does not answer."""
-    lost, notes = 0, []
+    lost = 0
+    notes: list[str] = []
     for number in tqdm(range(times), desc="export", leave=False, disable=None):
         output, log = stage.folder / f"export-{number}", stage.folder / f"export-{number}.txt"
         process = start(exporting(stage.whole, output), log)
@@ -328,16 +346,22 @@ def killed_export(stage: Stage, times: int) -> Broken:
         if ended(process) is None:
             os.kill(process, signal.SIGKILL)
             finish(process)
-        for path in output.glob("*.onnx") if output.is_dir() else ():
-            if path.name.startswith("."):
-                continue
-            try:
-                load(path)
-            except ModelError as error:
-                lost += 1
-                notes.append(str(error))
+        wrong, sentences = count_lost(partial(unusable, output), log)
+        lost += wrong
+        notes += sentences
         shutil.rmtree(output, ignore_errors=True)
     return Broken("export, killed at a random moment", times, lost, tuple(notes))
+
+
+def unusable(output: Path) -> list[str]:
+    """What is wrong with the files under their final names."""
+    found = []
+    for path in output.glob("[!.]*.onnx"):
+        try:
+            load(path)
+        except ModelError as error:
+            found.append(str(error))
+    return found
 
 
 # Files from strangers -------------------------------------------------------------------------
@@ -346,7 +370,7 @@ def killed_export(stage: Stage, times: int) -> Broken:
 def damaged_images(stage: Stage, times: int) -> Broken:
     """Damaged image files. Lost: neither an array nor our error, above 1 s, or above 1 GB."""
 
-    def work() -> int:
+    def work() -> list[str]:
         import warnings
 
         warnings.simplefilter("ignore")  # Pillow's, of what it finds in damaged files
@@ -354,7 +378,7 @@ def damaged_images(stage: Stage, times: int) -> Broken:
         sound = list(sound_images())
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + IMAGE_BYTES, resource.RLIM_INFINITY))
-        path, wrong = stage.folder / "damaged", 0
+        path, wrong = stage.folder / "damaged", []
         for number in range(times):
             path.write_bytes(damage(sound[number % len(sound)], chance))
             begin = time.perf_counter()
@@ -368,15 +392,10 @@ def damaged_images(stage: Stage, times: int) -> Broken:
                 good = False
             slow = time.perf_counter() - begin > IMAGE_SECONDS
             if slow or not good:
-                wrong += 1
-                path.rename(stage.folder / f"image-{number}")
-                print(f"image-{number}: {'slow' if slow else 'not our error'}")
-        return min(wrong, 250)
+                wrong.append(f"image {number}: {'slow' if slow else 'not our error'}")
+        return wrong
 
-    log = stage.folder / "images.txt"
-    code = finish(start(work, log))
-    notes = (f"images: {_tail(log)}",) if code else ()
-    return Broken("image files, damaged", times, abs(code), notes)
+    return Broken("image files, damaged", times, *count_lost(work, stage.folder / "log.txt"))
 
 
 def sound_images() -> Iterator[bytes]:
@@ -422,32 +441,37 @@ def damaged_models(stage: Stage, times: int) -> Broken:
     log = stage.folder / "model.txt"
     if finish(start(exporting(stage.whole, output), log)) not in (0, 1):
         return Broken("ONNX files, damaged", 0, 1, (f"no export: {_tail(log)}",))
-    content = (output / "model.onnx").read_bytes()
-    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32), dtype=np.uint8)
-    right = load(output / "model.onnx").run(pixels).logits
-    path, lost, notes = stage.folder / "damaged.onnx", 0, []
-    for number in tqdm(range(times), desc="ONNX", leave=False, disable=None):
-        broken = bytearray(content)
-        if number % 5 == 4:
-            del broken[stage.chance.randrange(len(broken)) :]
-        else:  # half of the flips in the card, where a name or a threshold may change
-            first = len(broken) - 3000 if number % 2 else 0
-            broken[stage.chance.randrange(first, len(broken))] ^= 1 << stage.chance.randrange(8)
-        path.write_bytes(broken)
-        try:
-            answered = (load(path).run(pixels).logits == right).all()
-        except ModelError:
-            continue
-        if not answered:
-            lost += 1
-            notes.append(f"ONNX file {number} was opened and answered otherwise")
-    return Broken("ONNX files, damaged", times, lost, tuple(notes))
+
+    def work() -> list[str]:
+        content = (output / "model.onnx").read_bytes()
+        pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32), dtype=np.uint8)
+        right = load(output / "model.onnx").run(pixels).logits
+        path, wrong = stage.folder / "damaged.onnx", []
+        for number in range(times):
+            broken = bytearray(content)
+            if number % 5 == 4:
+                del broken[stage.chance.randrange(len(broken)) :]
+            else:  # half of the flips in the card, where a name or a threshold may change
+                first = len(broken) - 3000 if number % 2 else 0
+                place = stage.chance.randrange(first, len(broken))
+                broken[place] ^= 1 << stage.chance.randrange(8)
+            path.write_bytes(broken)
+            try:
+                answered = (load(path).run(pixels).logits == right).all()
+            except ModelError:
+                continue
+            if not answered:
+                wrong.append(f"ONNX file {number} was opened and answered otherwise")
+        return wrong
+
+    return Broken("ONNX files, damaged", times, *count_lost(work, stage.folder / "log.txt"))
 
 
 def damaged_configs(stage: Stage, times: int) -> Broken:
     """Damaged configs. Lost: neither a config nor our error."""
     content, path = CONFIG.read_bytes(), stage.folder / "damaged.yaml"
-    lost, notes = 0, []
+    lost = 0
+    notes: list[str] = []
     for number in range(times):
         path.write_bytes(damage(content, stage.chance))
         try:
@@ -463,34 +487,34 @@ def damaged_configs(stage: Stage, times: int) -> Broken:
 
 def damaged_weights(stage: Stage, times: int) -> Broken:
     """Weights with damage, and pickles that would run. Lost: another error, or a file that ran."""
-    folder = stage.folder / "weights"
-    folder.mkdir()
-    tensors = {"layer.weight": torch.arange(64.0).reshape(8, 8), "layer.bias": torch.zeros(8)}
-    torch.save(tensors, folder / "sound.pth")
-    ran = folder / "ran"
-    torch.save({"layer": _Payload(ran)}, folder / "payload.pth")
-    lost, notes = 0, []
-    for number in range(times):
-        name = ("sound.pth", "payload.pth")[number % 2]
-        content = (folder / name).read_bytes()
-        path = folder / "damaged.pth"
-        path.write_bytes(content if number < 2 else damage(content, stage.chance))
-        try:
-            read_state(path)
-        except WeightsError:
-            pass
-        except Exception as error:
-            lost += 1
-            notes.append(f"weights {number}: {error!r}")
-        if ran.exists():
-            ran.unlink()
-            lost += 1
-            notes.append(f"weights {number}: the pickle ran")
-    return Broken("weights and pickles, damaged", times, lost, tuple(notes))
+
+    def work() -> list[str]:
+        folder, wrong = stage.folder, []
+        tensors = {"layer.weight": torch.arange(64.0).reshape(8, 8), "layer.bias": torch.zeros(8)}
+        torch.save(tensors, folder / "sound.pth")
+        ran = folder / "ran"
+        torch.save({"layer": _Payload(ran)}, folder / "payload.pth")
+        for number in range(times):
+            content = (folder / ("sound.pth", "payload.pth")[number % 2]).read_bytes()
+            path = folder / "damaged.pth"
+            path.write_bytes(content if number < 2 else damage(content, stage.chance))
+            try:
+                read_state(path)
+            except WeightsError:
+                pass
+            except Exception as error:
+                wrong.append(f"weights {number}: {error!r}")
+            if ran.exists():
+                ran.rmdir()
+                wrong.append(f"weights {number}: the pickle ran")
+        return wrong
+
+    found = count_lost(work, stage.folder / "log.txt")
+    return Broken("weights and pickles, damaged", times, *found)
 
 
 class _Payload:
-    """What a pickle can do to whoever loads it: here it makes an empty file."""
+    """What a pickle can do to whoever loads it: here it makes an empty folder."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -552,7 +576,7 @@ def torture(rows: list[str], short: bool, seed: int) -> list[Broken]:
             row, full, few = ROWS[name]
             times = few if short else full
             if times:
-                place = folder / name
+                place = folder / f"row-{name}"
                 place.mkdir()
                 chance = random.Random(f"{seed} {name}")
                 found.append(row(Stage(place, images, whole, chance), times))
