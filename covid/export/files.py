@@ -14,6 +14,7 @@ from tqdm import tqdm
 from covid.edge.card import RESIZE_IN_GRAPH, Card
 from covid.edge.files import replacing
 from covid.edge.model import load
+from covid.errors import ModelError
 from covid.evaluation.metrics import compute_metrics
 from covid.export.any_size import any_size_graph, judge_any_size
 from covid.export.budget import Verdict, judge
@@ -83,7 +84,10 @@ def write_int8(
         with TemporaryDirectory() as folder:
             file = Path(folder) / "candidate.onnx"
             file.write_bytes(int8.attach(candidate.SerializeToString()))
-            given = probabilities(file, evidence)
+            try:
+                given = probabilities(file, evidence)
+            except ModelError as error:  # it gives what is no number, say
+                return Verdict({"value": None, "at_least": None}, 1.0, {}, 1.0, [str(error)])
         return judge(
             evidence.space, evidence.probabilities, given, evidence.truths, evidence.patients,
             max_drop,
@@ -150,9 +154,13 @@ def judge_int8(path: Path, card: Card, evidence: Evidence, max_drop: float) -> l
         path, card, evidence.files(places), evidence.names(places), evidence.pixels(places)
     )
     if all(check.holds for check in checks):
+        try:
+            given = probabilities(path, evidence)
+        except ModelError as error:
+            return [*checks, Check("budget", False, str(error))]
         verdict = judge(
-            evidence.space, evidence.probabilities, probabilities(path, evidence), evidence.truths,
-            evidence.patients, max_drop,
+            evidence.space, evidence.probabilities, given, evidence.truths, evidence.patients,
+            max_drop,
         )  # fmt: skip
         found = "; ".join(verdict.reasons) or (
             f"{verdict.changed:.1%} of decisions change, macro F1 falls by "
