@@ -116,7 +116,7 @@ def equal_pooling(inputs: int, outputs: int) -> tuple[int, int] | None:
         begin == i * stride and end == begin + kernel
         for i, (begin, end) in enumerate(zip(begins, ends, strict=True))
     )
-    return (kernel, stride) if same else None
+    return (kernel, stride) if same and stride > 0 else None
 
 
 def plain_pooling(backbone: nn.Module, image_size: int) -> None:
