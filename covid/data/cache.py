@@ -69,10 +69,10 @@ class Images:
         self._rows: Rows | None = None
         if cache_dir is not None:
             self.key = _key(index, size)
+            name = f"images-{self.key}"
+            self._rows = Rows(cache_dir, name, count=len(self.paths), length=size**2)
             try:
-                self._rows = Rows(
-                    cache_dir, f"images-{self.key}", count=len(self.paths), length=size**2
-                )
+                self._rows.make()
             except OSError as error:
                 self._give_up(error)
 

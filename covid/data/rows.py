@@ -20,19 +20,21 @@ ABSENT = 0  # the checksum of a row that was never written: what a hole in a fil
 
 
 class Rows:
-    """`count` rows of `length` bytes each, in FOLDER/NAME.rows and FOLDER/NAME.checksums.
-
-    Making one makes both files where they are not there, of their full length: holes take no
-    room until they are written. Raises OSError where that cannot be done.
-    """
+    """`count` rows of `length` bytes each, in FOLDER/NAME.rows and FOLDER/NAME.checksums."""
 
     def __init__(self, folder: Path, name: str, *, count: int, length: int):
-        self.length = length
+        self.folder, self.count, self.length = folder, count, length
         self.content, self.checksums = folder / f"{name}.rows", folder / f"{name}.checksums"
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, size in ((self.content, count * length), (self.checksums, count * 4)):
+
+    def make(self) -> None:
+        """Makes the files where they are not there yet, of their full length. Raises OSError.
+
+        Holes take no room until they are written.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for path, length in ((self.content, self.length), (self.checksums, 4)):
             with path.open("ab") as file:
-                file.truncate(size)
+                file.truncate(self.count * length)
 
     def read(self, rows: Sequence[int], into: npt.NDArray[np.uint8]) -> list[int]:
         """Fills `into`, uint8 `[len(rows), …]` of `length` bytes a row; returns what it could not.
@@ -52,12 +54,12 @@ class Rows:
                     file.readinto(memoryview(into[place]).cast("B"))
                     if _checksum(into[place]) != known[row]:
                         absent.append(place)
-        except (OSError, IndexError):  # removed while in use, which the README says is safe
+        except (OSError, IndexError):  # not made, or removed while in use, which is safe
             return list(range(len(rows)))
         return absent
 
     def write(self, rows: Sequence[int], content: npt.NDArray[np.uint8]) -> None:
-        """Writes uint8 `[len(rows), …]`, each where it belongs. Raises OSError."""
+        """Writes uint8 `[len(rows), …]`, each where it belongs, after `make`. Raises OSError."""
         with self.content.open("r+b") as file:
             for row, one in zip(rows, content, strict=True):
                 file.seek(row * self.length)
@@ -77,7 +79,7 @@ class Rows:
             return 0
 
     def remove(self) -> None:
-        """Gives the room back; whoever still reads them finds every row absent."""
+        """Gives the room back; whoever still reads finds every row absent. Raises OSError."""
         self.content.unlink(missing_ok=True)
         self.checksums.unlink(missing_ok=True)
 

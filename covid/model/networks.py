@@ -50,6 +50,11 @@ ARCHITECTURES = {
 }  # fmt: skip
 
 
+def normalise(images: torch.Tensor, mean: float, std: float) -> torch.Tensor:
+    """Grey levels 0..255 to float32 numbers around 0."""
+    return (images.float() / 255 - mean) / std
+
+
 class Network(nn.Module):
     """uint8 images `[batch, 1, size, size]` to float logits `[batch, classes]`.
 
@@ -65,12 +70,8 @@ class Network(nn.Module):
         self.std = std
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.head(self.backbone(self.normalise(images)))
+        logits: torch.Tensor = self.head(self.backbone(normalise(images, self.mean, self.std)))
         return logits
-
-    def normalise(self, images: torch.Tensor) -> torch.Tensor:
-        """Grey levels 0..255 to float32 numbers around 0."""
-        return (images.float() / 255 - self.mean) / self.std
 
 
 class Stage(NamedTuple):
@@ -88,11 +89,11 @@ class Prefix(nn.Module):
 
     def __init__(self, network: Network, stages: Sequence[Stage]):
         super().__init__()
-        self.normalise = network.normalise
+        self.mean, self.std = network.mean, network.std
         self.layers = nn.Sequential(*(stage.module for stage in stages))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        features: torch.Tensor = self.layers(self.normalise(images))
+        features: torch.Tensor = self.layers(normalise(images, self.mean, self.std))
         return features
 
 

@@ -18,6 +18,7 @@ from covid.evaluation.plots import plot_curves
 from covid.training import run
 from covid.training.checkpoint import Progress
 from covid.training.launch import device_name
+from covid.training.prefix import KeptPrefix
 from covid.training.survey import TrainingData
 
 Row = Mapping[str, float | int | None]
@@ -63,7 +64,9 @@ class Reporter:
         if progress.warn(sentence) and self.accelerator.is_main_process:
             print(f"Warning: {sentence}", file=sys.stderr, flush=True)
 
-    def start(self, progress: Progress, data: TrainingData, images: Images) -> None:
+    def start(
+        self, progress: Progress, data: TrainingData, images: Images, prefix: KeptPrefix
+    ) -> None:
         """Before the first step: the data, the machine, what was noticed."""
         accelerator, size = self.accelerator, self.config.data.image_size
         self.say(
@@ -75,9 +78,7 @@ class Reporter:
         if images.kept:
             read = len(data.train) + len(data.validation)
             self.say(f"cached {read} images, {read * size**2 / 1e6:.0f} MB")
-        if self.config.cache_features == "on":
-            self.warn(progress, "cache_features is on, but frozen layers are not kept yet.")
-        for sentence in data.warnings:
+        for sentence in (*data.warnings, *([prefix.problem] if prefix.problem else [])):
             self.warn(progress, sentence)
         if self.config.tracker:
             accelerator.init_trackers(self.config.tracker)

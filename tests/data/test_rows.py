@@ -19,6 +19,7 @@ def content(*rows: int) -> np.ndarray:
 def rows(tmp_path: Path) -> Rows:
     """Eight rows, of which 2, 5 and 6 are written."""
     made = Rows(tmp_path / "cache", "things", count=8, length=LENGTH)
+    made.make()
     made.write([2, 5, 6], content(2, 5, 6))
     return made
 
@@ -57,7 +58,8 @@ def test_a_row_of_zeros_is_not_an_absent_one(rows: Rows) -> None:
 
 
 def test_another_opening_finds_what_the_first_wrote(rows: Rows) -> None:
-    again = Rows(rows.content.parent, "things", count=8, length=LENGTH)
+    again = Rows(rows.folder, "things", count=8, length=LENGTH)
+    again.make()
     assert read(again, 2, 5, 6)[1] == []
 
 
@@ -83,6 +85,7 @@ def test_a_full_disk_leaves_the_row_absent(rows: Rows) -> None:
 def test_reading_many_rows_takes_the_memory_of_a_few(tmp_path: Path) -> None:
     length = 2**18
     rows = Rows(tmp_path, "many", count=400, length=length)  # 100 MB
+    rows.make()
     some = np.ones((20, length), dtype=np.uint8)
     for start in range(0, 400, 20):
         rows.write(range(start, start + 20), some)

@@ -17,6 +17,7 @@ from covid.model.networks import (
     freeze,
     frozen_stages,
     grey_stem,
+    normalise,
     set_training_mode,
     stages,
     suffix,
@@ -172,7 +173,7 @@ def made_once(arch: str) -> Network:
 def test_a_network_s_stages_in_turn_are_the_network_to_the_bit(arch: str) -> None:
     network, images = made_once(arch), some_images()
     with torch.inference_mode():
-        result = network.normalise(images)
+        result = normalise(images, network.mean, network.std)
         for stage in stages(network, arch):
             result = stage.module(result)
         assert torch.equal(result, network(images))
