@@ -163,7 +163,7 @@ def test_features_that_were_deleted_in_use_are_missed_by_nobody(
 
 
 def test_a_row_has_the_same_bits_whatever_is_computed_beside_it(make: Make) -> None:
-    one = make("model.trainable=[layer4.1]")
+    one = make()
     alone = one.features()
     alone.rows.make()
     single = alone.read([3], torch.tensor([True]))
