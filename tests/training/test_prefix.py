@@ -162,15 +162,18 @@ def test_features_that_were_deleted_in_use_are_missed_by_nobody(
     assert torch.equal(read(one), before)
 
 
-def test_a_row_has_the_same_bits_whatever_is_computed_beside_it(make: Make) -> None:
+def test_features_are_computed_in_batches_of_one_size_on_which_their_bits_depend(
+    make: Make,
+) -> None:
     one = make()
-    alone = one.features()
-    alone.rows.make()
-    single = alone.read([3], torch.tensor([True]))
-    alone.rows.remove()
-    one.keep()
-    assert one.train.features is not None
-    assert torch.equal(one.train.features.read([3], torch.tensor([True])), single)
+    features = one.features()
+    features.rows.make()
+    sizes = []
+    stem = one.network.backbone.get_submodule("conv1")
+    stem.register_forward_hook(lambda module, given, result: sizes.append(len(result)))
+    features.read([3], torch.tensor([True]))
+    features.fill(one.train, one.validation)
+    assert sizes == [32, 32]
 
 
 def test_experiments_with_and_without_flips_share_what_is_kept(make: Make) -> None:
