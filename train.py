@@ -173,9 +173,10 @@ def train(arguments: argparse.Namespace) -> int:
                 folder / "best.safetensors", judged, config, progress.epoch, figures
             )
         report.epoch(progress)
-        checkpoints.save(progress)
-        if checkpoints.due() and checkpoints.signal:
-            return report.interrupted(progress, checkpoints.signal)
+        if checkpoints.due(epoch_ended=True):
+            checkpoints.save(progress)
+            if checkpoints.signal:
+                return report.interrupted(progress, checkpoints.signal)
 
     report.finish(progress)
     return 0

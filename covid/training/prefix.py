@@ -33,8 +33,8 @@ from covid.training.epochs import flip
 FEATURES_VERSION = 1  # to be raised where this code comes to mean other numbers by a row
 BATCH, PIXELS = 32, 32 * 256**2  # the most images computed at once, and the most pixels of them
 MARGIN = 0.1  # the share of a disk that `auto` leaves free
-# Rows are read and checked at about 1 GB/s, and layers that do little with much, such as a stem
-# alone, run at about 50 operations a nanosecond: with fewer a byte, reading saves nothing.
+# Where rows come from a disk at 200 MB/s, and layers that do little with much, such as a stem
+# alone, run at 10 operations a nanosecond: with fewer operations a byte, reading saves nothing.
 OPERATIONS_PER_BYTE = 50
 
 
