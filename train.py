@@ -47,6 +47,7 @@ def train(arguments: argparse.Namespace) -> int:
     from covid.training.epochs import count_right, mean_loss, predict, train_epoch
     from covid.training.launch import loader_workers, start_accelerator
     from covid.training.optimizer import Schedule, make_optimizer
+    from covid.training.prefix import keep_prefix
     from covid.training.report import Reporter, command_without_data, rendering_bar
     from covid.training.survey import survey
 
@@ -86,9 +87,12 @@ def train(arguments: argparse.Namespace) -> int:
     averaged = average(network, config.ema, accelerator.device) if config.ema else None
     loss = make_loss(config.loss)
     optimizer = make_optimizer(config.optimizer, trained(network))
-    workers = loader_workers(accelerator)
+    # Frozen layers that come before all others run once an image, not once an epoch: `rest` is
+    # the network without those, or all of it, and batches carry what it takes.
+    prefix = keep_prefix(accelerator, network, train_split, validation_split, config, report.say)
+    workers = loader_workers(accelerator, features=prefix.kept)
     prepared, prepared_optimizer, train_batches, validation_batches = accelerator.prepare(
-        network,
+        prefix.rest(network),
         optimizer,
         load_batches(train_split, batch_size=config.batch_size, workers=workers),
         load_batches(validation_split, batch_size=config.batch_size, workers=workers),
@@ -114,7 +118,7 @@ def train(arguments: argparse.Namespace) -> int:
     )
     if arguments.resume:
         report.say("\n".join(checkpoints.restore(progress)))
-    report.start(progress, data, images)
+    report.start(progress, data, images, prefix)
 
     while progress.epoch < config.epochs:
         train_split.begin_epoch(progress.epoch)
@@ -142,7 +146,7 @@ def train(arguments: argparse.Namespace) -> int:
 
         clock = time.perf_counter()
         judged = averaged.module if averaged else network
-        predictions = predict(accelerator, judged, validation_batches)
+        predictions = predict(accelerator, prefix.rest(judged), validation_batches)
         validation_loss = mean_loss(loss, predictions)
         if not math.isfinite(validation_loss):
             raise report.failed(progress, f"the validation loss became {validation_loss}")
@@ -169,9 +173,10 @@ def train(arguments: argparse.Namespace) -> int:
                 folder / "best.safetensors", judged, config, progress.epoch, figures
             )
         report.epoch(progress)
-        checkpoints.save(progress)
-        if checkpoints.due() and checkpoints.signal:
-            return report.interrupted(progress, checkpoints.signal)
+        if checkpoints.due(epoch_ended=True):
+            checkpoints.save(progress)
+            if checkpoints.signal:
+                return report.interrupted(progress, checkpoints.signal)
 
     report.finish(progress)
     return 0

@@ -159,6 +159,16 @@ class Config(Section):
                 )
         if isinstance(self.scheduler, Cosine) and self.scheduler.warmup_epochs >= self.epochs:
             raise ValueError("scheduler.warmup_epochs: must be smaller than epochs")
+        if self.cache_features == "on" and not self.data.cache:
+            raise ValueError(
+                "cache_features: on keeps features beside decoded images, which needs data.cache: "
+                "true (auto and off do not)"
+            )
+        if self.cache_features == "on" and self.model.trainable == "all":
+            raise ValueError(
+                "cache_features: on needs frozen layers, but model.trainable is all "
+                "(auto and off do not)"
+            )
         return self
 
     @property

@@ -96,6 +96,12 @@ def test_labels_of_a_base_are_replaced_as_a_whole(tmp_path: Path) -> None:
     assert list(load_config(tmp_path / "child.yaml").data.labels) == ["ill", "well"]
 
 
+def test_features_are_not_asked_for_where_no_cache_is_kept() -> None:
+    settings = ["model.trainable=head", "data.cache=false", "cache_features=on"]
+    with pytest.raises(ConfigError, match="which needs data.cache: true"):
+        load_config(BASE, settings)
+
+
 MISTAKES = {
     "epoch=3": "epoch: is not a known key; did you mean epochs",
     "epochs=two": "epochs: must be a whole number, not 'two'",
@@ -126,6 +132,8 @@ MISTAKES = {
     "precision=fp8": "precision: must be auto, no, bf16 or fp16",
     "ema=1": "ema: must be less than 1",
     "seed=-1": "seed: must be",
+    "cache_features=yes": "cache_features: must be auto, on or off",
+    "cache_features=on": "cache_features: on needs frozen layers, but model.trainable is all",
     "tracker=wandb": "tracker: must be tensorboard",
     "name=a/b": "name: 'a/b' may hold",
     "epochs=[": "is not valid YAML",

@@ -1,4 +1,4 @@
-"""Batches: images by the row, their labels, and which of them are flipped.
+"""Batches: images by the row, or the features kept of them, their labels, what is flipped.
 
 The order of an epoch and its flips follow from the seed and the epoch's number alone, so they
 are the same in any number of processes, and a run that goes on after an interruption needs no
@@ -6,7 +6,7 @@ record of them.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +19,23 @@ SHUFFLE, FLIP = 0, 1  # what a random stream is for; part of its seed
 
 
 class Batch(NamedTuple):
-    images: torch.Tensor  # uint8 [batch, 1, size, size]
-    flipped: torch.Tensor  # bool [batch]: mirror left to right before the network
+    inputs: torch.Tensor  # images, uint8 [batch, 1, size, size]; or features, float [batch, …]
+    # bool [batch]: mirror left to right before the network; None: features, mirrored already
+    flipped: torch.Tensor | None
     truths: torch.Tensor  # float32 [batch, classes], 0 or 1
     positions: torch.Tensor  # int64 [batch]: place in the split
 
 
+class Features(Protocol):
+    """What a network's frozen layers make of images, kept."""
+
+    def read(self, rows: Sequence[int], flipped: torch.Tensor) -> torch.Tensor:
+        """Of each image, or where `flipped` (bool `[len(rows)]`) of its mirror image."""
+        ...
+
+
 class Split(Dataset[Batch]):
-    """The images of one split, fetched a batch at a time.
+    """The images of one split, or the `features` kept of them, fetched a batch at a time.
 
     `seed` None: for judging, in order and never flipped. Otherwise `begin_epoch` chooses an
     order and, where `horizontal_flip` says so, half of the images to flip.
@@ -42,6 +51,7 @@ class Split(Dataset[Batch]):
         horizontal_flip: bool = False,
     ):
         self.images = images
+        self.features: Features | None = None
         self.rows = np.asarray(rows, dtype=np.int64)
         self.truths = torch.from_numpy(truths.astype(np.float32))
         self.seed = seed
@@ -63,11 +73,12 @@ class Split(Dataset[Batch]):
         return len(self.rows)
 
     def __getitems__(self, positions: list[int]) -> Batch:
-        pixels = self.images.read(self.rows[positions].tolist())
-        chosen = torch.tensor(positions)
-        return Batch(
-            torch.from_numpy(pixels).unsqueeze(1), self.flips[chosen], self.truths[chosen], chosen
-        )
+        rows, chosen = self.rows[positions].tolist(), torch.tensor(positions)
+        flipped, truths = self.flips[chosen], self.truths[chosen]
+        if self.features is not None:
+            return Batch(self.features.read(rows, flipped), None, truths, chosen)
+        pixels = torch.from_numpy(self.images.read(rows)).unsqueeze(1)
+        return Batch(pixels, flipped, truths, chosen)
 
 
 class SplitOrder(Sampler[int]):

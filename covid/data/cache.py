@@ -1,18 +1,11 @@
-"""Decoded images of an index, each decoded once: a file of rows, and a checksum a row.
+"""Decoded images of an index, each decoded once.
 
 The file is keyed by every image's name, size and time of change, so a changed image is never
-served stale. A row counts only once its checksum stands in the second file and matches, so a
-row that is half written, by a killed process or a full disk, is decoded again. Two processes
-may write the same row at once: both write the same bytes.
-
-Rows are read with plain reads, not through a memory map: pages of a map count as this
-process's memory, which would grow with the number of images, and a map's write to a full disk
-is a crash (SIGBUS) where a plain write is an error that can be handled.
+served stale. Two processes may decode the same image at once: both write the same bytes.
 """
 
 import hashlib
 import json
-import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,11 +16,11 @@ import numpy.typing as npt
 import PIL
 
 from covid.data.index import LISTED, Index
+from covid.data.rows import Rows
 from covid.edge.images import PREPROCESSING_VERSION, read_image
 from covid.edge.processors import usable_processors
 from covid.errors import DataError, ImageError
 
-NOT_KEPT = 0  # the checksum of a row that was never written: what a hole in a file reads as
 CHUNK = 64  # images in memory at once while a set is looked through: 4 MB at 256 pixels
 
 
@@ -71,26 +64,21 @@ class Images:
         self.paths = [sample.path for sample in index.samples]
         self.size = size
         self.problem: str | None = None
-        self._rows: Path | None = None
-        self._checksums: Path | None = None
+        self.cache_dir = cache_dir
+        self.key: str | None = None  # changes with any image; None without a cache
+        self._rows: Rows | None = None
         if cache_dir is not None:
-            self._open(cache_dir, _key(index, size))
+            self.key = _key(index, size)
+            name = f"images-{self.key}"
+            self._rows = Rows(cache_dir, name, count=len(self.paths), length=size**2)
+            try:
+                self._rows.make()
+            except OSError as error:
+                self._give_up(error)
 
-    def _open(self, cache_dir: Path, key: str) -> None:
-        rows, checksums = cache_dir / f"images-{key}.rows", cache_dir / f"images-{key}.checksums"
-        try:
-            cache_dir.mkdir(parents=True, exist_ok=True)
-            for path, length in ((rows, self.size**2), (checksums, 4)):
-                with path.open("ab") as file:  # made by whoever comes first, of its full length:
-                    file.truncate(len(self.paths) * length)  # holes take no room until written
-        except OSError as error:
-            self._give_up(error, cache_dir)
-        else:
-            self._rows, self._checksums = rows, checksums
-
-    def _give_up(self, error: OSError, where: Path) -> None:
+    def _give_up(self, error: OSError) -> None:
         self.problem = (
-            f"decoded images cannot be kept in {where} ({error.strerror}); "
+            f"decoded images cannot be kept in {self.cache_dir} ({error.strerror}); "
             f"training goes on without, and decodes them again every epoch."
         )
 
@@ -120,7 +108,7 @@ class Images:
 
     def _read(self, rows: Sequence[int]) -> tuple[npt.NDArray[np.uint8], dict[int, str]]:
         pixels = np.empty((len(rows), self.size, self.size), dtype=np.uint8)
-        absent = self._read_kept(rows, pixels)
+        absent = list(range(len(rows))) if self._rows is None else self._rows.read(rows, pixels)
         unreadable: dict[int, str] = {}
         if absent:
             # Pillow lets go of the interpreter's lock while it decodes and resizes.
@@ -141,45 +129,13 @@ class Images:
         except ImageError as error:
             return str(error)  # not the error, which would hold on to the half-decoded image
 
-    def _read_kept(self, rows: Sequence[int], pixels: npt.NDArray[np.uint8]) -> list[int]:
-        """Fills `pixels` with the rows that are kept; returns the places of the others."""
-        if self._rows is None or self._checksums is None:
-            return list(range(len(rows)))
-        try:
-            checksums = np.fromfile(self._checksums, dtype=np.uint32)
-            absent = []
-            with self._rows.open("rb", buffering=0) as file:
-                for place, row in enumerate(rows):
-                    if checksums[row] == NOT_KEPT:
-                        absent.append(place)
-                        continue
-                    file.seek(row * self.size**2)
-                    file.readinto(memoryview(pixels[place]).cast("B"))
-                    if _checksum(pixels[place]) != checksums[row]:
-                        absent.append(place)
-            return absent
-        except (OSError, IndexError):  # removed while in use, which the README says is safe
-            return list(range(len(rows)))
-
     def _keep(self, rows: Sequence[int], pixels: npt.NDArray[np.uint8]) -> None:
-        if self._rows is None or self._checksums is None or self.problem:
+        if self._rows is None or self.problem:
             return
         try:
-            with self._rows.open("r+b") as file:
-                for row, image in zip(rows, pixels, strict=True):
-                    file.seek(row * self.size**2)
-                    file.write(image.tobytes())
-            # Only now, with the rows written: a checksum says that its row is there.
-            with self._checksums.open("r+b") as file:
-                for row, image in zip(rows, pixels, strict=True):
-                    file.seek(row * 4)
-                    file.write(np.uint32(_checksum(image)).tobytes())
+            self._rows.write(rows, pixels)
         except OSError as error:
-            self._give_up(error, self._rows.parent)
-
-
-def _checksum(image: npt.NDArray[np.uint8]) -> int:
-    return zlib.crc32(image.data) or 1  # 0 is NOT_KEPT
+            self._give_up(error)
 
 
 def _key(index: Index, size: int) -> str:

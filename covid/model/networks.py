@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torchvision.models
@@ -18,12 +18,13 @@ Trainable = Literal["all", "head"] | Sequence[str]
 
 @dataclass(frozen=True)
 class Architecture:
-    """How a published network is made, and the names of its first and last layers in it."""
+    """How a published network is made, and the names of its layers in it."""
 
     make: Callable[[], nn.Module]  # random weights, three input channels, ImageNet's classifier
     stem: str
     classifier: str
     features: int  # numbers a backbone gives for an image, at any image size
+    order: tuple[str, ...]  # its children as they are executed, up to what the head is given
 
 
 def _efficientnet_lite0() -> nn.Module:
@@ -34,11 +35,24 @@ def _efficientnet_lite0() -> nn.Module:
 
 
 ARCHITECTURES = {
-    "resnet18": Architecture(torchvision.models.resnet18, "conv1", "fc", 512),
+    "resnet18": Architecture(
+        torchvision.models.resnet18, "conv1", "fc", 512,
+        ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4", "avgpool"),
+    ),
     # Its adaptive pooling gives 512 channels of 7 × 7, whatever the image's size.
-    "vgg16": Architecture(torchvision.models.vgg16, "features.0", "classifier", 512 * 7 * 7),
-    "efficientnet_lite0": Architecture(_efficientnet_lite0, "conv_stem", "classifier", 1280),
-}
+    "vgg16": Architecture(
+        torchvision.models.vgg16, "features.0", "classifier", 512 * 7 * 7, ("features", "avgpool")
+    ),
+    "efficientnet_lite0": Architecture(
+        _efficientnet_lite0, "conv_stem", "classifier", 1280,
+        ("conv_stem", "bn1", "blocks", "conv_head", "bn2", "global_pool"),
+    ),
+}  # fmt: skip
+
+
+def normalise(images: torch.Tensor, mean: float, std: float) -> torch.Tensor:
+    """Grey levels 0..255 to float32 numbers around 0."""
+    return (images.float() / 255 - mean) / std
 
 
 class Network(nn.Module):
@@ -56,9 +70,31 @@ class Network(nn.Module):
         self.std = std
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        scaled = (images.float() / 255 - self.mean) / self.std
-        logits: torch.Tensor = self.head(self.backbone(scaled))
+        logits: torch.Tensor = self.head(self.backbone(normalise(images, self.mean, self.std)))
         return logits
+
+
+class Stage(NamedTuple):
+    """One step of a network: what it is called in its backbone, and what does it."""
+
+    name: str
+    module: nn.Module
+
+
+class Prefix(nn.Module):
+    """uint8 images `[batch, 1, size, size]` to what the first stages of a network make of them.
+
+    The modules are the network's own: what moves or changes there does so here.
+    """
+
+    def __init__(self, network: Network, stages: Sequence[Stage]):
+        super().__init__()
+        self.mean, self.std = network.mean, network.std
+        self.layers = nn.Sequential(*(stage.module for stage in stages))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.layers(normalise(images, self.mean, self.std))
+        return features
 
 
 def build_network(config: ModelConfig, classes: int, *, mean: float, std: float) -> Network:
@@ -122,6 +158,28 @@ def trained(network: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
 
+def stages(network: Network, arch: str) -> list[Stage]:
+    """The steps that a network takes one after the other, after normalisation; the head is last.
+
+    Running them in turn is what `network` does, to the bit.
+    """
+    order = ARCHITECTURES[arch].order
+    parts = [part for name in order for part in _parts(name, network.backbone.get_submodule(name))]
+    pooling = Stage(parts[-1].name, nn.Sequential(parts[-1].module, nn.Flatten()))
+    return [*parts[:-1], pooling, Stage("head", network.head)]
+
+
+def frozen_stages(steps: Sequence[Stage]) -> int:
+    """How many of the first stages hold nothing that trains, as `freeze` has left them."""
+    trains = [any(one.requires_grad for one in step.module.parameters()) for step in steps]
+    return trains.index(True)  # the head always trains
+
+
+def suffix(network: Network, arch: str, start: int) -> nn.Sequential:
+    """What a network does after its first `start` stages: features to logits."""
+    return nn.Sequential(*(stage.module for stage in stages(network, arch)[start:]))
+
+
 def average(network: Network, decay: float, device: torch.device) -> AveragedModel:
     """The exponential moving average of a network's weights and batch statistics, as yet equal.
 
@@ -147,6 +205,13 @@ def _named(network: Network, trainable: Trainable) -> list[nn.Module]:
         if not any(True for _ in modules[name].parameters()):
             raise ConfigError(f"model.trainable: {name} has no parameters to train.")
     return [modules[name] for name in trainable]
+
+
+def _parts(name: str, module: nn.Module) -> list[Stage]:
+    """A module, or where it only calls its children in turn, those; at every depth."""
+    if type(module) is not nn.Sequential:
+        return [Stage(name, module)]
+    return [part for key, one in module.named_children() for part in _parts(f"{name}.{key}", one)]
 
 
 def _replace(network: nn.Module, name: str, module: nn.Module) -> None:

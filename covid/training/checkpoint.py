@@ -18,6 +18,7 @@ from covid.edge.files import write_atomically
 from covid.errors import RunError
 
 KEPT = 2  # checkpoints: the last, and the one before it should the last be damaged
+EPOCH_SECONDS = 5.0  # of work that may be lost; an epoch on kept features takes less than saving
 DIGEST = hashlib.sha256().digest_size  # bytes before a checkpoint's content
 
 
@@ -112,9 +113,13 @@ class Checkpoints:
             raise SystemExit(128 + number)
         self.signal = number
 
-    def due(self) -> bool:
-        """Whether any process was asked to stop, or the last checkpoint is old enough."""
-        old = time.monotonic() - self.saved_at >= self.seconds
+    def due(self, *, epoch_ended: bool = False) -> bool:
+        """Whether any process was asked to stop, or the last checkpoint is old enough.
+
+        After an epoch a few seconds are enough.
+        """
+        enough = min(self.seconds, EPOCH_SECONDS) if epoch_ended else self.seconds
+        old = time.monotonic() - self.saved_at >= enough
         if self.accelerator.num_processes > 1:
             wishes = torch.tensor([[self.signal, int(old)]], device=self.accelerator.device)
             self.signal, old = self.accelerator.gather(wishes).amax(dim=0).tolist()

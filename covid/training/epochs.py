@@ -55,7 +55,7 @@ def train_epoch(
     """
     for batch in batches:
         with accelerator.accumulate(network):
-            logits = network(flip(batch.images, batch.flipped)).float()
+            logits = network(flip(batch.inputs, batch.flipped)).float()
             batch_loss = loss(logits, batch.truths)
             # Asking for a value waits for the device: the price of never training on a NaN.
             # The mean over processes, so that all of them stop where one must.
@@ -99,7 +99,7 @@ def predict(
     positions: list[torch.Tensor] = []
     for batch in batches:
         with accelerator.autocast():
-            output = network(batch.images).float()
+            output = network(batch.inputs).float()
         # Processes share out the batches; the last ones repeat images, which this drops.
         seen = accelerator.gather_for_metrics((output, batch.truths, batch.positions))
         for whole, part in zip((logits, truths, positions), seen, strict=True):
@@ -116,6 +116,8 @@ def count_right(space: LabelSpace, predictions: Predictions) -> int:
     return int((decided == predictions.truths).all(axis=1).sum())
 
 
-def flip(images: torch.Tensor, flipped: torch.Tensor) -> torch.Tensor:
+def flip(images: torch.Tensor, flipped: torch.Tensor | None) -> torch.Tensor:
     """Mirrors left to right those images `[batch, 1, size, size]` where `flipped` is true."""
+    if flipped is None:
+        return images
     return torch.where(flipped[:, None, None, None], images.flip(-1), images)

@@ -86,9 +86,13 @@ def judge_in_full_precision() -> None:
     torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
 
 
-def loader_workers(accelerator: Accelerator) -> int:
-    """Processes that read batches beside training: none on a CPU, where the network wants it."""
-    if accelerator.device.type == "cpu":
+def loader_workers(accelerator: Accelerator, *, features: bool = False) -> int:
+    """Processes that read batches beside training: none on a CPU, where the network wants it.
+
+    None for features of frozen layers either: reading them takes less than starting a process
+    every epoch, and one that is missing is computed on the device, which workers cannot use.
+    """
+    if accelerator.device.type == "cpu" or features:
         return 0
     # Four feed a GPU from the cache: a worker delivers some 10,000 decoded images a second.
     return min(4, usable_processors() // _environment_count("LOCAL_WORLD_SIZE", "WORLD_SIZE"))

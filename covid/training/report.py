@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,12 @@ from covid.evaluation.plots import plot_curves
 from covid.training import run
 from covid.training.checkpoint import Progress
 from covid.training.launch import device_name
+from covid.training.prefix import KeptPrefix
 from covid.training.survey import TrainingData
 
 Row = Mapping[str, float | int | None]
+# Seconds between two drawings of the curves: one takes as long as some epochs on kept features.
+DRAWN_EVERY = 10.0
 
 
 def command_without_data(config: Path) -> str:
@@ -54,6 +58,7 @@ class Reporter:
         self.folder = folder
         self.data = data  # what the images are, in words that every output repeats
         self.bar: tqdm[Any] | None = None
+        self.drawn_at = time.monotonic()
 
     def say(self, text: str) -> None:
         self.accelerator.print(text, flush=True)
@@ -63,7 +68,9 @@ class Reporter:
         if progress.warn(sentence) and self.accelerator.is_main_process:
             print(f"Warning: {sentence}", file=sys.stderr, flush=True)
 
-    def start(self, progress: Progress, data: TrainingData, images: Images) -> None:
+    def start(
+        self, progress: Progress, data: TrainingData, images: Images, prefix: KeptPrefix
+    ) -> None:
         """Before the first step: the data, the machine, what was noticed."""
         accelerator, size = self.accelerator, self.config.data.image_size
         self.say(
@@ -75,9 +82,7 @@ class Reporter:
         if images.kept:
             read = len(data.train) + len(data.validation)
             self.say(f"cached {read} images, {read * size**2 / 1e6:.0f} MB")
-        if self.config.cache_features == "on":
-            self.warn(progress, "cache_features is on, but frozen layers are not kept yet.")
-        for sentence in data.warnings:
+        for sentence in (*data.warnings, *([prefix.problem] if prefix.problem else [])):
             self.warn(progress, sentence)
         if self.config.tracker:
             accelerator.init_trackers(self.config.tracker)
@@ -113,8 +118,14 @@ class Reporter:
         self.accelerator.log({k: v for k, v in row.items() if v is not None}, step=progress.epoch)
         if self.accelerator.is_main_process:
             run.write_history(self.folder, progress.history)
+        if time.monotonic() - self.drawn_at >= DRAWN_EVERY:
+            self._draw(progress)
+
+    def _draw(self, progress: Progress) -> None:
+        if self.accelerator.is_main_process and progress.history:
             title = f"{self.config.name} · {self.data}"
             plot_curves(self.folder / "curves.png", progress.history, title, progress.best_epoch)
+        self.drawn_at = time.monotonic()
 
     def finish(self, progress: Progress) -> None:
         """At the end: the table of epochs, and where everything is."""
@@ -150,7 +161,8 @@ class Reporter:
         )
 
     def _summarise(self, progress: Progress, status: str, reason: str | None = None) -> None:
-        """Writes summary.json; `reason` says why a run failed."""
+        """Writes summary.json and the last curves; `reason` says why a run failed."""
+        self._draw(progress)
         if not self.accelerator.is_main_process:
             return
         summary = {

@@ -23,7 +23,9 @@ CONTENT = (
     "data_audit.json", "evaluation", "export", "tensorboard",
 )  # fmt: skip
 # What may differ when a run goes on: it decides how long and where, not what is learned.
-MAY_CHANGE = ("epochs", "checkpoint_minutes", "tracker", "data.cache", "data.cache_dir")
+MAY_CHANGE = (
+    "epochs", "checkpoint_minutes", "tracker", "data.cache", "data.cache_dir", "cache_features",
+)  # fmt: skip
 LIBRARIES = ("torch", "torchvision", "timm", "accelerate", "numpy", "pillow", "scikit-learn")
 
 

@@ -1,5 +1,7 @@
 """Batches: order and flips follow from seed and epoch, whoever reads them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -25,7 +27,8 @@ def epoch_of(split: Split, epoch: int, workers: int = 0) -> tuple[list[int], lis
     split.begin_epoch(epoch)
     batches = list(load_batches(split, batch_size=5, workers=workers))
     positions = torch.cat([batch.positions for batch in batches]).tolist()
-    return positions, torch.cat([batch.flipped for batch in batches]).tolist()
+    flipped = [batch.flipped for batch in batches if batch.flipped is not None]
+    return positions, torch.cat(flipped).tolist()
 
 
 def test_every_image_comes_once_an_epoch(images: Images) -> None:
@@ -77,7 +80,29 @@ def test_a_batch_holds_the_images_at_its_positions(images: Images) -> None:
     split = make_split(images)
     batch = next(iter(load_batches(split, batch_size=4, workers=0)))
     expected = images.read(batch.positions.tolist())
-    assert (batch.images.numpy() == expected[:, None]).all()
+    assert (batch.inputs.numpy() == expected[:, None]).all()
+
+
+class RowsAndFlips:
+    """Features that say which image they are of, and whether of its mirror image."""
+
+    def read(self, rows: Sequence[int], flipped: torch.Tensor) -> torch.Tensor:
+        return torch.stack([torch.tensor(rows), flipped], dim=1)
+
+
+def test_features_come_of_the_same_images_and_flips(images: Images) -> None:
+    split = make_split(images)
+    split.features = RowsAndFlips()
+    split.begin_epoch(3)
+    found = torch.cat([batch.inputs for batch in load_batches(split, batch_size=5, workers=0)])
+    positions, flips = epoch_of(make_split(images), 3)
+    assert found.tolist() == [[p, int(f)] for p, f in zip(positions, flips, strict=True)]
+
+
+def test_features_are_not_flipped_again(images: Images) -> None:
+    split = make_split(images)
+    split.features = RowsAndFlips()
+    assert next(iter(load_batches(split, batch_size=4, workers=0))).flipped is None
 
 
 def test_reading_draws_nothing_from_the_generator_that_dropout_uses(images: Images) -> None:

@@ -1,5 +1,7 @@
 """Networks: grey stems that equal colour ones, heads, and what of a network trains."""
 
+import functools
+
 import pytest
 import torch
 from torch import nn
@@ -9,11 +11,16 @@ from covid.errors import ConfigError
 from covid.model.networks import (
     ARCHITECTURES,
     Network,
+    Prefix,
     average,
     build_network,
     freeze,
+    frozen_stages,
     grey_stem,
+    normalise,
     set_training_mode,
+    stages,
+    suffix,
     trained,
 )
 
@@ -150,3 +157,82 @@ def test_an_average_follows_its_formula() -> None:
     after = averaged.state_dict()["module.head.3.bias"]
     # Float32 rounding of one product and one sum.
     assert torch.allclose(after, before + 0.1, atol=1e-6)
+
+
+def some_images() -> torch.Tensor:
+    return torch.randint(0, 256, (2, 1, 64, 64), dtype=torch.uint8)
+
+
+@functools.cache  # VGG-16 takes seconds to make
+def made_once(arch: str) -> Network:
+    """For tests that look at a network, or freeze it, and change no weight."""
+    return make(arch).eval()
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_a_network_s_stages_in_turn_are_the_network_to_the_bit(arch: str) -> None:
+    network, images = made_once(arch), some_images()
+    with torch.inference_mode():
+        result = normalise(images, network.mean, network.std)
+        for stage in stages(network, arch):
+            result = stage.module(result)
+        assert torch.equal(result, network(images))
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_every_weight_belongs_to_one_stage(arch: str) -> None:
+    network = made_once(arch)
+    found = [id(one) for stage in stages(network, arch) for one in stage.module.parameters()]
+    assert sorted(found) == sorted(id(one) for one in network.parameters())
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_stages_are_as_small_as_the_backbone_allows(arch: str) -> None:
+    names = [stage.name for stage in stages(made_once(arch), arch)]
+    expected = {
+        "resnet18": ["maxpool", "layer1.0", "layer1.1", "layer2.0"],
+        "vgg16": ["features.30", "avgpool", "head"],
+        "efficientnet_lite0": ["blocks.0.0", "blocks.1.0", "blocks.1.1"],
+    }[arch]
+    start = names.index(expected[0])
+    assert names[start : start + len(expected)] == expected
+
+
+@pytest.mark.parametrize("arch, trainable, last", [
+    ("resnet18", "head", "avgpool"),
+    ("resnet18", ["layer4.1"], "layer4.0"),
+    ("resnet18", ["layer4.1.conv2"], "layer4.0"),
+    ("resnet18", ["layer4", "layer2.1"], "layer2.0"),
+    ("vgg16", ["features.28"], "features.27"),
+    ("vgg16", "head", "avgpool"),
+    ("efficientnet_lite0", ["blocks.6"], "blocks.5.3"),
+    ("efficientnet_lite0", ["bn2"], "conv_head"),
+])  # fmt: skip
+def test_the_frozen_prefix_ends_before_the_first_stage_that_trains(
+    arch: str, trainable: str | list[str], last: str
+) -> None:
+    network = made_once(arch)
+    freeze(network, trainable)
+    steps = stages(network, arch)
+    assert steps[frozen_stages(steps) - 1].name == last
+
+
+@pytest.mark.parametrize("trainable", ["all", ["conv1"]])
+def test_where_the_stem_trains_the_frozen_prefix_is_empty(trainable: str | list[str]) -> None:
+    network = make()
+    freeze(network, trainable)
+    assert frozen_stages(stages(network, "resnet18")) == 0
+
+
+@pytest.mark.parametrize("cut", [1, 5, 13])
+def test_prefix_and_suffix_are_the_network_to_the_bit(cut: int) -> None:
+    network, images = make().eval(), some_images()
+    prefix = Prefix(network, stages(network, "resnet18")[:cut])
+    with torch.inference_mode():
+        assert torch.equal(suffix(network, "resnet18", cut)(prefix(images)), network(images))
+
+
+def test_a_suffix_trains_the_network_s_own_weights() -> None:
+    network = make()
+    suffix(network, "resnet18", 13)(torch.rand(4, 512)).sum().backward()
+    assert all(one.grad is not None for one in network.head.parameters())

@@ -1,0 +1,88 @@
+"""Rows of bytes in one file and a checksum a row in another: what caches are made of.
+
+A row counts only once its checksum stands in the second file and matches, so a row that is half
+written, by a killed process or a full disk, is as good as absent. Two processes may write the
+same row at once, as long as both mean the same bytes by it.
+
+Rows are read with plain reads, not through a memory map: pages of a map count as this
+process's memory, which would grow with the number of rows, and a map's write to a full disk
+is a crash (SIGBUS) where a plain write is an error that can be handled.
+"""
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+ABSENT = 0  # the checksum of a row that was never written: what a hole in a file reads as
+
+
+class Rows:
+    """`count` rows of `length` bytes each, in FOLDER/NAME.rows and FOLDER/NAME.checksums."""
+
+    def __init__(self, folder: Path, name: str, *, count: int, length: int):
+        self.folder, self.count, self.length = folder, count, length
+        self.content, self.checksums = folder / f"{name}.rows", folder / f"{name}.checksums"
+
+    def make(self) -> None:
+        """Makes the files where they are not there yet, of their full length. Raises OSError.
+
+        Holes take no room until they are written.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for path, length in ((self.content, self.length), (self.checksums, 4)):
+            with path.open("ab") as file:
+                file.truncate(self.count * length)
+
+    def read(self, rows: Sequence[int], into: npt.NDArray[np.uint8]) -> list[int]:
+        """Fills `into`, uint8 `[len(rows), …]` of `length` bytes a row; returns what it could not.
+
+        That is: the places in `rows` of those that are absent or damaged, whose bytes in `into`
+        mean nothing.
+        """
+        absent = []
+        try:
+            known = np.fromfile(self.checksums, dtype=np.uint32)
+            with self.content.open("rb", buffering=0) as file:
+                for place, row in enumerate(rows):
+                    if known[row] == ABSENT:
+                        absent.append(place)
+                        continue
+                    file.seek(row * self.length)
+                    file.readinto(memoryview(into[place]).cast("B"))
+                    if _checksum(into[place]) != known[row]:
+                        absent.append(place)
+        except (OSError, IndexError):  # not made, or removed while in use, which is safe
+            return list(range(len(rows)))
+        return absent
+
+    def write(self, rows: Sequence[int], content: npt.NDArray[np.uint8]) -> None:
+        """Writes uint8 `[len(rows), …]`, each where it belongs, after `make`. Raises OSError."""
+        with self.content.open("r+b") as file:
+            for row, one in zip(rows, content, strict=True):
+                file.seek(row * self.length)
+                file.write(one.tobytes())
+        # Only now, with the rows written: a checksum says that its row is there.
+        with self.checksums.open("r+b") as file:
+            for row, one in zip(rows, content, strict=True):
+                file.seek(row * 4)
+                file.write(np.uint32(_checksum(one)).tobytes())
+
+    def written(self, rows: Sequence[int]) -> int:
+        """How many of `rows` have a checksum; whether it matches, reading them tells."""
+        try:
+            known = np.fromfile(self.checksums, dtype=np.uint32)
+            return int(np.count_nonzero(known[np.asarray(rows, dtype=np.int64)]))
+        except (OSError, IndexError):
+            return 0
+
+    def remove(self) -> None:
+        """Gives the room back; whoever still reads finds every row absent. Raises OSError."""
+        self.content.unlink(missing_ok=True)
+        self.checksums.unlink(missing_ok=True)
+
+
+def _checksum(row: npt.NDArray[np.uint8]) -> int:
+    return zlib.crc32(row.data) or 1  # 0 is ABSENT

@@ -1,0 +1,276 @@
+"""The frozen prefix of a network, computed once an image instead of once an epoch.
+
+What comes before the first layer that trains is in eval mode and never changes, so neither does
+what it makes of an image: its features. They are computed before the first epoch, for every
+image and, where training flips, its mirror image; then batches carry them, and only the rest of
+the network runs. The file they are kept in serves every experiment with the same prefix.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from covid.config import Config
+from covid.data.batches import Split
+from covid.data.cache import Images
+from covid.data.rows import Rows
+from covid.errors import ConfigError
+from covid.model.networks import Network, Prefix, Stage, frozen_stages, stages, suffix
+from covid.training.epochs import flip
+
+FEATURES_VERSION = 1  # to be raised where this code comes to mean other numbers by a row
+BATCH, PIXELS = 32, 32 * 256**2  # the most images computed at once, and the most pixels of them
+MARGIN = 0.1  # the share of a disk that `auto` leaves free
+# Where rows come from a disk at 200 MB/s, and layers that do little with much, such as a stem
+# alone, run at 10 operations a nanosecond: with fewer operations a byte, reading saves nothing.
+OPERATIONS_PER_BYTE = 50
+
+
+@dataclass(frozen=True)
+class KeptPrefix:
+    """How much of a network is computed already in what batches carry."""
+
+    arch: str
+    stages: int = 0  # none: batches carry images
+    problem: str | None = None  # why features that should be kept are not, for the user
+
+    @property
+    def kept(self) -> bool:
+        """Whether batches carry features."""
+        return self.stages > 0
+
+    def rest(self, network: nn.Module) -> nn.Module:
+        """What is left of a Network to run on a batch; its modules are the network's own."""
+        assert isinstance(network, Network)
+        return suffix(network, self.arch, self.stages) if self.kept else network
+
+
+class FrozenFeatures:
+    """What a frozen prefix makes of each image of an index, and of its mirror image.
+
+    A row that is not kept, or damaged, is computed when it is read. It is always computed in a
+    batch of one size, since sums of floats depend on that: whoever computes it gets its bits.
+    `problem` is None, or why rows cannot be kept.
+    """
+
+    def __init__(self, accelerator: Accelerator, prefix: Prefix, images: Images, arch: str):
+        assert images.cache_dir is not None
+        self.accelerator, self.images = accelerator, images
+        self.prefix = prefix.to(accelerator.device).eval()
+        self.batch = max(1, min(BATCH, PIXELS // images.size**2))
+        self.problem: str | None = None
+        with FlopCounterMode(display=False) as counter:
+            features = self._forward(np.zeros((1, images.size, images.size), dtype=np.uint8))
+        self.operations = int(counter.get_total_flops())  # an image
+        self.shape, self.dtype = features.shape[1:], features.dtype
+        name = f"features-{self._key(arch)}"
+        length = features[0].numel() * features.element_size()
+        # Mirror images come after all others: experiments with and without flips share a file.
+        self.rows = Rows(images.cache_dir, name, count=2 * len(images.paths), length=length)
+
+    def read(self, rows: Sequence[int], flipped: torch.Tensor) -> torch.Tensor:
+        """Of each image, or where `flipped` (bool `[len(rows)]`) of its mirror image.
+
+        float `[len(rows), …]` on the CPU, in the type that the prefix yields in this precision.
+        """
+        slots = np.asarray(rows) + len(self.images.paths) * flipped.numpy()
+        content = torch.from_numpy(self._read(slots.tolist()))
+        features = content.view(self.dtype).reshape(len(rows), *self.shape)
+        return features.permute(0, 3, 1, 2) if features.ndim == 4 else features
+
+    def fill(self, train: Split, validation: Split) -> None:
+        """Computes what the splits can ask for and is not kept, each process its share.
+
+        Memory does not grow with the number of images. Afterwards all processes have the same
+        `problem`, and where there is one, the room is given back.
+        """
+        slots = wanted(train, validation)
+        main = self.accelerator.is_main_process
+        bar = tqdm(total=len(slots), desc="computing features", unit=" images", leave=False,
+                   delay=1, disable=None if main else True)  # fmt: skip
+        try:
+            self.rows.make()
+        except OSError as error:
+            self._give_up(error)
+        with self.accelerator.split_between_processes(slots) as share, bar:
+            for start in range(0, len(share), self.batch):
+                if self.problem:
+                    break
+                self._read(share[start : start + self.batch])
+                bar.update(min(self.batch, len(share) - start) * self.accelerator.num_processes)
+        problems = [one for one in gather_object([self.problem]) if one]
+        self.problem = problems[0] if problems else None
+        if self.problem and main:
+            with suppress(OSError):  # a folder that cannot be written cannot be tidied either
+                self.rows.remove()
+
+    def _read(self, slots: Sequence[int]) -> npt.NDArray[np.uint8]:
+        """Rows of the file, uint8 `[len(slots), bytes]`: kept ones, and computed ones."""
+        content = np.empty((len(slots), self.rows.length), dtype=np.uint8)
+        absent = self.rows.read(slots, content)
+        for start in range(0, len(absent), self.batch):
+            places = absent[start : start + self.batch]
+            chosen = [slots[place] for place in places]
+            content[places] = self._compute(chosen)
+            if not self.problem:
+                try:
+                    self.rows.write(chosen, content[places])
+                except OSError as error:
+                    self._give_up(error)
+        return content
+
+    def _compute(self, slots: Sequence[int]) -> npt.NDArray[np.uint8]:
+        images = len(self.images.paths)
+        filled = np.resize(slots, self.batch)  # repeats some, where they are too few
+        pixels = self.images.read((filled % images).tolist())
+        features = self._forward(pixels, filled >= images)
+        return features.view(torch.uint8).reshape(self.batch, -1)[: len(slots)].numpy()
+
+    @torch.inference_mode()
+    def _forward(
+        self, pixels: npt.NDArray[np.uint8], flipped: npt.NDArray[np.bool_] | None = None
+    ) -> torch.Tensor:
+        images = torch.from_numpy(pixels).unsqueeze(1).to(self.accelerator.device)
+        mirrored = None if flipped is None else torch.from_numpy(flipped).to(images.device)
+        with self.accelerator.autocast():
+            features: torch.Tensor = self.prefix(flip(images, mirrored))
+        # Channels last, as convolutions are computed here: `read` need not turn it back.
+        return (features.permute(0, 2, 3, 1) if features.ndim == 4 else features).contiguous().cpu()
+
+    def _give_up(self, error: OSError) -> None:
+        self.problem = (
+            f"features cannot be kept in {self.rows.folder} ({error.strerror}); training goes on "
+            f"without, and computes frozen layers in every epoch."
+        )
+
+    def _key(self, arch: str) -> str:
+        """Changes with the images, with every weight, and with what decides about a bit."""
+        device, precision = self.accelerator.device.type, self.accelerator.mixed_precision
+        code = [FEATURES_VERSION, torch.__version__, device, precision, self.batch]
+        what = [code, self.images.key, arch, len(self.prefix.layers)]
+        found = hashlib.sha256(json.dumps([*what, self.prefix.mean, self.prefix.std]).encode())
+        for name, tensor in self.prefix.state_dict().items():
+            found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            found.update(tensor.cpu().contiguous().numpy().data)
+        return found.hexdigest()[:16]
+
+
+def keep_prefix(
+    accelerator: Accelerator,
+    network: Network,
+    train: Split,
+    validation: Split,
+    config: Config,
+    say: Callable[[str], None],
+) -> KeptPrefix:
+    """Computes the features of both splits and has them carry these, where that is worth it.
+
+    `network` is as `freeze` left it. One line for `say` tells what is kept, or why nothing is.
+    Raises ConfigError where `cache_features` is on and nothing is frozen.
+    """
+    wish, arch = config.cache_features, config.model.arch
+    steps = stages(network, arch)
+    frozen = frozen_stages(steps)
+    if wish == "on" and not frozen:
+        raise ConfigError(
+            "cache_features: is on, but nothing before the first layer that trains is frozen, so "
+            "there are no features to keep; set it to auto, or model.trainable to later layers."
+        )
+    why = None
+    if wish == "off":
+        why = "cache_features is off"
+    elif not frozen:
+        why = "nothing before the first layer that trains is frozen"
+    elif not config.data.cache:
+        why = "data.cache is false"
+    elif not all(gather_object([train.images.kept])):  # one process may have met a full disk
+        why = "decoded images cannot be kept either"
+    if why is not None:
+        return _nothing_kept(arch, why, wish, say)
+    prefix = Prefix(network, steps[:frozen])
+    features = FrozenFeatures(accelerator, prefix, train.images, arch)
+    # One process decides for all: how much is free and what is there may change meanwhile.
+    why = gather_object([why_not(features, train, validation, config)])[0]
+    if why is not None:
+        return _nothing_kept(arch, why, wish, say)
+    say(estimate(features, train, validation, steps[:frozen], steps[frozen]))
+    features.fill(train, validation)
+    if features.problem:
+        return KeptPrefix(arch, problem=features.problem)
+    train.features = validation.features = features
+    return KeptPrefix(arch, frozen)
+
+
+def _nothing_kept(arch: str, why: str, wish: str, say: Callable[[str], None]) -> KeptPrefix:
+    sentence = f"features are not kept: {why}"
+    if wish == "on":
+        return KeptPrefix(arch, problem=f"{sentence}.")
+    say(sentence)
+    return KeptPrefix(arch)
+
+
+def why_not(
+    features: FrozenFeatures, train: Split, validation: Split, config: Config
+) -> str | None:
+    """Why features should not be kept; None where they should. `on` leaves the disk's size only."""
+    slots = wanted(train, validation)
+    missing = len(slots) - features.rows.written(slots)
+    auto = config.cache_features == "auto"
+    if auto and missing >= config.epochs * (len(train) + len(validation)):
+        return f"{config.epochs} epoch(s) run frozen layers no more often than keeping them would"
+    if auto and features.operations < OPERATIONS_PER_BYTE * features.rows.length:
+        return "the frozen layers are computed as fast as their features are read"
+    disk = shutil.disk_usage(features.rows.folder)
+    room = disk.free - (MARGIN * disk.total if auto else 0)
+    if missing * features.rows.length > room:
+        return (
+            f"they take {megabytes(missing * features.rows.length)}, and {features.rows.folder} "
+            f"has {megabytes(max(0, room))} to spare"
+        )
+    return None
+
+
+def wanted(train: Split, validation: Split) -> list[int]:
+    """The rows of features that the splits can ask for."""
+    images = len(train.images.paths)
+    mirrored = train.rows + images if train.horizontal_flip else train.rows[:0]
+    slots: list[int] = np.concatenate([train.rows, mirrored, validation.rows]).tolist()
+    return slots
+
+
+def estimate(
+    features: FrozenFeatures,
+    train: Split,
+    validation: Split,
+    frozen: Sequence[Stage],
+    following: Stage,
+) -> str:
+    """`features of layer3: (630 × 2 + 128) × 128 KiB = 182 MB`, known before any is computed."""
+    slots, length = wanted(train, validation), features.rows.length
+    variants = " × 2" if train.horizontal_flip else ""
+    there = features.rows.written(slots)
+    # Where a whole layer of several stages is frozen, its name says more than its last stage's.
+    name = frozen[-1].name
+    while "." in name and not following.name.startswith(f"{name.rpartition('.')[0]}."):
+        name = name.rpartition(".")[0]
+    return (
+        f"features of {name}: ({len(train)}{variants} + {len(validation)}) × "
+        f"{length / 1024:g} KiB = {megabytes(len(slots) * length)}"
+        + (f", {there} of {len(slots)} there already" if there else "")
+    )
+
+
+def megabytes(count: float) -> str:
+    return f"{count / 1e6:.0f} MB"
