@@ -189,6 +189,14 @@ def main() -> int:
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
+    except RuntimeError as error:
+        from covid.training.launch import partner_is_gone
+
+        if not partner_is_gone(error):
+            raise
+        print("Error: Another process of this run is gone, so this one ends too; --resume goes on "
+              "from the last checkpoint.", file=sys.stderr)  # fmt: skip
+        return 2
     except KeyboardInterrupt:
         print("Interrupted before the first step; nothing was lost.", file=sys.stderr)
         return 130

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -231,6 +232,38 @@ def launched(root: Path, output: Path, *launcher: str, **environment: str) -> di
 
 
 LAUNCH = ("accelerate.commands.launch",)
+
+
+def test_a_process_whose_launcher_is_gone_saves_and_ends(root: Path, tmp_path: Path) -> None:
+    output = tmp_path / "orphan"
+    long = arguments(root, output, *LONG, "epochs=200")
+    command = [sys.executable, "-m", *LAUNCH, "train.py", *long]
+    launcher = subprocess.Popen(command, cwd=PROJECT, env=clean_environment(),
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    while launcher.poll() is None and not list(output.glob("checkpoints/*.checkpoint")):
+        time.sleep(0.01)
+    launcher.send_signal(signal.SIGTERM)
+    launcher.wait(30)
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (output / "summary.json").exists():
+        time.sleep(0.1)
+    assert json.loads((output / "summary.json").read_text())["status"] == "interrupted"
+
+
+def test_a_process_whose_partner_died_ends_with_a_sentence(root: Path, tmp_path: Path) -> None:
+    output, log = tmp_path / "widow", tmp_path / "log.txt"
+    long = arguments(root, output, *LONG, "epochs=200")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2",
+               "--master_port=29641", "train.py", *long]  # fmt: skip
+    with log.open("w") as written:
+        launcher = subprocess.Popen(command, cwd=PROJECT, env=clean_environment(),
+                                    stdout=written, stderr=written)  # fmt: skip
+        while launcher.poll() is None and not list(output.glob("checkpoints/*.checkpoint")):
+            time.sleep(0.01)
+        children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
+        os.kill(int(children[1]), signal.SIGKILL)
+        launcher.wait(60)
+    assert "Another process of this run is gone" in log.read_text()
 
 
 def test_accelerate_launch_uses_all_threads(root: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import signal
 import time
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from covid.errors import RunError
 
 KEPT = 2  # checkpoints: the last, and the one before it should the last be damaged
 EPOCH_SECONDS = 5.0  # of work that may be lost; an epoch on kept features takes less than saving
+LAUNCHED = ("ACCELERATE_MIXED_PRECISION", "TORCHELASTIC_RUN_ID")  # set by launchers for children
 DIGEST = hashlib.sha256().digest_size  # bytes before a checkpoint's content
 
 
@@ -89,6 +91,7 @@ class Checkpoints:
     """A run's checkpoints: when one is due, what goes in, going on from the last.
 
     SIGINT and SIGTERM become a wish to stop after the step in hand; a second one stops at once.
+    A launcher that is gone is such a wish too.
     Every process must call every method, since what they hold is gathered.
     """
 
@@ -105,6 +108,7 @@ class Checkpoints:
         self.seconds = minutes * 60
         self.saved_at = time.monotonic()
         self.signal = 0  # the first that came in, of any process once `due` has been asked
+        self.launcher = os.getppid() if any(name in os.environ for name in LAUNCHED) else None
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._interrupted)
 
@@ -118,6 +122,8 @@ class Checkpoints:
 
         After an epoch a few seconds are enough.
         """
+        if self.launcher and self.launcher != os.getppid() and not self.signal:
+            self.signal = signal.SIGTERM  # it died of one, which it does not pass on
         enough = min(self.seconds, EPOCH_SECONDS) if epoch_ended else self.seconds
         old = time.monotonic() - self.saved_at >= enough
         if self.accelerator.num_processes > 1:

@@ -80,6 +80,14 @@ def _best_precision(cpu: bool) -> Precision:
     return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
 
 
+def partner_is_gone(error: RuntimeError) -> bool:
+    """Whether an error is what remains of another process of the same run.
+
+    gloo says so in words only; NCCL's errors have a class.
+    """
+    return isinstance(error, torch.distributed.DistError) or "closed by peer" in str(error)
+
+
 def judge_in_full_precision() -> None:
     """Switches off what GPUs do to fp32 unless told otherwise: 10 bits of mantissa (TF32)."""
     torch.backends.cuda.matmul.fp32_precision = "ieee"
