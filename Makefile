@@ -1,18 +1,27 @@
-# `make demo` shows the whole thing on rendered images; `make test` proves it. Both make .venv first.
+# `make demo` shows the whole thing on rendered images; `make test` proves it; `make torture` breaks
+# it for 20 minutes. All make .venv first.
 
 PYTHON ?= python3
 ENVIRONMENT := .venv
 IN := $(ENVIRONMENT)/bin
 DEMO := --config configs/demo.yaml --overwrite
 
-.PHONY: demo test check clean
+RENDERED := .cache/phantom-covid-normal-pneumonia-256/test
+
+.PHONY: demo test check torture clean
 
 demo: $(ENVIRONMENT)/installed
 	$(IN)/accelerate launch --quiet --config_file accelerate_config.yaml train.py $(DEMO)
 	$(IN)/python evaluate.py runs/demo
+	$(IN)/python export.py runs/demo
+	$(IN)/python predict.py runs/demo/export/model.int8.onnx \
+		$$(for label in covid normal pneumonia; do ls $(RENDERED)/$$label/*.png | head -n 1; done)
 
 test: $(ENVIRONMENT)/installed
 	$(IN)/python -m pytest
+
+torture: $(ENVIRONMENT)/installed
+	$(IN)/python benchmarks/torture.py
 
 check: $(ENVIRONMENT)/installed
 	$(IN)/ruff check .
