@@ -10,7 +10,7 @@ import torch
 Row = Mapping[str, float | int | None]
 
 # Training and validation accuracy this far apart in each of the first two epochs are no accident
-# of learning: in twenty healthy runs on real and rendered radiographs, three architectures, both
+# of learning: in fifteen healthy runs on real and rendered radiographs, three architectures, both
 # epochs were at most 0.15 apart (one epoch alone up to 0.28: training accuracy is counted while
 # the weights still move, and the first validation of a moving average or of batch statistics can
 # be poor). Beside that, what chance can do: two standard errors of the validation accuracy.
