@@ -42,7 +42,7 @@ def train(arguments: argparse.Namespace) -> int:
     from covid.model.losses import make_loss
     from covid.model.networks import average, build_network, freeze, set_training_mode, trained
     from covid.model.weights import load_weights, save_trained
-    from covid.training import run
+    from covid.training import run, watch
     from covid.training.checkpoint import Checkpoints, Progress
     from covid.training.epochs import count_right, mean_loss, predict, train_epoch
     from covid.training.launch import loader_workers, start_accelerator
@@ -129,6 +129,8 @@ def train(arguments: argparse.Namespace) -> int:
             for step in train_epoch(
                 accelerator, prepared, remaining, loss, prepared_optimizer, config.gradient_clip
             ):
+                if step.updated and not step.gradient:
+                    report.warn(progress, watch.NO_GRADIENT)
                 if step.updated:
                     schedule.after_update()
                     if averaged:
@@ -173,6 +175,9 @@ def train(arguments: argparse.Namespace) -> int:
                 folder / "best.safetensors", judged, config, progress.epoch, figures
             )
         report.epoch(progress)
+        decisions = space.decide(predictions.probabilities(space.task))
+        for sentence in watch.after_epoch(decisions, predictions.truths, progress.history):
+            report.warn(progress, sentence)
         if checkpoints.due(epoch_ended=True):
             checkpoints.save(progress)
             if checkpoints.signal:

@@ -38,6 +38,7 @@ class DataConfig(Section):
     cache_dir: str = ".cache"
     skip_unreadable: bool = False
     allow_patient_overlap: bool = False
+    allow_duplicates: bool = False
 
 
 class ModelConfig(Section):

@@ -23,7 +23,9 @@ from safetensors.torch import load_file
 
 import train as train_script
 from covid.edge.processors import usable_processors
+from covid.model.losses import Loss
 from covid.training.run import HISTORY
+from covid.training.watch import NO_GRADIENT, ONE_DECISION
 from tests.conftest import (
     LABELS,
     PROJECT,
@@ -134,7 +136,7 @@ def test_without_a_terminal_there_are_plain_lines(finished: Path) -> None:
 
 
 def test_the_cache_is_told_in_one_line(finished: Path) -> None:
-    assert "cached 18 images, 0 MB" in (finished.parent / "stdout.txt").read_text()
+    assert "cached 24 images, 0 MB" in (finished.parent / "stdout.txt").read_text()
 
 
 def test_the_same_seed_gives_the_same_weights_to_the_bit(
@@ -464,7 +466,7 @@ def test_an_exploding_loss_stops_and_says_where(root: Path, tmp_path: Path) -> N
     refused(done, "the loss became nan")
     assert "a smaller optimizer.lr" in done.stderr
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert summary["status"] == "failed"
+    assert summary["status"] == "failed" and "the loss became nan" in summary["warnings"][-1]
 
 
 def test_a_missing_root_offers_the_command_that_needs_none(tmp_path: Path) -> None:
@@ -504,6 +506,82 @@ def test_a_patient_in_two_splits_stops_before_training(
         rows.append(f"{name},{name.parts[1]},{name.parts[0]},{name.parts[2][-5]}")
     (root / "manifest.csv").write_text("\n".join(rows))
     refused(train(root, tmp_path / "run"), "2 patients stand in two splits")
+
+
+def copy_between_splits(root: Path) -> None:
+    # Another format, so that the bytes differ and only the pixels are alike.
+    with Image.open(root / "train/normal/normal-1.png") as image:
+        image.save(root / "test/covid/copy.bmp")
+
+
+def test_a_picture_in_two_splits_stops_before_training(
+    make_images: MakeImages, tmp_path: Path
+) -> None:
+    root = make_images()
+    copy_between_splits(root)
+    done = train(root, tmp_path / "run")
+    refused(done, "test/covid/copy.bmp = train/normal/normal-1.png")
+    assert "data.allow_duplicates=true" in done.stderr and not (tmp_path / "run").exists()
+
+
+def test_a_picture_in_two_splits_is_a_warning_where_permitted(
+    make_images: MakeImages, tmp_path: Path
+) -> None:
+    root = make_images()
+    copy_between_splits(root)
+    done = train(root, tmp_path / "run", "data.allow_duplicates=true", "epochs=1")
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (done.returncode, "data.allow_duplicates permits" in summary["warnings"][0]) == (0, True)
+
+
+def test_an_unreadable_test_image_is_a_warning(make_images: MakeImages, tmp_path: Path) -> None:
+    root = make_images()
+    (root / "test/covid/covid-1.png").write_bytes(b"")
+    done = train(root, tmp_path / "run", "epochs=1")
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (done.returncode, "1 test images cannot be read" in summary["warnings"][0]) == (0, True)
+
+
+def test_the_audit_says_what_was_looked_for(finished: Path) -> None:
+    audit = json.loads((finished / "data_audit.json").read_text())
+    found = audit["duplicates"]["between_splits"], audit["duplicates"]["near_between_splits"]
+    note = "fewer than 10 images of covid, normal, pneumonia"
+    assert (found, audit["metadata_baseline"]["note"]) == ((0, 0), note)
+
+
+def test_what_metadata_tells_is_printed_once_before_training(finished: Path) -> None:
+    lines = (finished.parent / "stdout.txt").read_text().splitlines()
+    told = [place for place, line in enumerate(lines) if line.startswith("metadata alone")]
+    first_epoch = next(place for place, line in enumerate(lines) if line.startswith("epoch 1/"))
+    assert len(told) == 1 and told[0] < first_epoch
+
+
+def test_metadata_that_gives_the_label_away_is_warned_of(tmp_path: Path) -> None:
+    root = write_split_images(tmp_path / "images", LABELS, {"train": 8, "validation": 3})
+    for path in sorted(root.rglob("covid-*.png")):
+        with Image.open(path) as image:
+            image.convert("RGB").save(path)
+    done = train(root, tmp_path / "run", "epochs=1")
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    cheat = "metadata alone tells covid from the rest with a balanced accuracy of 1.00"
+    assert (done.returncode, cheat in " ".join(summary["warnings"])) == (0, True)
+
+
+def test_gradients_that_are_all_zero_are_warned_of_once(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def indifferent(config: object) -> Loss:
+        return lambda logits, truths: (logits * 0).sum()
+
+    monkeypatch.setattr("covid.model.losses.make_loss", indifferent)
+    done = train(root, tmp_path / "run")
+    assert (done.returncode, done.stderr.count(NO_GRADIENT)) == (0, 1)
+
+
+def test_one_decision_for_every_image_is_warned_of_once(root: Path, tmp_path: Path) -> None:
+    done = train(root, tmp_path / "run", "optimizer.lr=1e-9", "epochs=3")
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (done.returncode, summary["warnings"].count(ONE_DECISION)) == (0, 1)
 
 
 def test_an_unknown_key_stops_before_training(root: Path, tmp_path: Path) -> None:

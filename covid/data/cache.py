@@ -8,13 +8,14 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import PIL
 
+from covid.data.fingerprint import fingerprint
 from covid.data.index import LISTED, Index
 from covid.data.rows import Rows
 from covid.edge.images import PREPROCESSING_VERSION, read_image
@@ -30,9 +31,14 @@ class Survey:
 
     histogram: npt.NDArray[np.int64]  # [256]: pixels of each grey level
     unreadable: dict[int, str]  # row -> the sentence that says why
+    fingerprints: dict[int, bytes] = field(default_factory=dict)  # row -> `fingerprint`
 
     def __add__(self, other: "Survey") -> "Survey":
-        return Survey(self.histogram + other.histogram, self.unreadable | other.unreadable)
+        return Survey(
+            self.histogram + other.histogram,
+            self.unreadable | other.unreadable,
+            self.fingerprints | other.fingerprints,
+        )
 
     def mean_and_std(self) -> tuple[float, float]:
         """Of all pixels, on a scale of 0..1. The deviation is 1 where all pixels are alike."""
@@ -97,14 +103,16 @@ class Images:
     def survey(self, rows: Sequence[int], advance: Callable[[int], object]) -> Survey:
         """Looks at every one of `rows`, keeping what it decodes; `advance(n)` after every n."""
         found = Survey(np.zeros(256, dtype=np.int64), {})
+        fingerprints: dict[int, bytes] = {}
         for start in range(0, len(rows), CHUNK):
             chunk = rows[start : start + CHUNK]
             pixels, unreadable = self._read(chunk)
             readable = [place for place, row in enumerate(chunk) if row not in unreadable]
             histogram = np.bincount(pixels[readable].ravel(), minlength=256)
             found += Survey(histogram, unreadable)
+            fingerprints |= {chunk[place]: fingerprint(pixels[place]) for place in readable}
             advance(len(chunk))
-        return found
+        return replace(found, fingerprints=fingerprints)
 
     def _read(self, rows: Sequence[int]) -> tuple[npt.NDArray[np.uint8], dict[int, str]]:
         pixels = np.empty((len(rows), self.size, self.size), dtype=np.uint8)

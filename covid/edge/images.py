@@ -8,9 +8,11 @@ PREPROCESSING_VERSION, which is a part of every cache's key.
 import stat
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +59,15 @@ VIA_RGB = ("CMYK", "HSV", "YCbCr")
 DIRECTLY = ("1", "L", "P", "RGB", "RGBX")  # by Pillow's own conversion to "L"
 
 
+class Header(NamedTuple):
+    """What a file says of itself before its picture."""
+
+    format: str  # Pillow's name: "PNG", "JPEG", ...
+    mode: str  # Pillow's colour mode: "L", "RGB", "I;16", ...
+    width: int  # as stored, whatever EXIF says of turning it
+    height: int
+
+
 def read_image(path: Path, size: int) -> npt.NDArray[np.uint8]:
     """The file's first frame as uint8 `[size, size]`, 0 black to 255 white.
 
@@ -79,15 +90,36 @@ def read_grey(path: Path) -> Image.Image:
     no image or a damaged one, it is less than 2 pixels wide or high, has more than MAX_PIXELS
     (refused before anything is decoded), or values that no grey can be made of.
     """
+    with _opened(path) as file:
+        if dicom.is_dicom(file):
+            return dicom.read_dicom(path, file, _check_size)
+        with Image.open(file, formats=_readable_formats()) as image:
+            _check_size(path, *image.size)
+            _scale_transparent_key(image)
+            image.load()
+            return _upright(_to_grey(path, image), image)
+
+
+def read_header(path: Path) -> Header:
+    """The file's format, colour mode and size, without decoding its picture (but for DICOM).
+
+    Raises ImageError, as `read_grey` does, for what shows without decoding.
+    """
+    with _opened(path) as file:
+        if dicom.is_dicom(file):
+            grey = dicom.read_dicom(path, file, _check_size)
+            return Header("DICOM", grey.mode, *grey.size)
+        with Image.open(file, formats=_readable_formats()) as image:
+            _check_size(path, *image.size)
+            return Header(image.format or "", image.mode, *image.size)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The file, open; whatever goes wrong with it inside becomes an ImageError."""
     with _open_file(path) as file:
         try:
-            if dicom.is_dicom(file):
-                return dicom.read_dicom(path, file, _check_size)
-            with Image.open(file, formats=_readable_formats()) as image:
-                _check_size(path, *image.size)
-                _scale_transparent_key(image)
-                image.load()
-                return _upright(_to_grey(path, image), image)
+            yield file
         except UnidentifiedImageError as error:
             raise ImageError(
                 f"{path}: is not an image of a known format, or its beginning is damaged."

@@ -15,6 +15,7 @@ from covid.data.batches import Batch
 from covid.edge.labels import LabelSpace, Task
 from covid.errors import TrainingError
 from covid.model.losses import Loss
+from covid.training.watch import has_gradient
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Step:
     loss: float  # mean over the images
     images: int
     updated: bool  # whether the weights moved (gradients may add up over several steps)
+    gradient: bool  # whether any gradient was not exactly zero
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,13 @@ def train_epoch(
             accelerator.backward(batch_loss)
             if accelerator.sync_gradients and gradient_clip is not None:
                 accelerator.clip_grad_norm_(network.parameters(), gradient_clip)
+            gradient = has_gradient(optimizer)
             optimizer.step()
             optimizer.zero_grad()
         seen, truths = accelerator.gather_for_metrics((logits.detach(), batch.truths))
         updated = accelerator.sync_gradients and not accelerator.optimizer_step_was_skipped
         predictions = Predictions(seen.cpu().numpy(), truths.bool().cpu().numpy())
-        yield Step(predictions, loss(seen, truths).item(), len(seen), updated)
+        yield Step(predictions, loss(seen, truths).item(), len(seen), updated, gradient)
 
 
 def mean_loss(loss: Loss, predictions: Predictions) -> float:

@@ -80,8 +80,8 @@ class Reporter:
             f"precision {accelerator.mixed_precision}"
         )
         if images.kept:
-            read = len(data.train) + len(data.validation)
-            self.say(f"cached {read} images, {read * size**2 / 1e6:.0f} MB")
+            self.say(f"cached {data.seen} images, {data.seen * size**2 / 1e6:.0f} MB")
+        self.say(data.baseline)
         for sentence in (*data.warnings, *([prefix.problem] if prefix.problem else [])):
             self.warn(progress, sentence)
         if self.config.tracker:
@@ -152,6 +152,7 @@ class Reporter:
 
     def failed(self, progress: Progress, what: str) -> TrainingError:
         """Notes why training cannot go on; returns the error with what the user can do."""
+        progress.warn(f"epoch {progress.epoch + 1}, step {progress.step + 1}: {what}.")
         self._summarise(progress, "failed", what)
         kept = f"epoch {progress.best_epoch}'s network" if progress.best_epoch else "nothing yet"
         return TrainingError(

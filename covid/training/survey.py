@@ -6,12 +6,14 @@ from operator import add
 from typing import Any
 
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 from tqdm import tqdm
 
 from covid.config import Config
+from covid.data.audit import find_duplicates
+from covid.data.baseline import Baseline, judge_metadata
 from covid.data.cache import Images, Survey
-from covid.data.index import Index, require_training_splits
+from covid.data.index import LISTED, Index, require_training_splits
 from covid.data.source import data_name, is_synthetic
 from covid.errors import DataError
 
@@ -26,6 +28,8 @@ class TrainingData:
     std: float
     audit: dict[str, Any]  # data_audit.json
     warnings: list[str]
+    seen: int  # images that were read
+    baseline: str  # how well the label can be told without the picture: one line
 
 
 def survey(
@@ -36,8 +40,10 @@ def survey(
 ) -> TrainingData:
     """Reads every training and validation image once, each process its share.
 
-    That fills the cache, so the first epoch decodes nothing again. Raises DataError: see
-    `require_training_splits` and `Survey.require_readable`.
+    That fills the cache, so the first epoch decodes nothing again. Test images are read too, where
+    there are any, since what is trained on must not be among them; one of them that cannot be
+    read is a warning. Raises DataError: see `require_training_splits`,
+    `Survey.require_readable` and `Duplicates.warnings`.
     """
     warnings = [*index.warnings, *require_training_splits(index, list(config.data.labels))]
     train, validation = index.split("train"), index.split("validation")
@@ -49,8 +55,21 @@ def survey(
     elif every.unreadable:
         warnings.append(
             f"{len(every.unreadable)} images cannot be read and are left out: "
-            + " ".join(list(every.unreadable.values())[:10])
+            + " ".join(list(every.unreadable.values())[:LISTED])
         )
+    test = index.split("test")
+    if test:
+        tested = look(accelerator, images, test, "reading test images")
+        if tested.unreadable:
+            warnings.append(
+                f"{len(tested.unreadable)} test images cannot be read and were not compared with "
+                f"the others: " + " ".join(list(tested.unreadable.values())[:LISTED])
+            )
+        every += tested
+    duplicates = find_duplicates(index, every.fingerprints)
+    warnings += duplicates.warnings(index, allowed=config.data.allow_duplicates)
+    baseline = metadata_baseline(accelerator, index, sorted(every.fingerprints))
+    warnings += baseline.warnings()
     if images.problem:
         warnings.append(images.problem)
     train = [row for row in train if row not in every.unreadable]
@@ -74,9 +93,20 @@ def survey(
         "mean": mean,
         "std": std,
         "unreadable": list(every.unreadable.values()),
+        "duplicates": duplicates.to_json(),
+        "metadata_baseline": baseline.to_json(),
         "warnings": warnings,
     }
-    return TrainingData(train, validation, mean, std, audit, warnings)
+    read = len(every.fingerprints)
+    return TrainingData(train, validation, mean, std, audit, warnings, read, baseline.line())
+
+
+def metadata_baseline(accelerator: Accelerator, index: Index, rows: list[int]) -> Baseline:
+    """`judge_metadata`, by the main process for all: it needs no pixels, and files only once."""
+    judged = [judge_metadata(index, rows) if accelerator.is_main_process else None]
+    baseline = broadcast_object_list(judged)[0]
+    assert isinstance(baseline, Baseline)
+    return baseline
 
 
 def look(accelerator: Accelerator, images: Images, rows: list[int], what: str) -> Survey:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from covid.data.cache import Images, Survey
+from covid.data.fingerprint import fingerprint
 from covid.data.index import Index, load_index
 from covid.edge.images import read_image
 from covid.errors import DataError, ImageError
@@ -148,6 +149,17 @@ def test_surveys_of_shares_add_up_to_the_survey_of_all(index: Index) -> None:
     images, rows = Images(index, SIZE, None), all_rows(index)
     parts = images.survey(rows[::2], ignore) + images.survey(rows[1::2], ignore)
     assert (parts.histogram == images.survey(rows, ignore).histogram).all()
+
+
+def test_the_survey_has_the_fingerprint_of_every_readable_image(index: Index) -> None:
+    index.samples[4].path.write_bytes(b"no image")
+    images, rows = Images(index, SIZE, None), all_rows(index)
+    parts = images.survey(rows[::2], ignore) + images.survey(rows[1::2], ignore)
+    readable = [row for row in rows if row != 4]
+    pixels = images.read(readable)
+    assert parts.fingerprints == {
+        row: fingerprint(one) for row, one in zip(readable, pixels, strict=True)
+    }
 
 
 def test_equal_pixels_have_no_deviation_to_divide_by() -> None:

@@ -28,7 +28,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from covid.edge.images import MAX_PIXELS, image_endings, read_grey, read_image, resize
+from covid.edge.images import (
+    MAX_PIXELS,
+    Header,
+    image_endings,
+    read_grey,
+    read_header,
+    read_image,
+    resize,
+)
 from covid.errors import ImageError
 
 Array = npt.NDArray[Any]
@@ -757,3 +765,15 @@ def test_endings_that_nothing_here_reads_are_left_out() -> None:
 
 def test_endings_are_lower_case_and_begin_with_a_dot() -> None:
     assert all(ending == ending.lower() and ending[0] == "." for ending in image_endings())
+
+
+def test_a_header_is_read_without_the_picture(tmp_path: Path) -> None:
+    path = tmp_path / "cut.png"
+    Image.effect_noise((300, 200), 50).convert("RGB").save(path)
+    path.write_bytes(path.read_bytes()[:100])  # nothing of the picture is left
+    assert read_header(path) == Header("PNG", "RGB", 300, 200)
+
+
+def test_a_header_that_cannot_be_read_is_our_error(write: Write) -> None:
+    with pytest.raises(ImageError, match="is not an image"):
+        read_header(write(b"a letter to the editor"))

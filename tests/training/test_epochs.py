@@ -57,6 +57,23 @@ def test_an_epoch_sees_every_image_once(split: Split) -> None:
     assert sum(len(one.logits) for one in train_once(split, MeanBrightness())) == len(split)
 
 
+@pytest.mark.parametrize("factor, gradient", [(1.0, True), (0.0, False)])
+def test_a_step_knows_whether_there_was_a_gradient(
+    split: Split, factor: float, gradient: bool
+) -> None:
+    def scaled(logits: torch.Tensor, truths: torch.Tensor) -> torch.Tensor:
+        return bce(logits, truths) * factor
+
+    accelerator, network = Accelerator(cpu=True), MeanBrightness()
+    sgd, loaded = torch.optim.SGD(network.parameters(), 0.1), load_batches(
+        split, batch_size=5, workers=0
+    )
+    prepared, optimizer, batches = accelerator.prepare(network, sgd, loaded)
+    split.begin_epoch(0)
+    steps = train_epoch(accelerator, prepared, batches, scaled, optimizer, None)
+    assert {step.gradient for step in steps} == {gradient}
+
+
 def test_an_epoch_moves_the_weights(split: Split) -> None:
     network = MeanBrightness()
     train_once(split, network)
