@@ -32,12 +32,19 @@ class Outputs(NamedTuple):
     probabilities: npt.NDArray[np.float32]  # [images, classes]
 
 
-def load(path: str | Path, *, threads: int | None = None, low_memory: bool = False) -> "Model":
+def load(
+    path: str | Path,
+    *,
+    threads: int | None = None,
+    low_memory: bool = False,
+    spinning: bool = False,
+) -> "Model":
     """Opens an ONNX file that export.py wrote.
 
     `threads` None: as many as this process may use, by affinity and cgroup quota. `low_memory`
-    takes one image at a time and gives memory back after each. Raises ModelError, and
-    ConfigError for a number of threads that cannot be.
+    takes one image at a time and gives memory back after each. `spinning` lets threads that
+    wait for each other keep their processors busy: one image is answered sooner, and whatever
+    else runs gets less. Raises ModelError, and ConfigError for a number of threads that cannot be.
     """
     if threads is not None and not 1 <= threads <= MOST_THREADS:
         raise ConfigError(f"threads: must be between 1 and {MOST_THREADS}, not {threads}.")
@@ -62,8 +69,8 @@ def load(path: str | Path, *, threads: int | None = None, low_memory: bool = Fal
     options.enable_cpu_mem_arena = not low_memory
     options.enable_mem_pattern = not low_memory
     options.log_severity_level = 4  # errors are raised as well, and said once is enough
-    # Spinning threads would take the cores from those that decode.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Off unless asked for: spinning threads take the cores from those that decode.
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
     try:
         session = onnxruntime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"]
