@@ -117,13 +117,10 @@ def torch_calls(weights: Path, pixels: Pixels, threads: int) -> dict[str, Call]:
 
 
 def our_calls(files: dict[str, Path], pixels: Pixels, threads: int) -> dict[str, Call]:
-    """Each file as `load` opens it, and as it does with `spinning`."""
+    # Without `spinning`: the threads of one such session would slow the engine after it.
     return {
-        f"ours {precision}{how}": partial(
-            load(path, threads=threads, spinning=bool(how)).run, pixels[np.newaxis]
-        )
+        f"ours {precision}": partial(load(path, threads=threads).run, pixels[np.newaxis])
         for precision, path in files.items()
-        for how in ("", ", spinning")
     }
 
 
