@@ -1,0 +1,81 @@
+"""One small trained network for all tests of this folder, and the real ones: none is changed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+
+from covid.config import Config
+from covid.export.evidence import Evidence
+from covid.export.graph import export_graph
+from covid.export.int8 import Centred, Ranges, centre
+from covid.model.networks import Network
+from tests.conftest import LABELS, write_split_images
+from tests.export.networks import (
+    ARCH,
+    SIZE,
+    evidence_of,
+    learn,
+    network_of,
+    random_images,
+    small_config,
+    small_network,
+)
+
+
+@dataclass(frozen=True)
+class Small:
+    """A network that was trained on noise of three brightnesses, and its fp32 graph."""
+
+    config: Config
+    network: Network
+    model: onnx.ModelProto
+    evidence: Evidence
+    centred: Centred
+    ranges: Ranges
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    counts = {"train": 8, "validation": 7}
+    return write_split_images(tmp_path_factory.mktemp("export") / "images", LABELS, counts)
+
+
+@pytest.fixture(scope="session")
+def small(images: Path) -> Small:
+    config = small_config(images, images.parent / "cache")
+    network = small_network()
+    learn(network, config)
+    evidence = evidence_of(network, config, images.parent)
+    model = export_graph(network, ARCH, "multilabel", SIZE)
+    centred = centre(model)
+    ranges = Ranges(centred, evidence.calibration_batches, lambda _: None)
+    return Small(config, network, model, evidence, centred, ranges)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One of the three networks, with random weights, and its graph."""
+
+    network: Network
+    model: onnx.ModelProto
+    size: int
+    images: torch.Tensor  # uint8 [5, 1, size, size]
+    logits: torch.Tensor  # what the network says of them
+
+
+@pytest.fixture(
+    scope="session",
+    params=[("resnet18", 32), ("efficientnet_lite0", 32), ("vgg16", 256)],
+    ids=lambda param: param[0],
+)
+def exported(request: pytest.FixtureRequest) -> Exported:
+    arch, size = request.param
+    network = network_of(arch)
+    images = random_images(5, size)
+    with torch.inference_mode():
+        logits = network(images)
+    model = export_graph(network, arch, "multilabel", size)
+    return Exported(network, model, size, images, logits)
