@@ -48,7 +48,15 @@ def export(arguments: argparse.Namespace) -> int:
     import onnxruntime
 
     from covid.export.evidence import gather_evidence
-    from covid.export.files import write_any_size, write_fp32, write_int8
+    from covid.export.files import (
+        ANY_SIZE,
+        FP32,
+        INT8,
+        remove_earlier,
+        write_any_size,
+        write_fp32,
+        write_int8,
+    )
     from covid.export.graph import export_graph
     from covid.export.report import build_report, report_table, write_report
     from covid.model.weights import load_trained
@@ -71,13 +79,14 @@ def export(arguments: argparse.Namespace) -> int:
     )
 
     model = export_graph(network, config.model.arch, config.task, config.data.image_size)
-    parity = write_fp32(output / "model.onnx", model, evidence)
+    parity = write_fp32(output / FP32, model, evidence)
+    remove_earlier(output)
     int8 = None
     if parity.holds and not arguments.no_int8:
-        int8 = write_int8(output / "model.int8.onnx", model, evidence, arguments.max_drop, print)
+        int8 = write_int8(output / INT8, model, evidence, arguments.max_drop, print)
     any_size = None
     if parity.holds and arguments.any_size:
-        any_size = write_any_size(output / "model.anysize.onnx", model, evidence)
+        any_size = write_any_size(output / ANY_SIZE, model, evidence)
     report = build_report(output, config.name, evidence, parity, int8, any_size)
     write_report(output, report)
 

@@ -1,5 +1,6 @@
 """What 8 bits may cost: a paired comparison of two files on the same validation images."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,11 @@ class Verdict:
     @property
     def holds(self) -> bool:
         return not self.reasons
+
+    @classmethod
+    def without_answers(cls, reason: str) -> "Verdict":
+        """Of a file that answers nothing that could be judged."""
+        return cls({"value": None, "at_least": None}, 1.0, {}, math.inf, [reason])
 
 
 def judge(

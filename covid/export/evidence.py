@@ -17,7 +17,7 @@ from covid.data.index import Index
 from covid.data.source import data_name, open_source
 from covid.edge.card import RESIZE, Card
 from covid.edge.labels import LabelSpace, Task
-from covid.errors import DataError
+from covid.errors import DataError, TrainingError
 from covid.evaluation.metrics import compute_metrics
 from covid.model.networks import Network
 from covid.model.weights import Trained
@@ -130,7 +130,10 @@ def _readable(config: Config, index: Index, images: Images, split: str) -> list[
         seen = images.survey(rows, bar.update)
     if not config.data.skip_unreadable:
         seen.require_readable(len(rows))
-    return [row for row in rows if row not in seen.unreadable]
+    readable = [row for row in rows if row not in seen.unreadable]
+    if not readable:
+        seen.require_readable(len(rows))
+    return readable
 
 
 @torch.inference_mode()
@@ -146,5 +149,10 @@ def _answers(
             logits.append(network(torch.from_numpy(pixels).unsqueeze(1)))
             bar.update(len(pixels))
     every = torch.cat(logits)
+    if not every.isfinite().all():
+        raise TrainingError(
+            "The network gives logits that are not finite numbers for validation images; "
+            "train it anew, with a smaller learning rate."
+        )
     likely = every.sigmoid() if task == "multilabel" else every.softmax(dim=1)
     return every.numpy(), likely.numpy()

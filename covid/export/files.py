@@ -1,6 +1,7 @@
 """The files themselves: written beside their names, judged there, renamed only if they hold."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,16 +15,25 @@ from tqdm import tqdm
 from covid.edge.card import RESIZE_IN_GRAPH, Card
 from covid.edge.files import replacing
 from covid.edge.model import load
-from covid.errors import ModelError
+from covid.errors import ModelError, StorageError
 from covid.evaluation.metrics import compute_metrics
 from covid.export.any_size import any_size_graph, judge_any_size
 from covid.export.budget import Verdict, judge
 from covid.export.choose import Attempt, choose_int8
 from covid.export.evidence import Evidence, headline
 from covid.export.int8 import Ranges, centre, lacks_vnni
-from covid.export.parity import MOST_IMAGES, Check, Parity, check_file, check_parity
+from covid.export.parity import (
+    MOST_IMAGES,
+    Check,
+    Parity,
+    check_file,
+    check_parity,
+    without_path,
+)
 
 Floats = npt.NDArray[np.float32]
+FP32, INT8, ANY_SIZE = "model.onnx", "model.int8.onnx", "model.anysize.onnx"
+REPORT = "report.json"
 EXAMPLES = 16  # images that rank layers; their errors differ by powers of ten
 
 
@@ -65,6 +75,13 @@ def write_fp32(path: Path, model: onnx.ModelProto, evidence: Evidence) -> Parity
     return parity
 
 
+def remove_earlier(output: Path) -> None:
+    """Removes what else an earlier export wrote into `output`: it is of another model.onnx."""
+    for name in (INT8, ANY_SIZE, REPORT):
+        if (output / name).is_file():
+            (output / name).unlink()
+
+
 def write_int8(
     path: Path,
     model: onnx.ModelProto,
@@ -81,20 +98,14 @@ def write_int8(
     int8 = replace(evidence.card, precision="int8")
 
     def ask(candidate: onnx.ModelProto) -> Verdict:
-        with TemporaryDirectory() as folder:
-            file = Path(folder) / "candidate.onnx"
-            file.write_bytes(int8.attach(candidate.SerializeToString()))
-            try:
-                given = probabilities(file, evidence)
-            except ModelError as error:  # it gives what is no number, say
-                return Verdict({"value": None, "at_least": None}, 1.0, {}, 1.0, [str(error)])
-        return judge(
-            evidence.space, evidence.probabilities, given, evidence.truths, evidence.patients,
-            max_drop,
-        )  # fmt: skip
+        with _for_now(int8.attach(candidate.SerializeToString())) as file:
+            return _judge(file, evidence, max_drop)
 
     examples = evidence.images.read(evidence.calibration[:EXAMPLES])
-    attempts = choose_int8(centred, ranges, ask, examples, say, reduce_range=reduced)
+    try:
+        attempts = choose_int8(centred, ranges, ask, examples, say, reduce_range=reduced)
+    except OSError as error:  # onnxruntime's quantiser works there too
+        raise _no_room(error) from error
     chosen = attempts[-1]
     metrics = None
     if chosen.verdict.holds:
@@ -110,9 +121,7 @@ def _release(
 ) -> tuple[list[Check], dict[str, Any] | None]:
     """Writes a graph that was chosen, judging once more the very bytes that go out."""
     content = model.SerializeToString()
-    with TemporaryDirectory() as folder:  # the card says how good the file is, so it is asked first
-        file = Path(folder) / "chosen.onnx"
-        file.write_bytes(card.attach(content))
+    with _for_now(card.attach(content)) as file:  # the card says how good it is: asked first
         metrics = compute_metrics(
             evidence.space, probabilities(file, evidence), evidence.truths, evidence.patients
         )
@@ -154,14 +163,7 @@ def judge_int8(path: Path, card: Card, evidence: Evidence, max_drop: float) -> l
         path, card, evidence.files(places), evidence.names(places), evidence.pixels(places)
     )
     if all(check.holds for check in checks):
-        try:
-            given = probabilities(path, evidence)
-        except ModelError as error:
-            return [*checks, Check("budget", False, str(error))]
-        verdict = judge(
-            evidence.space, evidence.probabilities, given, evidence.truths, evidence.patients,
-            max_drop,
-        )  # fmt: skip
+        verdict = _judge(path, evidence, max_drop)
         found = "; ".join(verdict.reasons) or (
             f"{verdict.changed:.1%} of decisions change, macro F1 falls by "
             f"{_four(verdict.drop['value'])} (at least {_four(verdict.drop['at_least'])})"
@@ -174,6 +176,40 @@ def probabilities(path: Path, evidence: Evidence) -> Floats:
     """What a file says of every validation image: `[images, classes]`."""
     model = load(path)
     return np.concatenate([model.run(pixels).probabilities for pixels in evidence.batches()])
+
+
+def _judge(path: Path, evidence: Evidence, max_drop: float) -> Verdict:
+    """What a file's answers for the validation images cost."""
+    try:
+        given = probabilities(path, evidence)
+    except ModelError as error:
+        return Verdict.without_answers(without_path(error, path))
+    return judge(
+        evidence.space, evidence.probabilities, given, evidence.truths, evidence.patients, max_drop
+    )
+
+
+@contextmanager
+def _for_now(content: bytes) -> Iterator[Path]:
+    """A file with `content` for as long as the block lasts. Raises StorageError."""
+    try:
+        folder = TemporaryDirectory()
+    except OSError as error:
+        raise _no_room(error) from error
+    with folder as name:
+        file = Path(name) / "candidate.onnx"
+        try:
+            file.write_bytes(content)
+        except OSError as error:
+            raise _no_room(error) from error
+        yield file
+
+
+def _no_room(error: OSError) -> StorageError:
+    return StorageError(
+        f"The temporary folder cannot hold a file while it is judged ({error.strerror or error}); "
+        f"make room, or name another folder in TMPDIR."
+    )
 
 
 def _four(value: float | None) -> str:

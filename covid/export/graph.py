@@ -13,6 +13,7 @@ from covid.model.networks import ARCHITECTURES, Network
 
 OPSET = 18  # the first with an antialiased Resize, which the any-size graph needs
 OUTPUTS = ("logit", "probability")
+LAYERS = ("Conv", "Gemm")  # what has weights
 # What neither computes nor names a tensor: notes of the exporter, with paths of this machine.
 NOTES = ("doc_string", "metadata_props")
 
@@ -67,6 +68,7 @@ def export_graph(network: Network, arch: str, task: Task, image_size: int) -> on
     strip_notes(model)
     del model.graph.value_info[:]  # shapes that any runtime infers again
     pool_globally(model)
+    name_layers(model)
     check(model)
     return model
 
@@ -86,6 +88,16 @@ def strip_notes(message: Any) -> None:
         elif field.message_type is not None:
             for one in value if field.is_repeated else [value]:
                 strip_notes(one)
+
+
+def name_layers(model: onnx.ModelProto) -> None:
+    """Calls what has weights as PyTorch does, `backbone.layer1.0.conv1`: reports name layers."""
+    given = set()
+    for node in model.graph.node:
+        name = node.input[1].removesuffix(".weight") if node.op_type in LAYERS else ""
+        if name and name not in given:  # layers of the same weights are given one tensor
+            given.add(name)
+            node.name = name
 
 
 def pool_globally(model: onnx.ModelProto) -> None:
@@ -108,6 +120,7 @@ def equal_pooling(inputs: int, outputs: int) -> tuple[int, int] | None:
     Adaptive pooling's window i begins at floor(i · inputs / outputs) and ends before
     ceil((i + 1) · inputs / outputs): torch.nn.AdaptiveAvgPool2d. Where all windows are equally
     long and equally far apart, that is plain pooling; VGG-16's 8 to 7 is kernel 2, stride 1.
+    (One row to several is none: its windows do not move.)
     """
     begins = [i * inputs // outputs for i in range(outputs)]
     ends = [-(-(i + 1) * inputs // outputs) for i in range(outputs)]
@@ -116,7 +129,7 @@ def equal_pooling(inputs: int, outputs: int) -> tuple[int, int] | None:
         begin == i * stride and end == begin + kernel
         for i, (begin, end) in enumerate(zip(begins, ends, strict=True))
     )
-    return (kernel, stride) if same and stride > 0 else None
+    return (kernel, stride) if same and stride else None
 
 
 def plain_pooling(backbone: nn.Module, image_size: int) -> None:
@@ -135,9 +148,7 @@ def plain_pooling(backbone: nn.Module, image_size: int) -> None:
     pools = {
         name: module for name, module in backbone.named_modules() if _adaptive(module) is not None
     }
-    hooks = [
-        module.register_forward_pre_hook(remember(name)) for name, module in pools.items()
-    ]
+    hooks = [module.register_forward_pre_hook(remember(name)) for name, module in pools.items()]
     with torch.inference_mode():
         backbone(torch.zeros(1, 1, image_size, image_size))
     for one in hooks:

@@ -21,7 +21,7 @@ from onnxruntime.quantization.calibrate import TensorData, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from covid.edge.processors import usable_processors
-from covid.export.graph import check
+from covid.export.graph import LAYERS, check
 
 Pixels = npt.NDArray[np.uint8]
 Range = tuple[float, float]
@@ -30,13 +30,13 @@ METHODS: tuple[Method, ...] = ("minmax", "percentile", "mse")
 
 CPUINFO = Path("/proc/cpuinfo")  # its flags name avx512_vnni or avx_vnni
 PIXELS = "pixels"  # the float input of a graph whose subtraction was taken off
+SMALLEST = 1e-30  # width of a bin whose inverse float32 still holds
 BINS = 2048  # of a histogram over a tensor's whole range: eight for each of 256 levels
 PERCENTILE = 0.9999  # of all values lie within; Wu et al. 2020, "Integer quantization", 99.99 %
 # Shares of the range that "mse" tries at each end; Nagel et al. 2021, "A white paper on neural
 # network quantization", section 3.1, searches the same error over a grid.
 SHARES = np.linspace(0.2, 1.0, 33)
 LEVELS = 255  # steps of 8 bits
-LAYERS = ("Conv", "Gemm")  # what has weights: one of these is what is put back to float
 OPERATIONS = (
     "Conv", "Gemm", "Relu", "Clip", "Add", "MaxPool", "AveragePool", "GlobalAveragePool",
     "Reshape", "Flatten",
@@ -52,7 +52,7 @@ class Centred:
 
 
 def centre(model: onnx.ModelProto) -> Centred:
-    """Takes the graph's first two operations off: uint8 to float, minus the mean grey level.
+    """Takes the graph's first operations off: uint8 to float, minus the mean grey level.
 
     A uint8 image is a quantised tensor already, of scale 1 and a zero point that is the mean,
     rounded. What rounding leaves over, the first convolution's bias takes: the same function,
@@ -61,11 +61,17 @@ def centre(model: onnx.ModelProto) -> Centred:
     """
     model = onnx.ModelProto.FromString(model.SerializeToString())
     graph = model.graph
-    cast, subtraction = graph.node[0], graph.node[1]
-    stem = graph.node[2]
-    assert (cast.op_type, subtraction.op_type, stem.op_type) == ("Cast", "Sub", "Conv")
     constants = {one.name: one for one in graph.initializer}
-    mean = float(numpy_helper.to_array(constants[subtraction.input[1]]))
+    assert graph.node[0].op_type == "Cast"
+    graph.node.remove(graph.node[0])
+    mean = 0.0  # of black images; the exporter leaves out that nothing is taken off
+    if graph.node[0].op_type == "Sub":
+        level = constants[graph.node[0].input[1]]
+        mean = float(numpy_helper.to_array(level))
+        graph.initializer.remove(level)
+        graph.node.remove(graph.node[0])
+    stem = graph.node[0]
+    assert stem.op_type == "Conv"
     zero_point = int(np.clip(round(mean), 0, LEVELS))
     weight = numpy_helper.to_array(constants[stem.input[1]])
     correction = weight.sum(axis=(1, 2, 3)) * (zero_point - mean)
@@ -76,9 +82,6 @@ def centre(model: onnx.ModelProto) -> Centred:
     stem.input[:] = [PIXELS, stem.input[1], "stem_bias"]
     graph.input[0].name = PIXELS
     graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT
-    graph.initializer.remove(constants[subtraction.input[1]])
-    graph.node.remove(cast)
-    graph.node.remove(subtraction)
     return Centred(onnx.shape_inference.infer_shapes(model), zero_point)
 
 
@@ -112,7 +115,8 @@ class Ranges:
         sums: dict[str, npt.NDArray[np.float64]] = {}
         seen = 0
         for name, values in _run(session, watched, centred, images(), advance):
-            width = (self.high[name] - self.low[name]) / BINS or 1.0
+            width = (self.high[name] - self.low[name]) / BINS
+            width = width if width > SMALLEST else 1.0  # all values alike, to rounding
             scaled = (values - np.float32(self.low[name])) * np.float32(1 / width)
             places = scaled.astype(np.int32).clip(0, BINS - 1)
             self.counts[name] += np.bincount(places.ravel(), minlength=BINS)
@@ -208,6 +212,7 @@ def quantise(
     _correct_biases(model, centred.model, means)
     _take_bytes(model, centred.zero_point)
     _leave_logits(model)
+    _shield(model, keep_in_float)
     del model.graph.value_info[:]
     check(model)
     return model
@@ -357,6 +362,34 @@ def _leave_logits(model: onnx.ModelProto) -> None:
     graph.node.remove(quantise_)
     graph.node.remove(dequantise)
     _drop_unread(graph)
+
+
+def _shield(model: onnx.ModelProto, kept: Sequence[str]) -> None:
+    """Puts a clip that changes nothing before each layer in float.
+
+    onnxruntime gives 8 bits, with one scale for all channels, to float weights that it finds
+    between dequantising and quantising (WeightBiasQuantization, since 1.21). A clip at the
+    lowest and highest value that 8 bits can say keeps it from that.
+    """
+    graph = model.graph
+    constants = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
+    producer = {name: node for node in graph.node for name in node.output}
+    for node in [node for node in graph.node if node.name in kept]:
+        dequantise = producer.get(node.input[0])
+        if dequantise is None or dequantise.op_type != "DequantizeLinear":
+            continue
+        scale, zero_point = (constants[name] for name in dequantise.input[1:])
+        bounds = (np.array([0, LEVELS]) - zero_point) * scale
+        names = [f"{node.name}_{end}" for end in ("lowest", "highest")]
+        graph.initializer.extend(
+            numpy_helper.from_array(np.array(bound, dtype=np.float32), name)
+            for bound, name in zip(bounds, names, strict=True)
+        )
+        clip = helper.make_node(
+            "Clip", [node.input[0], *names], [f"{node.name}_input"], name=f"{node.name}_shield"
+        )
+        graph.node.insert(list(graph.node).index(node), clip)
+        node.input[0] = clip.output[0]
 
 
 def _drop_unread(graph: onnx.GraphProto) -> None:

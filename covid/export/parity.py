@@ -77,15 +77,15 @@ def check_parity(
     decided = card.space.decide(probabilities)
     apart = 0.0
     for batch in BATCHES:
-        try:
-            given = [
-                model.run(pixels[start : start + batch])
-                for start in range(0, len(pixels), batch)
-            ]
-        except Exception as error:  # onnxruntime's errors have no class of their own
-            found = f"a batch of {batch} cannot be computed ({_first_line(error)})"
-            checks.append(Check("batches", False, found))
-            return Parity(checks, len(files), None, [])
+        given = []
+        for start in range(0, len(pixels), batch):
+            try:
+                given.append(model.run(pixels[start : start + batch]))
+            except ModelError as error:
+                which = ", ".join(names[start : start + batch])
+                found = f"a batch of {batch} ({which}): {without_path(error, path)}"
+                checks.append(Check("batches", False, found))
+                return Parity(checks, len(files), None, [])
         got = np.concatenate([one.logits for one in given])
         likely = np.concatenate([one.probabilities for one in given])
         apart = max(apart, float(_distance(likely, probabilities).max()))
@@ -119,7 +119,7 @@ def check_file(
     try:
         model = load(path)
     except ModelError as error:
-        return [Check("opens", False, str(error))], None
+        return [Check("opens", False, without_path(error, path))], None
     checks = [Check("opens", True, f"{path.stat().st_size:,} bytes")]
     wrong = [
         one.name for one in fields(Card) if getattr(card, one.name) != getattr(model.card, one.name)
@@ -166,5 +166,6 @@ def _judge_decisions(changed: list[str], images: int) -> Check:
     return Check("decisions", False, f"differ for {', '.join(changed[:NAMED])}{more}")
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+def without_path(error: ModelError, path: Path) -> str:
+    """What is wrong with a file, without the name that it has for now."""
+    return str(error).removeprefix(f"{path}: ")

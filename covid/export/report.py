@@ -1,21 +1,22 @@
 """report.json and the table: what was exported, what was proven, how fast it is."""
 
 import json
+import math
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from covid.edge.card import INTENDED_USE
 from covid.edge.files import write_atomically
 from covid.edge.model import load
 from covid.edge.table import format_table
 from covid.export.evidence import Evidence
-from covid.export.files import Quantised
+from covid.export.files import ANY_SIZE, FP32, INT8, REPORT, Quantised
 from covid.export.latency import measure_latency
 from covid.export.parity import BATCHES, TOLERANCE, Check, Parity
 
 ROUNDS = 20  # turns of three calls a file; their median moves by a few per cent between exports
-INTENDED_USE = "For learning and research, not for diagnosis."
 
 
 def build_report(
@@ -26,11 +27,13 @@ def build_report(
     int8: Quantised | None,
     any_size: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """The content of report.json. `int8` and `any_size` are None where none was asked for."""
-    files = sorted(output.glob("*.onnx"))
-    files = [path for path in files if not path.name.startswith(".")]
+    """The content of report.json. `int8` and `any_size` are None where none was asked for.
+
+    A number that JSON does not have, such as an infinite difference, is None.
+    """
+    files = [output / name for name in (FP32, INT8, ANY_SIZE) if (output / name).is_file()]
     judged = [*parity.checks, *(int8.checks if int8 else []), *(any_size or {}).get("checks", [])]
-    return {
+    report = {
         "run": run,
         "trained_on": evidence.card.trained_on,
         "holds": all(check.holds for check in judged),
@@ -61,20 +64,22 @@ def build_report(
         "versions": dict(evidence.card.versions),
         "intended_use": INTENDED_USE,
     }  # fmt: skip
+    plain: dict[str, Any] = _plain(report)
+    return plain
 
 
 def write_report(output: Path, report: Mapping[str, Any]) -> None:
     text = json.dumps(report, indent=2, allow_nan=False, ensure_ascii=False)
-    write_atomically(output / "report.json", f"{text}\n")
+    write_atomically(output / REPORT, f"{text}\n")
 
 
 def report_table(report: Mapping[str, Any]) -> str:
     """The same for people: the files, then every check with what it found."""
     rows = []
     for name, file in report["files"].items():
-        metrics = report["int8"]["metrics"] if "int8" in name else report["fp32"]
-        if "anysize" in name:
+        if name == ANY_SIZE:  # a program without this package runs it; its checks are below
             continue
+        metrics = report["int8"]["metrics"] if name == INT8 else report["fp32"]
         took = report["latency"]["files"].get(name)
         rows.append(
             [
@@ -93,16 +98,35 @@ def report_table(report: Mapping[str, Any]) -> str:
             f"  {'holds' if check['holds'] else 'FAILS'}  {check['name']:13}  {check['found']}"
             for check in checks
         ]
+        if file == INT8:
+            lines.append(_calibration(report["int8"]))
         parts.append("\n".join([f"{file} against the network, on validation images", *lines]))
     return "\n\n".join(parts)
 
 
 def _named_checks(report: Mapping[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
-    named = [("model.onnx", report["parity"]["checks"])]
-    for kind, name in (("int8", "model.int8.onnx"), ("any_size", "model.anysize.onnx")):
+    named = [(FP32, report["parity"]["checks"])]
+    for kind, name in (("int8", INT8), ("any_size", ANY_SIZE)):
         if report[kind] is not None:
             named.append((name, report[kind]["checks"]))
     return named
+
+
+def _calibration(int8: Mapping[str, Any]) -> str:
+    kept = ", ".join(int8["kept_in_float"]) or "no layer"
+    return (
+        f"  kept in float: {kept}; the others calibrated on {int8['calibration_images']} "
+        f"training images ({int8['calibration']})"
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Dictionaries and lists as they are, but for numbers that JSON does not have: None."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _checks(checks: list[Check]) -> list[dict[str, Any]]:
@@ -112,7 +136,7 @@ def _checks(checks: list[Check]) -> list[dict[str, Any]]:
 def _latency(files: list[Path], evidence: Evidence) -> dict[str, Any]:
     """One image at a time, all threads, the files in turn."""
     pixels = evidence.pixels([0])
-    models = {path.name: load(path) for path in files if "anysize" not in path.name}
+    models = {path.name: load(path) for path in files if path.name != ANY_SIZE}
     if not models:
         return {"threads": None, "rounds": 0, "files": {}}
     calls = {name: partial(model.run, pixels) for name, model in models.items()}

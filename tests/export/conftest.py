@@ -1,49 +1,81 @@
-"""One small run that learned something, and its graph: what most tests of exports start from."""
+"""One small trained network for all tests of this folder, and the real ones: none is changed."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 import pytest
+import torch
 
-from covid.export.evidence import Evidence, gather_evidence
+from covid.config import Config
+from covid.export.evidence import Evidence
 from covid.export.graph import export_graph
-from covid.model.weights import load_trained
+from covid.export.int8 import Centred, Ranges, centre
+from covid.model.networks import Network
 from tests.conftest import LABELS, write_split_images
-from tests.test_train import train
-
-# Learns the images' brightness in six epochs, to a margin that 8 bits leave alone.
-LEARNING = (
-    "epochs=6", "optimizer={name: adam, lr: 0.001}", "scheduler={name: none}", "batch_size=6",
-    "model.dropout=0.0",
-)  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("export")
-    images = write_split_images(
-        folder / "images", LABELS, {"train": 12, "validation": 6, "test": 2}
-    )
-    done = train(images, folder / "run", *LEARNING)
-    assert done.returncode == 0, done.stderr
-    return folder / "run"
+from tests.export.networks import (
+    ARCH,
+    SIZE,
+    evidence_of,
+    learn,
+    network_of,
+    random_images,
+    small_config,
+    small_network,
+)
 
 
-@pytest.fixture(scope="session")
-def evidence(run: Path) -> Evidence:
-    weights = run / "best.safetensors"
-    return gather_evidence(load_trained(weights), weights, {"torch": "2"}, instead="")
+@dataclass(frozen=True)
+class Small:
+    """A network that was trained on noise of three brightnesses, and its fp32 graph."""
+
+    config: Config
+    network: Network
+    model: onnx.ModelProto
+    evidence: Evidence
+    centred: Centred
+    ranges: Ranges
 
 
 @pytest.fixture(scope="session")
-def graph(run: Path) -> onnx.ModelProto:
-    """The run's fp32 graph; tests that change it copy it first."""
-    trained = load_trained(run / "best.safetensors")
-    return export_graph(trained.network, "resnet18", "multilabel", 32)
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    counts = {"train": 8, "validation": 7}
+    return write_split_images(tmp_path_factory.mktemp("export") / "images", LABELS, counts)
 
 
-@pytest.fixture
-def copy(graph: onnx.ModelProto) -> onnx.ModelProto:
-    copied = onnx.ModelProto()
-    copied.CopyFrom(graph)
-    return copied
+@pytest.fixture(scope="session")
+def small(images: Path) -> Small:
+    config = small_config(images, images.parent / "cache")
+    network = small_network()
+    learn(network, config)
+    evidence = evidence_of(network, config, images.parent)
+    model = export_graph(network, ARCH, "multilabel", SIZE)
+    centred = centre(model)
+    ranges = Ranges(centred, evidence.calibration_batches, lambda _: None)
+    return Small(config, network, model, evidence, centred, ranges)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One of the three networks, with random weights, and its graph."""
+
+    network: Network
+    model: onnx.ModelProto
+    size: int
+    images: torch.Tensor  # uint8 [5, 1, size, size]
+    logits: torch.Tensor  # what the network says of them
+
+
+@pytest.fixture(
+    scope="session",
+    params=[("resnet18", 32), ("efficientnet_lite0", 32), ("vgg16", 256)],
+    ids=lambda param: param[0],
+)
+def exported(request: pytest.FixtureRequest) -> Exported:
+    arch, size = request.param
+    network = network_of(arch)
+    images = random_images(5, size)
+    with torch.inference_mode():
+        logits = network(images)
+    model = export_graph(network, arch, "multilabel", size)
+    return Exported(network, model, size, images, logits)

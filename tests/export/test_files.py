@@ -1,205 +1,278 @@
-"""The gate, by breaking things: each break is refused, by the check meant for it."""
+"""The files themselves: whole and proven under their names, or not there."""
 
+import copy
+import hashlib
+import json
+import resource
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from onnx import helper, numpy_helper
-from PIL import Image
+import torch
+from onnx import numpy_helper
 
-from covid.edge.card import Card
-from covid.edge.images import read_grey
+from covid.edge.card import RESIZE_IN_GRAPH, read_card
 from covid.edge.model import load
-from covid.export.any_size import any_size_graph, judge_any_size
+from covid.errors import StorageError
 from covid.export.evidence import Evidence
-from covid.export.files import judge_int8, write_any_size, write_fp32, write_int8
-from covid.export.int8 import Ranges, centre, quantise
-from covid.export.parity import Check, check_parity
-
-
-def change(model: onnx.ModelProto, name: str, values: np.ndarray) -> None:
-    """Gives one of a graph's constants other values."""
-    constant = next(one for one in model.graph.initializer if one.name == name)
-    constant.CopyFrom(numpy_helper.from_array(values.astype(np.float32), name))
-
-
-def value_of(model: onnx.ModelProto, name: str) -> np.ndarray:
-    constant = next(one for one in model.graph.initializer if one.name == name)
-    return np.array(numpy_helper.to_array(constant))
-
-
-def failed(checks: list[Check]) -> list[str]:
-    return [check.name for check in checks if not check.holds]
-
-
-def parity_with(evidence: Evidence, path: Path, **others: Any) -> list[str]:
-    """The checks that fail for a file, given other evidence than the run's in places."""
-    places = evidence.sample(500)
-    told = {
-        "card": evidence.card, "files": evidence.files(places), "names": evidence.names(places),
-        "pixels": evidence.pixels(places), "logits": evidence.logits,
-        "probabilities": evidence.probabilities, **others,
-    }  # fmt: skip
-    return failed(check_parity(path, **told).checks)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where a file would go; an older one, of an earlier export, stands there."""
-    (tmp_path / "model.onnx").write_bytes(b"an earlier export")
-    return tmp_path / "model.onnx"
-
-
-def test_a_sound_graph_goes_out(path: Path, graph: onnx.ModelProto, evidence: Evidence) -> None:
-    assert write_fp32(path, graph, evidence).holds
-    assert load(path).card == evidence.card
-
-
-def test_nothing_else_is_left_beside_it(
-    path: Path, graph: onnx.ModelProto, evidence: Evidence
-) -> None:
-    write_fp32(path, graph, evidence)
-    assert list(path.parent.iterdir()) == [path]
-
-
-def break_mean(model: onnx.ModelProto) -> None:
-    name = model.graph.node[1].input[1]
-    change(model, name, value_of(model, name) + 1)  # one grey level
-
-
-def swap_classes(model: onnx.ModelProto) -> None:
-    layer = [node for node in model.graph.node if node.op_type == "Gemm"][-1]
-    for name in layer.input[1:]:
-        change(model, name, value_of(model, name)[[1, 0, 2]])
-
-
-def break_probability(model: onnx.ModelProto) -> None:
-    node = next(node for node in model.graph.node if node.output[0] == "probability")
-    node.op_type = "HardSigmoid"
-
-
-@pytest.mark.parametrize(
-    ("spoil", "refused_by"),
-    [
-        (break_mean, "logits"),
-        (swap_classes, "logits"),
-        (break_probability, "probabilities"),
-    ],
+from covid.export.files import (
+    ANY_SIZE,
+    FP32,
+    INT8,
+    REPORT,
+    Quantised,
+    judge_int8,
+    remove_earlier,
+    write_any_size,
+    write_fp32,
+    write_int8,
 )
-def test_a_spoilt_graph_is_refused_by_its_check(
-    spoil: Any, refused_by: str, path: Path, copy: onnx.ModelProto, evidence: Evidence
+from covid.export.graph import export_graph
+from covid.model.networks import Network
+from tests.conftest import LABELS, write_split_images
+from tests.export.conftest import Small
+from tests.export.networks import ARCH, SIZE, answering, evidence_of, ruin, small_config
+from tests.export.test_parity import copy_of, edit, node, swap
+
+DROP = 0.005
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+# fp32 ---------------------------------------------------------------------------------------
+
+
+def test_a_file_that_holds_has_its_name_and_nothing_lies_beside_it(
+    small: Small, tmp_path: Path
 ) -> None:
-    spoil(copy)
-    assert refused_by in failed(write_fp32(path, copy, evidence).checks)
+    assert write_fp32(tmp_path / FP32, small.model, small.evidence).holds
+    assert names_in(tmp_path) == [FP32]
 
 
-def test_of_a_refused_file_nothing_is_left_not_even_an_older_one(
-    path: Path, copy: onnx.ModelProto, evidence: Evidence
+def test_a_folder_is_made_for_it(small: Small, tmp_path: Path) -> None:
+    write_fp32(tmp_path / "new" / "folder" / FP32, small.model, small.evidence)
+    assert names_in(tmp_path / "new" / "folder") == [FP32]
+
+
+def test_the_card_is_the_last_field_and_knows_every_byte_before_it(
+    small: Small, tmp_path: Path
 ) -> None:
-    break_mean(copy)
-    write_fp32(path, copy, evidence)
-    assert list(path.parent.iterdir()) == []
+    write_fp32(tmp_path / FP32, small.model, small.evidence)
+    content, graph = (tmp_path / FP32).read_bytes(), small.model.SerializeToString()
+    assert content.startswith(graph)
+    card = json.loads(content[content.rindex(b'{"format"') :])
+    assert card["content_sha256"] == hashlib.sha256(graph).hexdigest()
 
 
-def test_a_refusal_says_which_image_which_class_and_how_far(
-    path: Path, copy: onnx.ModelProto, evidence: Evidence
+def brighter(model: onnx.ModelProto) -> None:
+    edit(model, node(model, "Sub").input[1], lambda mean: mean + 0.1)
+
+
+def frozen(model: onnx.ModelProto) -> None:
+    for one in (*model.graph.input, *model.graph.output):
+        one.type.tensor_type.shape.dim[0].dim_value = 1
+
+
+def softmax(model: onnx.ModelProto) -> None:
+    node(model, "Sigmoid").op_type = "Softmax"
+
+
+@pytest.mark.parametrize("change", [brighter, swap, frozen, softmax], ids=lambda one: one.__name__)
+def test_a_broken_graph_leaves_no_file_not_even_an_older_one(
+    small: Small, tmp_path: Path, change: Callable[[onnx.ModelProto], object]
 ) -> None:
-    swap_classes(copy)
-    largest = write_fp32(path, copy, evidence).largest
-    assert largest is not None
-    assert largest["image"] in evidence.names(evidence.sample(500))
-    assert largest["class"] in ("covid", "normal") and largest["difference"] > 0.1
+    write_fp32(tmp_path / FP32, small.model, small.evidence)
+    broken = copy_of(small.model)
+    change(broken)
+    assert not write_fp32(tmp_path / FP32, broken, small.evidence).holds
+    assert names_in(tmp_path) == []
 
 
-def test_a_frozen_batch_is_refused_when_the_file_is_opened(
-    path: Path, copy: onnx.ModelProto, evidence: Evidence
+def test_the_gate_looks_at_500_images_at_most(small: Small, tmp_path: Path) -> None:
+    evidence = small.evidence
+    many = 25 * len(evidence.rows)  # the same ones again and again: 525
+    repeated = replace(
+        evidence, rows=evidence.rows * 25, logits=np.tile(evidence.logits, (25, 1)),
+        probabilities=np.tile(evidence.probabilities, (25, 1)),
+        truths=np.tile(evidence.truths, (25, 1)),
+    )  # fmt: skip
+    assert many > 500
+    parity = write_fp32(tmp_path / FP32, small.model, repeated)
+    assert (parity.images, parity.holds) == (500, True)
+
+
+def test_what_an_earlier_export_wrote_beside_it_goes(tmp_path: Path) -> None:
+    for name in (FP32, INT8, ANY_SIZE, REPORT, "mine.onnx"):
+        (tmp_path / name).write_bytes(b"")
+    remove_earlier(tmp_path)
+    assert names_in(tmp_path) == ["mine.onnx", FP32]
+
+
+# int8 ---------------------------------------------------------------------------------------
+
+
+def write(folder: Path, small: Small, evidence: Evidence | None = None) -> Quantised:
+    return write_int8(folder / INT8, small.model, evidence or small.evidence, DROP, len)
+
+
+@pytest.fixture(scope="module")
+def int8(small: Small, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Quantised]:
+    folder = tmp_path_factory.mktemp("int8")
+    return folder / INT8, write(folder, small)
+
+
+def test_an_8_bit_file_holds_and_nothing_lies_beside_it(int8: tuple[Path, Quantised]) -> None:
+    path, quantised = int8
+    assert quantised.holds and names_in(path.parent) == [INT8]
+    assert [check.name for check in quantised.checks] == ["opens", "card", "pixels", "budget"]
+
+
+def test_its_card_says_8_bits_and_how_good_this_very_file_is(
+    int8: tuple[Path, Quantised], small: Small
 ) -> None:
-    for value in (*copy.graph.input, *copy.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_value = 1
-    assert failed(write_fp32(path, copy, evidence).checks) == ["opens"]
+    path, quantised = int8
+    assert quantised.metrics is not None
+    card, fp32 = read_card(path), small.evidence.card
+    assert card.metrics["accuracy"] == quantised.metrics["accuracy"]["value"]
+    assert replace(card, precision="fp32", metrics=fp32.metrics) == fp32
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [{"mean": 0.1}, {"image_size": 32, "std": 2.0}, {"arch": "vgg16"}, {"precision": "int8"}],
-)
-def test_a_card_that_says_otherwise_is_refused(
-    wrong: dict[str, Any], path: Path, graph: onnx.ModelProto, evidence: Evidence
+def test_it_decides_as_the_network_does(int8: tuple[Path, Quantised], small: Small) -> None:
+    evidence = small.evidence
+    found = load(int8[0]).run(evidence.pixels(list(range(len(evidence.rows))))).probabilities
+    decided = evidence.space.decide(evidence.probabilities)
+    np.testing.assert_array_equal(evidence.space.decide(found), decided)
+
+
+def test_a_file_with_one_layer_ruined_is_refused_by_the_budget(
+    int8: tuple[Path, Quantised], small: Small, tmp_path: Path
 ) -> None:
-    path.write_bytes(replace(evidence.card, **wrong).attach(graph.SerializeToString()))
-    assert parity_with(evidence, path) == ["card"]
-
-
-def test_swapped_class_names_are_refused(
-    path: Path, graph: onnx.ModelProto, evidence: Evidence
-) -> None:
-    swapped = replace(evidence.space, classes=("normal", "covid", "pneumonia"))
-    card: Card = replace(evidence.card, space=swapped)
-    path.write_bytes(card.attach(graph.SerializeToString()))
-    assert parity_with(evidence, path) == ["card"]
-
-
-def test_another_resize_filter_is_refused(
-    path: Path, graph: onnx.ModelProto, evidence: Evidence
-) -> None:
-    write_fp32(path, graph, evidence)
-    files = evidence.files(evidence.sample(500))
-    nearest = [
-        np.array(read_grey(file).resize((32, 32), Image.Resampling.NEAREST)) for file in files
-    ]
-    assert parity_with(evidence, path, pixels=np.stack(nearest)) == ["pixels"]
-
-
-def test_a_graph_without_a_number_for_an_answer_is_refused(
-    path: Path, copy: onnx.ModelProto, evidence: Evidence
-) -> None:
-    layer = [node for node in copy.graph.node if node.op_type == "Gemm"][-1]
-    change(copy, layer.input[2], np.full(3, np.nan))
-    assert not write_fp32(path, copy, evidence).holds
-
-
-# 8 bits --------------------------------------------------------------------------------------
-
-
-def test_8_bits_go_out_where_they_cost_little(
-    path: Path, graph: onnx.ModelProto, evidence: Evidence
-) -> None:
-    done = write_int8(path, graph, evidence, 0.005, lambda text: None)
-    assert done.holds, done.checks
-    assert load(path).card.precision == "int8"
-
-
-def test_a_ruined_layer_is_refused_by_the_budget(
-    path: Path, graph: onnx.ModelProto, evidence: Evidence
-) -> None:
-    centred = centre(graph)
-    ranges = Ranges(centred, evidence.calibration_batches, lambda n: None)
-    chosen = ranges.choose("minmax")
-    ruined = next(node.output[0] for node in centred.model.graph.node if node.op_type == "Relu")
-    chosen[ruined] = (0.0, 100 * chosen[ruined][1])  # nearly all of its values fall on one level
-    card = replace(evidence.card, precision="int8")
-    model = quantise(centred, chosen, ranges.means)
+    model = onnx.load(int8[0])
+    card = read_card(int8[0])
+    del model.metadata_props[:]
+    weights = next(
+        one for one in model.graph.initializer if one.name == "backbone.mixed.weight_quantized"
+    )
+    values = -numpy_helper.to_array(weights)
+    weights.CopyFrom(numpy_helper.from_array(values, weights.name))
+    path = tmp_path / INT8
     path.write_bytes(card.attach(model.SerializeToString()))
-    assert failed(judge_int8(path, card, evidence, 0.005)) == ["budget"]
+    checks = judge_int8(path, card, small.evidence, DROP)
+    assert [check.name for check in checks if not check.holds] == ["budget"]
+    assert "of decisions change" in checks[-1].found
 
 
-# The resize inside ---------------------------------------------------------------------------
-
-
-def test_any_size_stays_near(path: Path, graph: onnx.ModelProto, evidence: Evidence) -> None:
-    judged = write_any_size(path, graph, evidence)
-    assert failed(judged["checks"]) == []
-
-
-def test_any_size_with_another_filter_is_refused(
-    path: Path, graph: onnx.ModelProto, evidence: Evidence
+def test_an_8_bit_file_that_gives_no_numbers_is_refused_by_the_budget(
+    small: Small, tmp_path: Path
 ) -> None:
-    model = any_size_graph(graph, 32)
-    node = next(node for node in model.graph.node if node.op_type == "Resize")
-    del node.attribute[:]
-    node.attribute.append(helper.make_attribute("mode", "nearest"))
-    path.write_bytes(evidence.card.attach(model.SerializeToString()))
-    assert failed(judge_any_size(path, evidence)["checks"]) == ["probabilities", "decisions"]
+    model, card = copy_of(small.model), replace(small.evidence.card, precision="int8")
+    edit(model, "head.3.bias", lambda bias: bias * np.nan)
+    path = tmp_path / INT8
+    path.write_bytes(card.attach(model.SerializeToString()))
+    last = judge_int8(path, card, small.evidence, DROP)[-1]
+    assert (last.name, last.holds) == ("budget", False)
+    assert last.found.startswith("gives probabilities beyond")
+
+
+def ruined(small: Small) -> Network:
+    """The same function; more than half of its layers are such as 8 bits cannot bear."""
+    network = copy.deepcopy(small.network)
+    for name in ("backbone.mixed", "head.0", "head.3"):
+        ruin(network.get_submodule(name))
+    return network
+
+
+def test_a_network_that_8_bits_ruin_leaves_no_8_bit_file(small: Small, tmp_path: Path) -> None:
+    network = ruined(small)
+    evidence = answering(small.evidence, network)
+    np.testing.assert_allclose(evidence.logits, small.evidence.logits, atol=1e-4)
+    model = export_graph(network, ARCH, "multilabel", SIZE)
+    assert write_fp32(tmp_path / FP32, model, evidence).holds
+    (tmp_path / INT8).write_bytes(b"of an earlier export")
+    quantised = write_int8(tmp_path / INT8, model, evidence, DROP, len)
+    assert names_in(tmp_path) == [FP32]
+    assert (quantised.holds, quantised.metrics) == (False, None)
+    assert [(check.name, check.holds) for check in quantised.checks] == [("budget", False)]
+    assert "decisions change" in quantised.checks[0].found
+
+
+def test_an_interruption_leaves_no_8_bit_file(small: Small, tmp_path: Path) -> None:
+    def interrupt(line: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_int8(tmp_path / INT8, small.model, small.evidence, DROP, interrupt)
+    assert names_in(tmp_path) == []
+
+
+def test_validation_without_a_class_is_judged_by_what_is_left(small: Small, tmp_path: Path) -> None:
+    root = write_split_images(tmp_path / "data", LABELS, {"train": 3})
+    write_split_images(root, LABELS[1:], {"validation": 4})
+    evidence = evidence_of(small.network, small_config(root, tmp_path / "cache"), tmp_path)
+    quantised = write(tmp_path / "out", small, evidence)
+    assert quantised.attempts[-1].verdict.drop == {"value": None, "at_least": None}
+    assert quantised.metrics is None or quantised.metrics["macro_f1"]["value"] is None
+
+
+# A disk that is full ------------------------------------------------------------------------
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """As on a disk that is full after so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_one_sentence_and_the_older_file_stays(small: Small, tmp_path: Path) -> None:
+    (tmp_path / FP32).write_bytes(b"older")
+    with files_of_at_most(1000), pytest.raises(StorageError, match="model.onnx: cannot be written"):
+        write_fp32(tmp_path / FP32, small.model, small.evidence)
+    assert names_in(tmp_path) == [FP32] and (tmp_path / FP32).read_bytes() == b"older"
+
+
+def test_a_full_temporary_folder_is_one_sentence(small: Small, tmp_path: Path) -> None:
+    with files_of_at_most(1000), pytest.raises(StorageError, match="temporary folder.*TMPDIR"):
+        write(tmp_path, small)
+    assert names_in(tmp_path) == []
+
+
+def test_no_temporary_folder_is_one_sentence(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(StorageError, match="temporary folder.*TMPDIR"):
+        write(tmp_path, small)
+
+
+# Any size -----------------------------------------------------------------------------------
+
+
+def test_an_any_size_file_says_that_it_resizes_itself(small: Small, tmp_path: Path) -> None:
+    judged = write_any_size(tmp_path / ANY_SIZE, small.model, small.evidence)
+    assert all(check.holds for check in judged["checks"])
+    assert names_in(tmp_path) == [ANY_SIZE]
+    card = read_card(tmp_path / ANY_SIZE)
+    assert replace(card, resize=small.evidence.card.resize) == small.evidence.card
+    assert card.resize == RESIZE_IN_GRAPH
+
+
+def test_an_any_size_file_far_from_the_network_is_not_left(small: Small, tmp_path: Path) -> None:
+    write_any_size(tmp_path / ANY_SIZE, small.model, small.evidence)
+    other = copy.deepcopy(small.network)
+    with torch.no_grad():
+        other.get_parameter("head.3.bias").add_(3)
+    judged = write_any_size(tmp_path / ANY_SIZE, small.model, answering(small.evidence, other))
+    assert "probabilities" in [check.name for check in judged["checks"] if not check.holds]
+    assert names_in(tmp_path) == []

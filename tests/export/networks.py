@@ -1,0 +1,145 @@
+"""A network of a few hundred weights, and the evidence that an export of it is judged by."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from covid.config import Config, ModelConfig, load_config
+from covid.data.cache import Images
+from covid.data.source import open_source
+from covid.edge.labels import Task
+from covid.export.evidence import Evidence, gather_evidence
+from covid.model.networks import Network, build_network
+from covid.model.weights import Trained
+from tests.conftest import PROJECT
+
+SIZE = 32
+ARCH = "resnet18"  # whose stem has the name that the small network's has
+CLASSES = 3
+MEAN, STD = 0.47, 0.22
+
+
+class Backbone(nn.Module):
+    """Each kind of operation of the real ones once: a sum, a depthwise layer, both kinds of ReLU.
+
+    Once `deaden` was here, channel 0 is zero everywhere: whatever reads it, nothing changes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 8, 3, stride=2, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(8)
+        self.pool = nn.MaxPool2d(2)
+        self.deep = nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False)
+        self.deep_bn = nn.BatchNorm2d(8)
+        self.bounded = nn.ReLU6()
+        self.mixed = nn.Conv2d(8, 8, 3, padding=1, bias=False)
+        self.mixed_bn = nn.BatchNorm2d(8)
+        self.relu = nn.ReLU()
+        self.average = nn.AdaptiveAvgPool2d(1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        stem = self.pool(self.relu(self.bn1(self.conv1(images))))
+        mixed = self.mixed_bn(self.mixed(self.bounded(self.deep_bn(self.deep(stem)))))
+        pooled: torch.Tensor = self.average(self.relu(stem + mixed))
+        return pooled.flatten(1)
+
+
+def small_network(classes: int = CLASSES, *, mean: float = MEAN, std: float = STD) -> Network:
+    """Random weights, always the same; batch norms in eval mode."""
+    torch.manual_seed(0)
+    head = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Dropout(0.1), nn.Linear(8, classes))
+    network = Network(Backbone(), head, mean, std)
+    deaden(network)
+    return network.eval()
+
+
+@torch.no_grad()
+def deaden(network: Network) -> None:
+    """Makes channel 0 of every layer's output but the last zero."""
+    for name in ("backbone.bn1", "backbone.deep_bn", "backbone.mixed_bn", "head.0"):
+        network.get_parameter(f"{name}.weight")[0] = 0
+        network.get_parameter(f"{name}.bias")[0] = 0
+
+
+def ruin(layer: nn.Module) -> None:
+    """Weights that float never feels, since they meet a dead channel, and 8 bits cannot bear.
+
+    Each output's scale is that of its largest weight, so that all its others become zero.
+    """
+    assert isinstance(layer, nn.Conv2d | nn.Linear)
+    with torch.no_grad():
+        layer.weight[:, 0] = 1e5
+
+
+def learn(network: Network, config: Config, steps: int = 80) -> None:
+    """Fits the training images of `config`, all of them at every step."""
+    index = open_source(config, instead="")
+    rows = index.split("train")
+    pixels = torch.from_numpy(Images(index, config.data.image_size, None).read(rows)).unsqueeze(1)
+    labels = [index.samples[row].label for row in rows]
+    truths = torch.from_numpy(config.label_space.encode(labels)).float()
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
+    network.train()
+    for _ in range(steps):
+        optimizer.zero_grad()
+        nn.functional.binary_cross_entropy_with_logits(network(pixels), truths).backward()
+        optimizer.step()
+        deaden(network)
+    network.eval()
+
+
+def small_config(root: Path, cache: Path, *settings: str, task: Task = "multilabel") -> Config:
+    chosen = [
+        f"data.root={root}", f"data.cache_dir={cache}", f"data.image_size={SIZE}",
+        "model.weights=none", f"task={task}", *settings,
+    ]  # fmt: skip
+    if task == "single_label":
+        chosen += ["loss.name=cross_entropy", "data.labels.covid=[covid]"]
+    return load_config(PROJECT / "configs/resnet18_multilabel.yaml", chosen)
+
+
+def evidence_of(
+    network: Network, config: Config, folder: Path, versions: Mapping[str, str] | None = None
+) -> Evidence:
+    """As for a run in `folder` that trained `network`."""
+    weights = folder / "best.safetensors"
+    weights.write_bytes(b"any bytes")
+    trained = Trained(network, config, 3, {})
+    return gather_evidence(trained, weights, versions or {"onnx": "1"}, instead="make data")
+
+
+def answering(evidence: Evidence, network: Network) -> Evidence:
+    """The same images with the answers of another network."""
+    pixels = evidence.pixels(list(range(len(evidence.rows))))
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(pixels).unsqueeze(1))
+    multilabel = evidence.space.task == "multilabel"
+    probabilities = logits.sigmoid() if multilabel else logits.softmax(dim=1)
+    return replace(evidence, logits=logits.numpy(), probabilities=probabilities.numpy())
+
+
+def network_of(arch: str) -> Network:
+    """Random weights with batch statistics of random images, so that answers differ."""
+    torch.manual_seed(0)
+    config = ModelConfig(arch=arch, weights="none", hidden_units=4)  # type: ignore[arg-type]
+    network = build_network(config, CLASSES, mean=MEAN, std=STD)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # the average of what it sees
+    with torch.inference_mode():
+        network.train()(random_images(16, 64))
+    return network.eval()
+
+
+def random_images(count: int, size: int) -> torch.Tensor:
+    """uint8 `[count, 1, size, size]`, each of another brightness and contrast."""
+    draw = np.random.default_rng(0)
+    level, spread = draw.uniform(40, 200, count), draw.uniform(5, 60, count)
+    noise = draw.normal(size=(count, 1, size, size))
+    pixels = noise * spread[:, None, None, None] + level[:, None, None, None]
+    return torch.from_numpy(pixels.clip(0, 255).astype(np.uint8))

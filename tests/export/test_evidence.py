@@ -1,0 +1,171 @@
+"""What files are judged by: the right images, the network's own answers, and each mistake."""
+
+import copy
+import hashlib
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from covid.edge.card import RESIZE
+from covid.errors import DataError, TrainingError
+from covid.export.evidence import CALIBRATION_IMAGES, headline
+from tests.conftest import LABELS, write_image, write_split_images
+from tests.export.conftest import Small
+from tests.export.networks import evidence_of, small_config, small_network
+
+
+def test_the_images_are_those_of_validation(small: Small) -> None:
+    names = small.evidence.names(list(range(len(small.evidence.rows))))
+    assert sorted(names) == sorted(
+        f"validation/{label}/{label}-{number}.png" for label in LABELS for number in range(7)
+    )
+
+
+def test_calibration_sees_training_images_only(small: Small) -> None:
+    index = small.evidence.index
+    assert {index.samples[row].split for row in small.evidence.calibration} == {"train"}
+
+
+def test_calibration_takes_all_images_where_they_are_few(small: Small) -> None:
+    assert len(small.evidence.calibration) == 24 < CALIBRATION_IMAGES
+
+
+def test_calibration_takes_no_more_images_than_it_needs(tmp_path: Path) -> None:
+    counts = {"train": 110, "validation": 1}
+    root = write_split_images(tmp_path / "many", LABELS, counts)
+    evidence = evidence_of(small_network(), small_config(root, tmp_path / "cache"), tmp_path)
+    assert len(set(evidence.calibration)) == CALIBRATION_IMAGES
+    labels = [evidence.index.samples[row].label for row in evidence.calibration]
+    assert min(labels.count(label) for label in LABELS) > 80
+
+
+def test_logits_are_the_network_s_in_fp32(small: Small) -> None:
+    pixels = small.evidence.pixels(list(range(len(small.evidence.rows))))
+    with torch.inference_mode():
+        wanted = small.network(torch.from_numpy(pixels).unsqueeze(1))
+    assert small.evidence.logits.dtype == np.float32
+    np.testing.assert_allclose(small.evidence.logits, wanted.numpy(), atol=1e-5)
+
+
+def test_truths_are_those_of_the_rows(small: Small) -> None:
+    names = small.evidence.names(list(range(len(small.evidence.rows))))
+    labels = [name.split("/")[1] for name in names]
+    np.testing.assert_array_equal(small.evidence.truths, small.evidence.space.encode(labels))
+
+
+def test_single_labels_have_probabilities_that_sum_to_one(images: Path, tmp_path: Path) -> None:
+    config = small_config(images, tmp_path, task="single_label")
+    evidence = evidence_of(small_network(), config, tmp_path)
+    np.testing.assert_allclose(evidence.probabilities.sum(axis=1), 1, atol=1e-6)
+    assert (evidence.space.thresholds, evidence.space.implies) == (None, {})
+
+
+def test_the_card_says_what_the_network_is(small: Small) -> None:
+    card = small.evidence.card
+    assert (card.arch, card.image_size, card.precision) == ("resnet18", 32, "fp32")
+    assert (card.mean, card.std, card.resize) == (small.network.mean, small.network.std, RESIZE)
+    assert card.trained_on == "images, 24 training images"
+    assert card.source_sha256 == hashlib.sha256(b"any bytes").hexdigest()
+
+
+def test_the_card_s_metrics_are_those_on_validation(small: Small) -> None:
+    metrics = small.evidence.card.metrics
+    assert (metrics["split"], metrics["images"]) == ("validation", 21)
+    assert metrics == headline(small.evidence.metrics)
+
+
+@given(st.integers(1, 3000), st.integers(1, 600))
+def test_a_sample_is_evenly_spaced_from_first_to_last(small: Small, images: int, most: int) -> None:
+    places = replace(small.evidence, rows=list(range(images))).sample(most)
+    assert len(set(places)) == len(places) == min(images, most)
+    assert places[0] == 0 and (most == 1 or places[-1] == images - 1)
+    gaps = np.diff(places)
+    assert len(gaps) == 0 or gaps.max() - gaps.min() <= 1
+
+
+def test_batches_are_all_images_in_order(small: Small) -> None:
+    together = np.concatenate(list(small.evidence.batches()))
+    every = small.evidence.pixels(list(range(len(small.evidence.rows))))
+    np.testing.assert_array_equal(together, every)
+
+
+# Images that are not as they were -----------------------------------------------------------
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_split_images(tmp_path / "data", LABELS, {"train": 2, "validation": 2})
+
+
+def spoil(*paths: Path) -> None:
+    for path in paths:
+        path.write_bytes(b"nothing")
+
+
+def test_an_unreadable_image_is_an_error(root: Path, tmp_path: Path) -> None:
+    spoil(root / "validation/covid/covid-0.png")
+    with pytest.raises(DataError, match="1 of 6 images cannot be read: .*covid-0.png"):
+        evidence_of(small_network(), small_config(root, tmp_path / "cache"), tmp_path)
+
+
+def test_unreadable_images_are_left_out_where_the_run_skipped_them(
+    root: Path, tmp_path: Path
+) -> None:
+    spoil(root / "validation/covid/covid-0.png", root / "train/normal/normal-1.png")
+    config = small_config(root, tmp_path / "cache", "data.skip_unreadable=true")
+    evidence = evidence_of(small_network(), config, tmp_path)
+    assert (len(evidence.rows), len(evidence.calibration)) == (5, 5)
+    assert "validation/covid/covid-0.png" not in evidence.names(list(range(5)))
+    assert len(evidence.logits) == len(evidence.truths) == len(evidence.patients) == 5
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_split_of_which_nothing_can_be_read_is_an_error(
+    root: Path, tmp_path: Path, split: str
+) -> None:
+    spoil(*(root / split).rglob("*.png"))
+    config = small_config(root, tmp_path / "cache", "data.skip_unreadable=true")
+    with pytest.raises(DataError, match="6 of 6 images cannot be read"):
+        evidence_of(small_network(), config, tmp_path)
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_split_without_images_is_an_error(tmp_path: Path, split: str) -> None:
+    counts = {"train": 2, "validation": 2, "test": 2}
+    del counts[split]
+    root = write_split_images(tmp_path / "data", LABELS, counts)
+    with pytest.raises(DataError, match=f"has no {split} images"):
+        evidence_of(small_network(), small_config(root, tmp_path / "cache"), tmp_path)
+
+
+def test_a_folder_that_is_gone_is_an_error_with_a_way_out(tmp_path: Path) -> None:
+    config = small_config(tmp_path / "gone", tmp_path / "cache")
+    with pytest.raises(DataError, match="there is no folder .*gone.*make data"):
+        evidence_of(small_network(), config, tmp_path)
+
+
+def test_a_class_that_validation_lacks_has_no_macro_f1(root: Path, tmp_path: Path) -> None:
+    shutil.rmtree(root / "validation/covid")
+    evidence = evidence_of(small_network(), small_config(root, tmp_path / "cache"), tmp_path)
+    assert evidence.card.metrics["macro_f1"] is None
+
+
+def test_one_validation_image_is_enough(tmp_path: Path) -> None:
+    root = write_split_images(tmp_path / "data", LABELS, {"train": 1})
+    write_image(root / "validation/covid/covid-0.png", 99)
+    evidence = evidence_of(small_network(), small_config(root, tmp_path / "cache"), tmp_path)
+    assert evidence.sample(500) == [0]
+
+
+def test_a_network_that_gives_no_numbers_is_an_error(small: Small, tmp_path: Path) -> None:
+    network = copy.deepcopy(small.network)
+    with torch.no_grad():
+        network.get_parameter("head.3.weight").fill_(3e38)
+    with pytest.raises(TrainingError, match="not finite numbers"):
+        evidence_of(network, small.config, tmp_path)

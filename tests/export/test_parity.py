@@ -1,0 +1,258 @@
+"""The gate, by breaking things: each is refused by the check meant for it, which says where."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from PIL import Image
+
+from covid.data.cache import Images
+from covid.data.rows import Rows
+from covid.edge.card import Card
+from covid.export.evidence import Evidence
+from covid.export.parity import Parity, check_parity
+from tests.export.conftest import Small
+from tests.export.networks import answering
+
+Change = Callable[[onnx.ModelProto], object]
+
+
+def copy_of(model: onnx.ModelProto) -> onnx.ModelProto:
+    copied = onnx.ModelProto()
+    copied.CopyFrom(model)
+    return copied
+
+
+def judge(evidence: Evidence, path: Path, card: Card | None = None) -> Parity:
+    """A file at `path` against what the network says of all validation images."""
+    places = list(range(len(evidence.rows)))
+    return check_parity(
+        path, card or evidence.card, evidence.files(places), evidence.names(places),
+        evidence.pixels(places), evidence.logits, evidence.probabilities,
+    )  # fmt: skip
+
+
+def judge_changed(small: Small, folder: Path, change: Change) -> Parity:
+    model, path = copy_of(small.model), folder / "model.onnx"
+    change(model)
+    path.write_bytes(small.evidence.card.attach(model.SerializeToString()))
+    return judge(small.evidence, path)
+
+
+def failing(parity: Parity) -> list[str]:
+    assert parity.holds == (not parity.failures)
+    return [check.name for check in parity.failures]
+
+
+def edit(model: onnx.ModelProto, name: str, new: Callable[..., object]) -> None:
+    """Replaces an initializer by what `new` makes of it."""
+    tensor = next(one for one in model.graph.initializer if one.name == name)
+    values = np.asarray(new(numpy_helper.to_array(tensor).copy()))
+    tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float32), name))
+
+
+def node(model: onnx.ModelProto, kind: str) -> onnx.NodeProto:
+    found: onnx.NodeProto = next(one for one in model.graph.node if one.op_type == kind)
+    return found
+
+
+def swap(model: onnx.ModelProto) -> None:
+    """The first two classes of the last layer."""
+    for name in ("head.3.weight", "head.3.bias"):
+        edit(model, name, lambda values: values[[1, 0, 2]])
+
+
+def test_the_graph_as_it_was_exported_goes_out(small: Small, tmp_path: Path) -> None:
+    parity = judge_changed(small, tmp_path, lambda model: None)
+    assert failing(parity) == []
+    assert [check.name for check in parity.checks] == [
+        "opens", "card", "pixels", "logits", "probabilities", "decisions",
+    ]  # fmt: skip
+
+
+def test_a_wrong_mean_in_the_graph_is_told_by_logits(small: Small, tmp_path: Path) -> None:
+    def brighter(model: onnx.ModelProto) -> None:
+        edit(model, node(model, "Sub").input[1], lambda mean: mean + 0.1)
+
+    assert "logits" in failing(judge_changed(small, tmp_path, brighter))
+
+
+def test_swapped_rows_of_the_last_layer_are_told_by_logits_and_decisions(
+    small: Small, tmp_path: Path
+) -> None:
+    assert {"logits", "decisions"} <= set(failing(judge_changed(small, tmp_path, swap)))
+
+
+def test_the_images_that_are_decided_otherwise_are_named(small: Small, tmp_path: Path) -> None:
+    parity = judge_changed(small, tmp_path, swap)
+    assert "validation/covid/covid-0.png" in parity.changed
+    found = next(check.found for check in parity.checks if check.name == "decisions")
+    assert "validation/covid/covid-0.png" in found and "more" in found
+
+
+@pytest.mark.parametrize("last", ["HardSigmoid", "Softmax"])
+def test_another_function_than_the_sigmoid_is_told_by_probabilities(
+    small: Small, tmp_path: Path, last: str
+) -> None:
+    def other(model: onnx.ModelProto) -> None:
+        node(model, "Sigmoid").op_type = last
+
+    names = failing(judge_changed(small, tmp_path, other))
+    assert "probabilities" in names and "logits" not in names
+
+
+def test_a_frozen_batch_does_not_open(small: Small, tmp_path: Path) -> None:
+    def freeze(model: onnx.ModelProto) -> None:
+        for one in (*model.graph.input, *model.graph.output):
+            one.type.tensor_type.shape.dim[0].dim_value = 1
+
+    parity = judge_changed(small, tmp_path, freeze)
+    assert failing(parity) == ["opens"]
+    assert parity.failures[0].found.startswith("its graph takes batches of one size only")
+
+
+def test_a_batch_frozen_inside_is_told_when_the_file_is_opened(small: Small, tmp_path: Path) -> None:
+    def freeze(model: onnx.ModelProto) -> None:
+        shape = node(model, "Reshape").input[1]
+        tensor = next(one for one in model.graph.initializer if one.name == shape)
+        tensor.CopyFrom(numpy_helper.from_array(np.array([1, 8], dtype=np.int64), shape))
+
+    assert failing(judge_changed(small, tmp_path, freeze)) == ["opens"]
+
+
+def test_answers_that_are_no_numbers_are_told_with_their_image(
+    small: Small, tmp_path: Path
+) -> None:
+    def no_number(model: onnx.ModelProto) -> None:
+        edit(model, "head.3.bias", lambda bias: np.full_like(bias, np.nan))
+
+    parity = judge_changed(small, tmp_path, no_number)
+    assert failing(parity) == ["batches"]
+    assert "(validation/covid/covid-0.png): gives probabilities beyond" in parity.failures[0].found
+
+
+def test_an_infinite_logit_is_infinitely_far(small: Small, tmp_path: Path) -> None:
+    def infinite(model: onnx.ModelProto) -> None:
+        edit(model, "head.3.bias", lambda bias: bias + np.array([0, np.inf, 0]))
+
+    parity = judge_changed(small, tmp_path, infinite)
+    assert "logits" in failing(parity)
+    assert parity.largest is not None
+    assert (parity.largest["difference"], parity.largest["class"]) == (np.inf, "normal")
+
+
+def test_the_largest_difference_says_which_image_which_class_and_how_far(
+    small: Small, tmp_path: Path
+) -> None:
+    path, places = tmp_path / "model.onnx", list(range(len(small.evidence.rows)))
+    path.write_bytes(small.evidence.card.attach(small.model.SerializeToString()))
+    logits = small.evidence.logits.copy()
+    logits[4, 2] += 0.5
+    parity = judge(replace(small.evidence, logits=logits), path)
+    assert parity.largest is not None
+    assert parity.largest["image"] == small.evidence.names(places)[4]
+    assert parity.largest["class"] == "pneumonia"
+    assert parity.largest["difference"] == pytest.approx(0.5, abs=1e-3)
+    assert parity.largest["image"] in parity.failures[0].found
+
+
+@pytest.mark.parametrize(("off", "names"), [(0.9e-4, []), (1.2e-4, ["logits"])])
+def test_a_logit_may_be_a_ten_thousandth_off(
+    small: Small, tmp_path: Path, off: float, names: list[str]
+) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(small.evidence.card.attach(small.model.SerializeToString()))
+    exact = judge(small.evidence, path)
+    assert exact.largest is not None and exact.largest["difference"] < 0.1e-4
+    logits = small.evidence.logits.copy()
+    logits[0, 0] += np.float32(off)
+    assert failing(judge(replace(small.evidence, logits=logits), path)) == names
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("mean", 0.5),
+        ("std", 0.3),
+        ("image_size", 64),
+        ("source_sha256", "0"),
+        ("precision", "int8"),
+    ],
+)
+def test_a_card_that_says_something_else_is_told_by_card(
+    small: Small, tmp_path: Path, name: str, value: object
+) -> None:
+    wrong = replace(small.evidence.card, **{name: value})  # type: ignore[arg-type]
+    path = tmp_path / "model.onnx"
+    path.write_bytes(small.evidence.card.attach(small.model.SerializeToString()))
+    parity = judge(small.evidence, path, wrong)
+    assert failing(parity) == ["card"]
+    assert parity.failures[0].found == f"{name} differ from the trained network's"
+
+
+def test_swapped_class_names_are_told_by_card(small: Small, tmp_path: Path) -> None:
+    space = small.evidence.space
+    swapped = replace(space, classes=("normal", "covid", "pneumonia"))
+    path = tmp_path / "model.onnx"
+    card = replace(small.evidence.card, space=swapped)
+    path.write_bytes(card.attach(small.model.SerializeToString()))
+    assert failing(judge(small.evidence, path)) == ["card"]
+
+
+def trained_with(filter_: Image.Resampling, small: Small, folder: Path) -> Evidence:
+    """As if training had kept pixels that another filter made, and learnt from them."""
+    images = Images(small.evidence.index, small.config.data.image_size, folder)
+    size = images.size
+    resized = []
+    for path in images.paths:
+        with Image.open(path) as image:
+            resized.append(np.asarray(image.convert("L").resize((size, size), filter_)))
+    rows = Rows(folder, f"images-{images.key}", count=len(resized), length=size**2)
+    rows.write(range(len(resized)), np.stack(resized))
+    return answering(replace(small.evidence, images=images), small.network)
+
+
+@pytest.mark.parametrize("filter_", [Image.Resampling.NEAREST, Image.Resampling.BICUBIC])
+def test_another_resize_filter_is_told_by_pixels(
+    small: Small, tmp_path: Path, filter_: Image.Resampling
+) -> None:
+    evidence = trained_with(filter_, small, tmp_path / "cache")
+    path = tmp_path / "model.onnx"
+    path.write_bytes(evidence.card.attach(small.model.SerializeToString()))
+    parity = judge(evidence, path)
+    assert failing(parity) == ["pixels"]
+    assert "validation/covid/covid-0.png is read otherwise" in parity.failures[0].found
+    assert "grey levels off" in parity.failures[0].found
+
+
+def test_the_same_filter_is_told_apart_from_others(small: Small, tmp_path: Path) -> None:
+    evidence = trained_with(Image.Resampling.BILINEAR, small, tmp_path / "cache")
+    path = tmp_path / "model.onnx"
+    path.write_bytes(evidence.card.attach(small.model.SerializeToString()))
+    assert failing(judge(evidence, path)) == []
+
+
+@pytest.mark.parametrize("left", [0, 1, 1000, -1])
+def test_a_truncated_file_does_not_open(small: Small, tmp_path: Path, left: int) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(small.evidence.card.attach(small.model.SerializeToString())[:left])
+    assert failing(judge(small.evidence, path)) == ["opens"]
+
+
+def test_weights_in_a_side_file_do_not_open(small: Small, tmp_path: Path) -> None:
+    model = copy_of(small.model)
+    side = tmp_path / "side.onnx"
+    onnx.save(model, side, save_as_external_data=True, location="weights", size_threshold=0)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(small.evidence.card.attach(side.read_bytes()))
+    assert failing(judge(small.evidence, path)) == ["opens"]
+
+
+def test_what_was_found_names_no_file_of_this_machine(small: Small, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"nothing")
+    assert not any(str(tmp_path) in check.found for check in judge(small.evidence, path).checks)

@@ -1,0 +1,157 @@
+"""export.py as a user starts it: its files, its report, its exit codes."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from covid.edge.model import load
+from tests.conftest import (
+    LABELS,
+    PROJECT,
+    clean_environment,
+    run_script,
+    write_split_images,
+)
+from tests.test_train import train
+
+# Learns the images' brightness in six epochs, to a margin that 8 bits leave alone.
+LEARNING = (
+    "epochs=6", "optimizer={name: adam, lr: 0.001}", "scheduler={name: none}", "batch_size=6",
+    "model.dropout=0.0",
+)  # fmt: skip
+CARD = (
+    "format", "arch", "task", "classes", "labels", "implies", "thresholds", "image_size", "resize",
+    "mean", "std", "precision", "trained_on", "metrics", "source_sha256", "content_sha256",
+    "versions", "intended_use",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("export")
+    images = write_split_images(
+        folder / "images", LABELS, {"train": 12, "validation": 6, "test": 2}
+    )
+    done = train(images, folder / "run", *LEARNING)
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An export with everything, whose stdout lies beside it."""
+    output = tmp_path_factory.mktemp("exported") / "files"
+    done = run_script("export.py", run, "--output", output, "--any-size", "--max-drop", "0.1")
+    assert done.returncode == 0, done.stderr + done.stdout
+    (output.parent / "stdout.txt").write_text(done.stdout)
+    return output
+
+
+def test_an_export_holds_exactly_its_files(exported: Path) -> None:
+    assert sorted(path.name for path in exported.iterdir()) == [
+        "model.anysize.onnx", "model.int8.onnx", "model.onnx", "report.json",
+    ]  # fmt: skip
+
+
+def test_the_report_says_that_everything_holds(exported: Path) -> None:
+    report = json.loads((exported / "report.json").read_text())
+    assert report["holds"] and set(report["files"]) == {
+        "model.onnx", "model.int8.onnx", "model.anysize.onnx",
+    }  # fmt: skip
+
+
+def test_the_table_says_what_was_compared(exported: Path) -> None:
+    printed = (exported.parent / "stdout.txt").read_text()
+    assert "model.onnx against the network, on validation images" in printed
+    assert "not for diagnosis" in printed
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.int8.onnx"])
+def test_the_files_open_without_pytorch(exported: Path, name: str) -> None:
+    assert load(exported / name).card.arch == "resnet18"
+
+
+def test_the_card_has_every_key_of_the_contract(exported: Path) -> None:
+    content = (exported / "model.onnx").read_bytes()
+    card = json.loads(content[content.rindex(b'{"format"') :])
+    assert not set(CARD) - set(card)
+
+
+def test_the_example_for_python_gives_the_file_s_answers(exported: Path, run: Path) -> None:
+    image = run.parent / "images/test/covid/covid-0.png"
+    done = run_script("examples/any_size.py", exported / "model.anysize.onnx", image)
+    assert done.returncode == 0, done.stderr
+    told = {line.split()[0]: float(line.split()[1]) for line in done.stdout.splitlines()[:3]}
+    ours = load(exported / "model.onnx")(image).probabilities  # type: ignore[union-attr]
+    assert told == pytest.approx(ours, abs=2e-2)
+
+
+def test_the_example_for_node_gives_the_answers_of_the_one_for_python(
+    exported: Path, run: Path, tmp_path: Path
+) -> None:
+    if shutil.which("npm") is None:
+        pytest.skip("Node is not installed")
+    shutil.copy(PROJECT / "examples/any_size.mjs", tmp_path)
+    packages = ["npm", "install", "--ignore-scripts", "--no-audit", "onnxruntime-node", "sharp"]
+    if subprocess.run(packages, cwd=tmp_path, capture_output=True, timeout=300).returncode:
+        pytest.skip("npm cannot install onnxruntime-node and sharp here")
+    image = run.parent / "images/test/covid/covid-0.png"
+    model = exported / "model.anysize.onnx"
+    node = subprocess.run(
+        ["node", "any_size.mjs", str(model), str(image)],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    python = run_script("examples/any_size.py", model, image)
+    assert node.stdout == python.stdout, node.stderr
+
+
+def test_a_run_goes_to_its_own_folder_unless_told_otherwise(run: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "run"
+    shutil.copytree(run, copied)
+    done = run_script("export.py", copied, "--no-int8")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (copied / "export").iterdir()) == [
+        "model.onnx", "report.json",
+    ]  # fmt: skip
+
+
+def test_a_killed_export_leaves_no_file_under_a_final_name(run: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "export.py", str(run), "--output", str(tmp_path)]
+    process = subprocess.Popen(command, cwd=PROJECT, env=clean_environment(),
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    while process.poll() is None and not any(tmp_path.iterdir()):
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)  # while the first file is written or judged
+    process.wait(30)
+    assert not [path for path in tmp_path.iterdir() if not path.name.startswith(".")]
+
+
+def refused(done: subprocess.CompletedProcess[str], sentence: str) -> None:
+    assert done.returncode == 2, done.stderr
+    assert sentence in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    refused(run_script("export.py", tmp_path), "is no run folder")
+
+
+def test_a_run_whose_images_are_gone_is_refused(run: Path, tmp_path: Path) -> None:
+    hidden = run.parent / "hidden"
+    os.rename(run.parent / "images", hidden)
+    try:
+        done = run_script("export.py", run, "--output", tmp_path)
+    finally:
+        os.rename(hidden, run.parent / "images")
+    refused(done, "data.root: there is no folder")
+
+
+@pytest.mark.parametrize("drop", ["-1", "nan", "much"])
+def test_a_drop_that_is_no_share_is_refused(run: Path, drop: str) -> None:
+    refused(run_script("export.py", run, f"--max-drop={drop}"), "--max-drop")
