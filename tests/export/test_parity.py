@@ -115,7 +115,7 @@ def test_a_frozen_batch_does_not_open(small: Small, tmp_path: Path) -> None:
     assert parity.failures[0].found.startswith("its graph takes batches of one size only")
 
 
-def test_a_batch_frozen_inside_is_told_when_the_file_is_opened(small: Small, tmp_path: Path) -> None:
+def test_a_batch_frozen_inside_is_told_when_the_file_opens(small: Small, tmp_path: Path) -> None:
     def freeze(model: onnx.ModelProto) -> None:
         shape = node(model, "Reshape").input[1]
         tensor = next(one for one in model.graph.initializer if one.name == shape)
