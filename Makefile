@@ -1,5 +1,5 @@
 # `make demo` shows the whole thing on rendered images; `make test` proves it; `make torture` breaks
-# it for 20 minutes. All make .venv first.
+# it over and over. All make .venv first.
 
 PYTHON ?= python3
 ENVIRONMENT := .venv

@@ -1,6 +1,6 @@
 """Breaks things on purpose and counts what was lost: the last column must be 0 everywhere.
 
-    python benchmarks/torture.py              up to 20 minutes on 2 cores
+    python benchmarks/torture.py              thirty runs killed, thousands of files damaged
     python benchmarks/torture.py --short      a few of everything
 
 Runs are killed at random moments and inside their writes, disks are full, files are damaged. What
