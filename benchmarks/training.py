@@ -12,6 +12,7 @@ imports to the trained network, validation included. Let nothing else run meanwh
 import argparse
 import csv
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -172,6 +173,8 @@ def side(arguments: Namespace) -> dict[str, Any]:
         )  # fmt: skip
         if code:
             raise TrainingError(f"train.py ended with exit code {code}.")
+        if os.environ.get("RANK", "0") != "0":
+            return result  # the first of several processes writes the files, and tells
         with (output / "history.csv").open() as file:
             result["history"] = [
                 {key: float(value or "nan") for key, value in row.items()}
@@ -332,8 +335,8 @@ def main() -> int:
     arguments = parse_arguments()
     try:
         if arguments.side:
-            result = side(arguments)
-            print(json.dumps(result), flush=True)
+            if result := side(arguments):
+                print(json.dumps(result), flush=True)
             return 0
         found = benchmark(arguments)
     except UserError as error:
