@@ -243,6 +243,17 @@ def _kill_training(
     return Broken(what, killed, lost, tuple(notes))
 
 
+def on_full_disk(work: Callable[[], int], most: int) -> Callable[[], int]:
+    """`work` where no file may grow beyond `most` bytes: a write then fails, as on a full disk."""
+
+    def limited() -> int:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # an error of the write instead
+        return work()
+
+    return limited
+
+
 def full_disk(stage: Stage, times: int) -> Broken:
     """A disk that takes no file above a random size, then takes all again.
 
@@ -258,12 +269,7 @@ def full_disk(stage: Stage, times: int) -> Broken:
         most = int(10 ** stage.chance.uniform(3, 7.5))  # 1 KB to 30 MB; a checkpoint has 20
         work = training(stage.images, output, folder / "cache")
 
-        def limited(work: Callable[[], int] = work, most: int = most) -> int:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # the write then fails, as on a full disk
-            return work()
-
-        code = finish(start(limited, log))
+        code = finish(start(on_full_disk(work, most), log))
         clean = "Traceback" not in log.read_text() and code in (0, 2)
         code = finish(start(work, log)) if code else 0
         if not clean or code or not same_run(output, stage.whole):
@@ -351,6 +357,28 @@ def killed_export(stage: Stage, times: int) -> Broken:
         notes += sentences
         shutil.rmtree(output, ignore_errors=True)
     return Broken("export, killed at a random moment", times, lost, tuple(notes))
+
+
+def export_on_full_disk(stage: Stage, times: int) -> Broken:
+    """A disk that takes no file above a random size, during export.py.
+
+    Lost: anything but one sentence and an exit code of ours, or a file under a final name that
+    does not answer.
+    """
+    lost = 0
+    notes: list[str] = []
+    for number in tqdm(range(times), desc="export, full disk", leave=False, disable=None):
+        output, log = stage.folder / f"export-{number}", stage.folder / f"export-{number}.txt"
+        most = int(10 ** stage.chance.uniform(3, 8))  # 1 KB to 100 MB; the larger file has 45
+        code = finish(start(on_full_disk(exporting(stage.whole, output), most), log))
+        if "Traceback" in log.read_text() or code not in (0, 1, 2):
+            lost += 1
+            notes.append(f"export, full disk at {most} bytes: exit code {code}: {_tail(log)}")
+        wrong, sentences = count_lost(partial(unusable, output), log)
+        lost += wrong
+        notes += sentences
+        shutil.rmtree(output, ignore_errors=True)
+    return Broken("export, on a disk that is full", times, lost, tuple(notes))
 
 
 def unusable(output: Path) -> list[str]:
@@ -555,6 +583,7 @@ ROWS: dict[str, tuple[Callable[[Stage, int], Broken], int, int]] = {
     "cache": (shared_cache, 6, 1),
     "process": (dead_process, 3, 0),
     "export": (killed_export, 10, 1),
+    "export-disk": (export_on_full_disk, 6, 1),
     "images": (damaged_images, 20_000, 600),
     "models": (damaged_models, 500, 60),
     "configs": (damaged_configs, 2_000, 200),
