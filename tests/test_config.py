@@ -1,12 +1,15 @@
 """Configs: what is written is what is meant, and each mistake has its sentence."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from covid.config import PROJECT, Config, load_config, resolve
+from covid.config import PROJECT, Config, config_from_tree, load_config, resolve
 from covid.errors import ConfigError
 
 CONFIGS = sorted((PROJECT / "configs").rglob("*.yaml"))
@@ -172,6 +175,48 @@ def test_a_config_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="is not UTF-8 text"):
         load_config(tmp_path / "binary.yaml")
+
+
+def test_a_config_of_100_megabytes_is_refused_unread(tmp_path: Path) -> None:
+    with (tmp_path / "large.yaml").open("wb") as file:
+        file.truncate(100_000_000)  # a hole: takes no room, and would be read as zeros
+    with pytest.raises(ConfigError, match="is over 1 MB"):
+        load_config(tmp_path / "large.yaml")
+
+
+def sections(tree: dict[str, Any], path: str = "") -> Iterator[str]:
+    """Every key of a config and of its sections, dotted."""
+    for key, value in tree.items():
+        yield f"{path}{key}"
+        if isinstance(value, dict):
+            yield from sections(value, f"{path}{key}.")
+
+
+KEYS = sorted(sections(load_config(BASE).model_dump(mode="json")))
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=2)
+    | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(st.sampled_from(KEYS), VALUES)
+def test_any_value_of_any_key_is_a_config_or_our_error(key: str, value: object) -> None:
+    tree = load_config(BASE).model_dump(mode="json")
+    *place, last = key.split(".")
+    section = tree
+    for one in place:
+        section = section[one]
+    section[last] = value
+    with contextlib.suppress(ConfigError):
+        assert isinstance(config_from_tree(tree, "a.yaml"), Config)
+
+
+@pytest.mark.parametrize("section", ["", "data.", "model.", "loss.", "optimizer.", "scheduler."])
+def test_a_key_that_no_section_knows_is_refused(section: str) -> None:
+    with pytest.raises(ConfigError, match=f"{section}surprise: is not a known key"):
+        load_config(BASE, [f"{section}surprise=1"])
 
 
 @given(st.text(max_size=40))

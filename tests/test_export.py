@@ -9,8 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from covid.data.rows import Rows
 from covid.edge.model import load
 from tests.conftest import (
     LABELS,
@@ -31,6 +33,8 @@ CARD = (
     "mean", "std", "precision", "trained_on", "metrics", "source_sha256", "content_sha256",
     "versions", "intended_use",
 )  # fmt: skip
+
+Held = tuple[subprocess.CompletedProcess[str], Path]  # what export.py said, and its folder
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +135,39 @@ def test_a_killed_export_leaves_no_file_under_a_final_name(run: Path, tmp_path: 
     process.send_signal(signal.SIGKILL)  # while the first file is written or judged
     process.wait(30)
     assert not [path for path in tmp_path.iterdir() if not path.name.startswith(".")]
+
+
+@pytest.fixture(scope="module")
+def held_back(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Held:
+    """An export of images that are read otherwise than training read them, over an older one."""
+    output, kept = tmp_path_factory.mktemp("held-back") / "files", run.parent / "cache"
+    output.mkdir()
+    for name in ("model.onnx", "model.int8.onnx", "model.anysize.onnx", "report.json"):
+        (output / name).write_bytes(b"an older export")
+    sound = shutil.copytree(kept, output.parent / "cache")
+    content = next(kept.glob("images-*.rows"))
+    count = content.stat().st_size // 32**2
+    noise = np.random.default_rng(0).integers(0, 256, (count, 32, 32), dtype=np.uint8)
+    try:
+        Rows(kept, content.stem, count=count, length=32**2).write(range(count), noise)
+        return run_script("export.py", run, "--output", output), output
+    finally:
+        shutil.copytree(sound, kept, dirs_exist_ok=True)
+
+
+def test_an_export_that_was_held_back_ends_with_1(held_back: Held) -> None:
+    assert held_back[0].returncode == 1, held_back[0].stderr
+
+
+def test_an_export_that_was_held_back_leaves_its_report_alone(held_back: Held) -> None:
+    assert [path.name for path in held_back[1].iterdir()] == ["report.json"]
+
+
+def test_an_export_that_was_held_back_says_why(held_back: Held) -> None:
+    report = json.loads((held_back[1] / "report.json").read_text())
+    failed = [check["name"] for check in report["parity"]["checks"] if not check["holds"]]
+    assert (report["holds"], failed) == (False, ["pixels"])
+    assert "FAILS  pixels" in held_back[0].stdout
 
 
 def refused(done: subprocess.CompletedProcess[str], sentence: str) -> None:
