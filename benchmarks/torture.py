@@ -34,6 +34,7 @@ import numpy as np  # noqa: E402 (the project is no installed package)
 import torch  # noqa: E402
 from PIL import Image  # noqa: E402
 from safetensors.numpy import load_file  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 import export  # noqa: E402
@@ -520,12 +521,14 @@ def damaged_weights(stage: Stage, times: int) -> Broken:
         folder, wrong = stage.folder, []
         tensors = {"layer.weight": torch.arange(64.0).reshape(8, 8), "layer.bias": torch.zeros(8)}
         torch.save(tensors, folder / "sound.pth")
+        save_file(tensors, folder / "sound.safetensors")
         ran = folder / "ran"
         torch.save({"layer": _Payload(ran)}, folder / "payload.pth")
         for number in range(times):
-            content = (folder / ("sound.pth", "payload.pth")[number % 2]).read_bytes()
-            path = folder / "damaged.pth"
-            path.write_bytes(content if number < 2 else damage(content, stage.chance))
+            sound = folder / ("sound.pth", "payload.pth", "sound.safetensors")[number % 3]
+            path = folder / f"damaged{sound.suffix}"
+            content = sound.read_bytes()
+            path.write_bytes(content if number < 3 else damage(content, stage.chance))
             try:
                 read_state(path)
             except WeightsError:
@@ -587,7 +590,7 @@ ROWS: dict[str, tuple[Callable[[Stage, int], Broken], int, int]] = {
     "images": (damaged_images, 20_000, 600),
     "models": (damaged_models, 500, 60),
     "configs": (damaged_configs, 2_000, 200),
-    "weights": (damaged_weights, 400, 40),
+    "weights": (damaged_weights, 4_000, 60),
 }
 
 

@@ -91,7 +91,7 @@ def read_state(path: Path) -> State:
         raise WeightsError(
             f"{path}: holds more than tensors, or is no weights file; it was not run."
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged pickle is a damaged program: it fails with anything
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path}: is not a whole .pth file ({first}).") from None
     if not isinstance(state, dict) or not all(

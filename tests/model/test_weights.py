@@ -159,6 +159,16 @@ def test_a_truncated_file_is_refused(tmp_path: Path, name: str) -> None:
         read_state(path)
 
 
+PROGRAMS = [b".", b"0.", b"K\x01b.", b"a.", b"\x85R.", b"X\xff\xff\xff\x7fa."]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_pickle_that_makes_no_sense_is_refused(tmp_path: Path, program: bytes) -> None:
+    (tmp_path / "broken.pth").write_bytes(b"\x80\x02" + program)
+    with pytest.raises(WeightsError, match="broken.pth: "):
+        read_state(tmp_path / "broken.pth")
+
+
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "weights.h5").write_bytes(b"x")
     with pytest.raises(WeightsError, match="must be a .safetensors or .pth file"):
