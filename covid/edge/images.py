@@ -95,6 +95,7 @@ def read_grey(path: Path) -> Image.Image:
             return dicom.read_dicom(path, file, _check_size)
         with Image.open(file, formats=_readable_formats()) as image:
             _check_size(path, *image.size)
+            _check_strips(image)
             _scale_transparent_key(image)
             image.load()
             return _upright(_to_grey(path, image), image)
@@ -184,6 +185,19 @@ def _check_size(path: Path, width: int, height: int) -> None:
         raise Image.DecompressionBombError
     if min(width, height) < 2:
         raise ImageError(f"{path}: is {width} x {height} pixels, too small for an image.")
+
+
+def _check_strips(image: Any) -> None:
+    # Where an uncompressed TIFF has fewer strips than its height asks for, Pillow leaves the
+    # rest of the picture black and says nothing.
+    if image.format != "TIFF" or any(tile.codec_name != "raw" for tile in image.tile):
+        return
+    width, height = image.tag_v2[256], image.tag_v2[257]  # as stored, before it is turned upright
+    covered = 0
+    for left, top, right, bottom in (tile.extents for tile in image.tile):
+        covered += (min(right, width) - left) * (min(bottom, height) - top)
+    if covered < width * height:
+        raise ValueError("it has too few strips for its size")
 
 
 def _scale_transparent_key(image: Any) -> None:

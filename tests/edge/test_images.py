@@ -564,6 +564,19 @@ def test_a_file_cut_short_is_refused(write: Write, form: str) -> None:
     assert_refused(write(data[: len(data) * 2 // 3]), r"is damaged or cut short \(.+\)")
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_tiff_without_its_last_strips_is_refused(write: Write, kind: type) -> None:
+    half = tiff(np.full((20, 20), 99, kind), tag257=40, tag278=20)
+    assert_refused(write(half), r"is damaged or cut short \(it has too few strips for its size\)")
+
+
+def test_a_tiff_in_strips_and_planes_is_read_whole(write: Write) -> None:
+    values = np.arange(3 * 6 * 4, dtype=np.uint8).reshape(6, 4, 3)
+    for options in ({}, {"tiffinfo": {278: 2}}, {"compression": "tiff_lzw"}):
+        content = saved(Image.fromarray(values), "TIFF", **options)
+        assert_reads_as(write(content), grey_of(values))
+
+
 @pytest.mark.parametrize(("width", "height"), [(1, 5), (5, 1), (1, 1)])
 def test_one_pixel_wide_or_high_is_refused(write: Write, width: int, height: int) -> None:
     path = write(png_of(np.zeros((height, width), np.uint8), 0))
