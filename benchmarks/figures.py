@@ -42,13 +42,18 @@ def figures_table(figures: Sequence[Figure]) -> str:
     rows = [
         [
             one["name"],
-            f"{one['value']:,.3g} {one['unit']}".strip(),
+            f"{_readable(one['value'])} {one['unit']}".strip(),
             "–" if one["target"] is None else f"{one['target']:g}",
             {None: "–", True: "holds", False: "falls short"}[one["holds"]],
         ]
         for one in figures
     ]
     return format_table(["figure", "measured", "asked for", ""], rows)
+
+
+def _readable(value: float) -> str:
+    """Three digits, or all before the point: 0.0012, 2.71, 1,395."""
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
 def write_figures(path: Path, figures: Sequence[Figure]) -> None:

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from benchmarks.figures import figure, figures_table, write_figures
 
 
@@ -27,6 +29,14 @@ def test_at_most_holds_up_to_the_target() -> None:
 
 def test_the_table_says_what_falls_short() -> None:
     assert "falls short" in figures_table([figure("cold start", 2.1, "s", most=2)])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1395.4, "1,395 MB"), (999.6, "1,000 MB"), (999.4, "999 MB"), (2.708, "2.71 MB"), (0, "0 MB")],
+)
+def test_numbers_in_the_table_can_be_read_aloud(value: float, text: str) -> None:
+    assert text in figures_table([figure("memory", value, "MB")])
 
 
 def test_the_file_is_a_list_of_figures(tmp_path: Path) -> None:
