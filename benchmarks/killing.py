@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -34,6 +35,8 @@ from benchmarks.forks import (
 from covid.edge.model import load
 from covid.errors import ModelError
 
+# Powers of ten: above what a run prints, which must not fail, and up to the size of a checkpoint.
+FILE_SIZES = (3.5, 8.1)
 ANSWER_SECONDS = 60  # the longest that a process may wait for one that died
 
 
@@ -119,19 +122,25 @@ def _kill_training(
     return Broken(what, killed, lost, tuple(notes))
 
 
-def on_full_disk(work: Callable[[], int], most: int) -> Callable[[], int]:
-    """`work` where no file may grow beyond `most` bytes: a write then fails, as on a full disk."""
+def on_full_disk(work: Callable[[], int], most: int, after: float) -> Callable[[], int]:
+    """`work` where, `after` seconds, no file may grow beyond `most` bytes any more.
+
+    A write then fails, as on a full disk.
+    """
+
+    def fill() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
 
     def limited() -> int:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # an error of the write instead
+        threading.Timer(after, fill).start()
         return work()
 
     return limited
 
 
 def full_disk(stage: Stage, times: int) -> Broken:
-    """A disk that takes no file above a random size, then takes all again.
+    """A disk that from a random moment takes no file above a random size, then takes all again.
 
     Lost: anything but one sentence and exit code 2 (or a run that needed no more), or a run that
     ends otherwise once there is room.
@@ -142,10 +151,10 @@ def full_disk(stage: Stage, times: int) -> Broken:
         folder = stage.folder / f"full-{number}"
         output, log = folder / "run", folder / "log.txt"
         folder.mkdir()
-        most = int(10 ** stage.chance.uniform(3, 7.5))  # 1 KB to 30 MB; a checkpoint has 20
+        most = int(10 ** stage.chance.uniform(*FILE_SIZES))
         work = training(stage.images, output, folder / "cache")
 
-        code = finish(start(on_full_disk(work, most), log))
+        code = finish(start(on_full_disk(work, most, stage.chance.uniform(0, 4)), log))
         clean = "Traceback" not in log.read_text() and code in (0, 2)
         code = finish(start(work, log)) if code else 0
         if not clean or code or not same_run(output, stage.whole):
@@ -236,7 +245,7 @@ def killed_export(stage: Stage, times: int) -> Broken:
 
 
 def export_on_full_disk(stage: Stage, times: int) -> Broken:
-    """A disk that takes no file above a random size, during export.py.
+    """A disk that from a random moment takes no file above a random size, during export.py.
 
     Lost: anything but one sentence and an exit code of ours, or a file under a final name that
     does not answer.
@@ -245,8 +254,9 @@ def export_on_full_disk(stage: Stage, times: int) -> Broken:
     notes: list[str] = []
     for number in tqdm(range(times), desc="export, full disk", leave=False, disable=None):
         output, log = stage.folder / f"export-{number}", stage.folder / f"export-{number}.txt"
-        most = int(10 ** stage.chance.uniform(3, 8))  # 1 KB to 100 MB; the larger file has 45
-        code = finish(start(on_full_disk(exporting(stage.whole, output), most), log))
+        most = int(10 ** stage.chance.uniform(*FILE_SIZES))
+        work = on_full_disk(exporting(stage.whole, output), most, stage.chance.uniform(0, 12))
+        code = finish(start(work, log))
         if "Traceback" in log.read_text() or code not in (0, 1, 2):
             lost += 1
             notes.append(f"export, full disk at {most} bytes: exit code {code}: {tail(log)}")
