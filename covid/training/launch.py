@@ -1,6 +1,8 @@
 """One Accelerator under any launcher: device, processes, threads, precision."""
 
+import ctypes
 import os
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +14,7 @@ from covid.edge.processors import usable_processors
 from covid.errors import LaunchError
 
 Precision = Literal["no", "bf16", "fp16"]
+TRIM_THRESHOLD, MOST_MAPS = -1, -4  # what glibc's mallopt calls them, in malloc.h
 
 
 def start_accelerator(
@@ -34,6 +37,8 @@ def start_accelerator(
     # `accelerate launch` sets one thread, whatever the machine has; both are read by somebody.
     os.environ["OMP_NUM_THREADS"] = str(threads)
     torch.set_num_threads(threads)
+    if cpu:
+        _keep_freed_memory()
     accelerator = Accelerator(
         cpu=cpu,
         mixed_precision=chosen,
@@ -51,6 +56,19 @@ def start_accelerator(
             f"with `torchrun --nproc_per_node {world} train.py`."
         )
     return accelerator
+
+
+def _keep_freed_memory() -> None:
+    """Has malloc keep what one training step frees, for the next, instead of giving it back.
+
+    Otherwise the kernel clears every page of every activation again in each step: a tenth of
+    the time of whole networks on 2 cores, against a tenth more memory. For the whole process;
+    where the C library is not glibc nothing changes.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(MOST_MAPS, 0)  # large blocks come from the heap too,
+        mallopt(TRIM_THRESHOLD, -1)  # which never shrinks
 
 
 def choose_precision(asked: str, cpu: bool) -> Precision:

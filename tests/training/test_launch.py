@@ -1,10 +1,13 @@
 """Launching: the precision that is asked for or fits, and threads for every process."""
 
+import platform
+
 import pytest
 import torch
 
 from covid.errors import LaunchError
 from covid.training.launch import choose_precision, start_accelerator
+from tests.conftest import run_script
 
 pytestmark = pytest.mark.usefixtures("one_process")
 
@@ -63,3 +66,25 @@ def test_processes_that_do_not_find_each_other_are_stopped(
     monkeypatch.setattr("covid.training.launch._environment_count", lambda *names: 2)
     with pytest.raises(LaunchError, match="The launcher started 2 processes, .* sees only 1"):
         start_accelerator()
+
+
+# New pages in the later ones of steps that each free as many as they take.
+NEW_PAGES = """
+import resource, sys
+import torch
+from covid.training.launch import start_accelerator
+
+if "accelerator" in sys.argv:
+    start_accelerator()
+for step in range(16):
+    if step == 8:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(100_000_000, dtype=torch.uint8)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_memory_that_a_step_freed_is_there_for_the_next() -> None:
+    anew, kept = (int(run_script("-c", NEW_PAGES, word).stdout) for word in ("", "accelerator"))
+    assert kept < anew / 2
