@@ -118,7 +118,9 @@ class FrozenFeatures:
 
     def _read(self, slots: Sequence[int]) -> npt.NDArray[np.uint8]:
         """Rows of the file, uint8 `[len(slots), bytes]`: kept ones, and computed ones."""
-        content = np.empty((len(slots), self.rows.length), dtype=np.uint8)
+        # From torch's allocator, which aligns: what a matrix product gives differs in its last bits
+        # with where its input lies, and a run that is resumed has to find the same ones.
+        content = torch.empty((len(slots), self.rows.length), dtype=torch.uint8).numpy()
         absent = self.rows.read(slots, content)
         for start in range(0, len(absent), self.batch):
             places = absent[start : start + self.batch]
