@@ -36,7 +36,7 @@ def runs_folder() -> Path:
 
 def check_run(folder: Path, config: Config, *, resume: bool, overwrite: bool) -> None:
     """Raises RunError where `folder` may not be written as the user asks. Changes nothing."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if not folder.exists() or (folder.is_dir() and set(folder.iterdir()) <= _half_begun(folder)):
         return
     if not (folder / "config.yaml").is_file():
         raise RunError(
@@ -71,7 +71,14 @@ def start_run(folder: Path, config: Config, *, overwrite: bool) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+    for path in _half_begun(folder):
+        path.unlink()
     write_atomically(folder / "config.yaml", config.to_yaml())
+
+
+def _half_begun(folder: Path) -> set[Path]:
+    """What a run leaves that was killed while it wrote the first of its files, config.yaml."""
+    return set(folder.glob(".config.*.yaml"))
 
 
 def status(folder: Path) -> str:

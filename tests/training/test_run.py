@@ -26,6 +26,14 @@ def test_a_folder_that_is_not_there_may_be_written(tmp_path: Path) -> None:
     check_run(tmp_path / "new", config(), resume=False, overwrite=False)
 
 
+def test_a_run_that_was_killed_before_its_first_file_was_whole_may_begin_again(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / ".config.4711.yaml").write_text("epo")
+    check_run(tmp_path, config(), resume=False, overwrite=False)
+    assert [path.name for path in begun(tmp_path).iterdir()] == ["config.yaml"]
+
+
 def test_an_unfinished_run_may_be_resumed(tmp_path: Path) -> None:
     check_run(begun(tmp_path / "run"), config(), resume=True, overwrite=False)
 
