@@ -36,7 +36,7 @@ def parse_arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--max-drop", type=fraction, default=0.005, metavar="DROP",
-        help="of macro F1, from fp32 to int8, that is let through (default: 0.005)",
+        help="of macro F1 on validation, from fp32 to int8, that is let through (default: 0.005)",
     )  # fmt: skip
     return parser.parse_args()
 

@@ -9,6 +9,7 @@ import io
 import shutil
 import signal
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -45,6 +46,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--low-memory", action="store_true", help="one image at a time, and memory given back"
     )
+    parser.add_argument(
+        "--provider", metavar="NAME",
+        help="onnxruntime's execution provider, such as OpenVINOExecutionProvider "
+        "(default: CPUExecutionProvider)",
+    )  # fmt: skip
     return parser.parse_args()
 
 
@@ -58,7 +64,16 @@ def predict(arguments: argparse.Namespace) -> int:
     from covid.edge.progress import Progress
 
     paths, others = find_images(arguments.sources)
-    model = load(arguments.model, threads=arguments.threads, low_memory=arguments.low_memory)
+    with warnings.catch_warnings(record=True) as warned:
+        model = load(
+            arguments.model,
+            threads=arguments.threads,
+            low_memory=arguments.low_memory,
+            spinning=len(paths) == 1,  # else threads that wait leave their cores to decoding
+            providers=[arguments.provider] if arguments.provider else None,
+        )
+    for one in warned:
+        write(sys.stderr, f"Warning: {one.message}\n")
     card, bar, caught = model.card, Progress(len(paths), sys.stderr), catch_signals()
     done = unreadable = 0
 
@@ -81,8 +96,8 @@ def predict(arguments: argparse.Namespace) -> int:
             )
         # Whatever another program may read has rows in it and nothing else.
         aside = sys.stderr if arguments.output or form != "table" else stream
-        write(aside, f"{arguments.model}: {card.arch} ({card.precision}), trained on "
-                     f"{card.trained_on}. {INTENDED_USE}\n")  # fmt: skip
+        write(aside, f"{arguments.model}: {card.arch} ({card.precision}, {model.arithmetic} "
+                     f"arithmetic), trained on {card.trained_on}. {INTENDED_USE}\n")  # fmt: skip
         if card.synthetic:
             write(aside, "It learnt from SYNTHETIC images and says nothing of real ones.\n")
         if others:

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from covid.edge.golden import Golden
 from covid.edge.labels import LabelSpace, Task
 from covid.edge.wire import read_fields, write_field
 from covid.errors import ModelError
 
-FORMAT = 1  # raised where an older reader would misunderstand
+FORMAT = 2  # 1 had no golden answers; raised where an older reader would misunderstand
 KEY = b"covid"
 METADATA_PROPS = 14  # ModelProto, as onnx.proto numbers its fields
 RESIZE = "pillow-bilinear-antialias"  # what covid.edge.images.resize does
@@ -52,6 +53,7 @@ class Card:
     metrics: Mapping[str, Any]  # on validation, as this very file reached them
     source_sha256: str  # of best.safetensors
     versions: Mapping[str, str]
+    golden: Golden | None = None  # None in files of format 1 only
 
     @property
     def synthetic(self) -> bool:
@@ -59,7 +61,8 @@ class Card:
         return "SYNTHETIC" in self.trained_on
 
     def attach(self, content: bytes) -> bytes:
-        """An ONNX file's bytes with this card as their last field."""
+        """An ONNX file's bytes with this card as their last field; `golden` must be known."""
+        assert self.golden is not None, "a file proves itself where it runs"
         fields = {
             "format": FORMAT,
             "arch": self.arch,
@@ -75,6 +78,7 @@ class Card:
             "precision": self.precision,
             "trained_on": self.trained_on,
             "metrics": dict(self.metrics),
+            "golden": self.golden.fields(),
             "source_sha256": self.source_sha256,
             "content_sha256": hashlib.sha256(content).hexdigest(),
             "versions": dict(self.versions),
@@ -188,6 +192,9 @@ def _card(fields: Mapping[str, Any]) -> Card:
         raise ValueError("precision")
     for name in ("arch", "trained_on", "source_sha256"):
         _names([fields[name]], name)
+    golden = None
+    if fields["format"] > 1:
+        golden = Golden.from_fields(fields["golden"], len(classes))
     return Card(
         arch=fields["arch"],
         space=LabelSpace(task, classes, labels, implies, thresholds),
@@ -200,6 +207,7 @@ def _card(fields: Mapping[str, Any]) -> Card:
         metrics=dict(fields["metrics"]),
         source_sha256=fields["source_sha256"],
         versions=dict(fields["versions"]),
+        golden=golden,
     )
 
 

@@ -1,8 +1,10 @@
 """An ONNX file and its card: from an image file to probabilities and decisions."""
 
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,7 @@ from covid.edge.images import read_image
 from covid.edge.memory import available_memory
 from covid.edge.predict import Prediction, find_images, predict_files
 from covid.edge.processors import usable_processors
+from covid.edge.session import CPU, brief, open_session
 from covid.errors import ConfigError, ImageError, ModelError
 
 if TYPE_CHECKING:
@@ -26,6 +29,19 @@ MOST_THREADS = 1024
 OUTPUTS = ("logit", "probability")
 SHARE = 0.25  # of the memory that is left: others use the machine too
 
+# How a session came to its golden answers: as the processor multiplies 8-bit integers, with their
+# products added in 32 bits, or not at all, for a file of format 1.
+Arithmetic = Literal["plain", "precise", "unproven"]
+
+
+class Runnable(Protocol):
+    """What is asked of a session."""
+
+    def run(self, names: Sequence[str], feed: Mapping[str, Any], /) -> Sequence[Any]: ...
+
+
+Opened = TypeVar("Opened", bound=Runnable)
+
 
 class Outputs(NamedTuple):
     logits: npt.NDArray[np.float32]  # [images, classes]
@@ -37,24 +53,23 @@ def load(
     *,
     threads: int | None = None,
     low_memory: bool = False,
-    spinning: bool = False,
+    spinning: bool = True,
+    providers: Sequence[str] | None = None,
 ) -> "Model":
-    """Opens an ONNX file that export.py wrote.
+    """Opens an ONNX file that export.py wrote, once it has given its golden answers here.
 
     `threads` None: as many as this process may use, by affinity and cgroup quota. `low_memory`
     takes one image at a time and gives memory back after each. `spinning` lets threads that
     wait for each other keep their processors busy: one image is answered sooner, and whatever
-    else runs gets less. Raises ModelError, and ConfigError for a number of threads that cannot be.
+    else runs gets less; turn it off where images are decoded meanwhile. `providers` are
+    onnxruntime's execution providers by name, the first one preferred (default: the CPU's).
+
+    Raises ModelError, also where this machine computes other answers than the file's golden
+    ones; ConfigError for a number of threads or a provider that cannot be. Warns (UserWarning)
+    of a file of format 1, which has no golden answers.
     """
     if threads is not None and not 1 <= threads <= MOST_THREADS:
         raise ConfigError(f"threads: must be between 1 and {MOST_THREADS}, not {threads}.")
-    try:  # imported here: training shares this folder's preprocessing and needs no runtime
-        import onnxruntime
-    except ModuleNotFoundError:
-        raise ModelError(
-            "onnxruntime is not installed: pip install -r requirements-edge.txt"
-        ) from None
-
     path = Path(path)
     card = read_card(path)
     if card.resize != RESIZE:
@@ -63,25 +78,59 @@ def load(
             f"use the model.onnx beside it here."
         )
     threads = threads or usable_processors()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = not low_memory
-    options.enable_mem_pattern = not low_memory
-    options.log_severity_level = 4  # errors are raised as well, and said once is enough
-    # Off unless asked for: spinning threads take the cores from those that decode.
-    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
-    try:
-        session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
+    chosen = list(providers) if providers is not None else [CPU]
+
+    def open_(precise: bool) -> "onnxruntime.InferenceSession":
+        session = open_session(
+            path, chosen, threads=threads, low_memory=low_memory, spinning=spinning,
+            precise=precise,
+        )  # fmt: skip
+        _check_graph(path, session, card)
+        return session
+
+    session, arithmetic = open_proven(path, card, open_)
+    size = 1 if low_memory else _batch_size(card.image_size)
+    decoders = 1 if low_memory else threads
+    return Model(
+        path, session, card, arithmetic, threads=threads, decoders=decoders, batch_size=size
+    )
+
+
+def open_proven(
+    path: Path, card: Card, open_: Callable[[bool], Opened]
+) -> tuple[Opened, Arithmetic]:
+    """A session that gives the file's golden answers, and which arithmetic that took.
+
+    `open_(precise)` opens one. Where the plain one answers otherwise than the file must, the
+    precise one is tried; where that does too, ModelError.
+    """
+    golden = card.golden
+    if golden is None:
+        warnings.warn(
+            f"{path}: is of format 1, without golden answers, so what it says is not proven on "
+            f"this machine; export it anew.",
+            stacklevel=3,
         )
-    except Exception as error:  # onnxruntime's errors have no class of their own above Exception
-        raise ModelError(f"{path}: onnxruntime cannot open it ({_brief(error)}).") from error
-    _check_graph(path, session, card)
-    if low_memory:
-        return Model(path, session, card, threads=threads, decoders=1, batch_size=1)
-    size = _batch_size(card.image_size)
-    return Model(path, session, card, threads=threads, decoders=threads, batch_size=size)
+        return open_(False), "unproven"
+    differences = []
+    # Only 8-bit products have a second way.
+    tries: tuple[Arithmetic, ...] = (
+        ("plain", "precise") if card.precision == "int8" else ("plain",)
+    )
+    for arithmetic in tries:
+        session = open_(arithmetic == "precise")
+        answer = partial(_run, path, session, card)
+        difference = golden.difference(
+            card.image_size, partial(_logits, path, session, card)
+        )
+        if difference <= golden.tolerance:
+            return session, arithmetic
+        differences.append(f"{difference:.2g} ({arithmetic})")
+    raise ModelError(
+        f"{path}: this machine computes other answers than the file was made with: a golden "
+        f"logit differs by {' and '.join(differences)}, where {golden.tolerance:.2g} is allowed; "
+        f"use another onnxruntime, another provider, or the fp32 file."
+    )
 
 
 class Model:
@@ -92,6 +141,7 @@ class Model:
         path: Path,
         session: "onnxruntime.InferenceSession",
         card: Card,
+        arithmetic: Arithmetic,
         *,
         threads: int,
         decoders: int,
@@ -100,6 +150,7 @@ class Model:
         self.path = path
         self.session = session
         self.card = card
+        self.arithmetic = arithmetic
         self.threads = threads  # that compute
         self.decoders = decoders  # threads that read images while the session computes
         self.batch_size = batch_size
@@ -142,26 +193,31 @@ class Model:
 
         Raises ModelError where the graph fails, or gives something else than that.
         """
-        try:
-            logits, probabilities = self.session.run(OUTPUTS, {"image": images[:, np.newaxis]})
-        except Exception as error:  # as above
-            reason = _brief(error)
-            raise ModelError(f"{self.path}: onnxruntime cannot run it ({reason}).") from error
-        outputs = Outputs(np.asarray(logits), np.asarray(probabilities))
-        wanted = (len(images), len(self.card.space.classes))
-        if outputs.logits.shape != wanted or outputs.probabilities.shape != wanted:
-            raise ModelError(
-                f"{self.path}: gives {outputs.probabilities.shape} probabilities where "
-                f"{wanted} are due; export it anew."
-            )
-        if not ((outputs.probabilities >= 0) & (outputs.probabilities <= 1)).all():  # or is NaN
-            raise ModelError(f"{self.path}: gives probabilities beyond 0 and 1; export it anew.")
-        return outputs
+        return _run(self.path, self.session, self.card, images)
 
 
-def _brief(error: Exception) -> str:
-    """What onnxruntime says in many lines, in one."""
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+def _run(path: Path, session: Runnable, card: Card, images: npt.NDArray[np.uint8]) -> Outputs:
+    """As `Model.run`."""
+    try:
+        logits, probabilities = session.run(OUTPUTS, {"image": images[:, np.newaxis]})
+    except Exception as error:  # onnxruntime's errors have no class of their own above Exception
+        raise ModelError(f"{path}: onnxruntime cannot run it ({brief(error)}).") from error
+    outputs = Outputs(np.asarray(logits), np.asarray(probabilities))
+    wanted = (len(images), len(card.space.classes))
+    if outputs.logits.shape != wanted or outputs.probabilities.shape != wanted:
+        raise ModelError(
+            f"{path}: gives {outputs.probabilities.shape} probabilities where "
+            f"{wanted} are due; export it anew."
+        )
+    if not ((outputs.probabilities >= 0) & (outputs.probabilities <= 1)).all():  # or is NaN
+        raise ModelError(f"{path}: gives probabilities beyond 0 and 1; export it anew.")
+    return outputs
+
+
+def _logits(
+    path: Path, session: Runnable, card: Card, images: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.float32]:
+    return _run(path, session, card, images).logits
 
 
 def _batch_size(image_size: int) -> int:

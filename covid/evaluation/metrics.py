@@ -94,34 +94,6 @@ def quick_figures(
     return float(accuracy), _plain(macro_f1)
 
 
-def macro_f1_drop(
-    space: LabelSpace,
-    before: npt.NDArray[np.floating[Any]],
-    after: npt.NDArray[np.floating[Any]],
-    truths: Booleans,
-    patients: Sequence[str | None],
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> dict[str, float | None]:
-    """By how much macro F1 falls from one network to another on the same images.
-
-    `before` and `after` are probabilities `[images, classes]`. `value` is the drop, negative
-    where macro F1 rose; `at_least` what it exceeds with 95 % confidence: the 5 % quantile over
-    the paired cluster bootstrap of `compute_metrics`, where each resample judges both networks
-    on the same patients. Both are None where macro F1 is not defined.
-    """
-    counts = [_count(_decide(space, one, truths), truths) for one in (before, after)]
-    both = np.hstack(counts)
-    drawn = _resample(_by_patient(both, patients), resamples, seed)
-    was, became = (_headline(one)[1] for one in np.split(drawn, 2, axis=1))
-    drops = (was - became)[~np.isnan(was - became)]
-    start, end = (_headline(one.sum(axis=0))[1] for one in counts)
-    if np.isnan(start - end) or not len(drops):
-        return {"value": None, "at_least": None}
-    return {"value": float(start - end), "at_least": float(np.quantile(drops, 0.05))}
-
-
 def metrics_table(metrics: Mapping[str, Any], title: str) -> str:
     """The same for people: the headline, a row a class, the notes; a dash for what is undefined.
 

@@ -1,4 +1,4 @@
-"""What 8 bits may cost: a paired comparison of two files on the same validation images."""
+"""What 8 bits may cost: a paired comparison of two files on images that calibration never saw."""
 
 import math
 from collections.abc import Sequence
@@ -10,23 +10,68 @@ import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
 from covid.edge.labels import LabelSpace
-from covid.evaluation.metrics import macro_f1_drop
+from covid.evaluation.intervals import Proportion, proportion
+from covid.evaluation.metrics import quick_figures
 
 Floats = npt.NDArray[np.float32]
 Booleans = npt.NDArray[np.bool_]
 
 MOST_CHANGED = 0.02  # share of images whose decision may differ
+# What its upper 95 % limit may be: with fewer than 73 patients nothing can show as little.
+MOST_CHANGED_HIGH = 0.05
+MOST_DIFFERENCE = 0.01  # mean absolute difference of a probability
 MOST_AUROC = 0.005  # by which a class's AUROC may fall
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far two files agree on some images; needs no labels."""
+
+    changed: Proportion  # images decided otherwise
+    mean_difference: float  # of a probability
+    largest_difference: float
+
+    def fields(self) -> dict[str, Any]:
+        """As report.json has it."""
+        return {
+            "images": self.changed.images,
+            "patients": self.changed.patients,
+            "decisions_changed": self.changed.count,
+            "share_changed": self.changed.value,
+            "share_changed_high": self.changed.high,
+            "mean_difference": self.mean_difference,
+            "largest_difference": self.largest_difference,
+        }
+
+    def __str__(self) -> str:
+        changed = self.changed
+        return (
+            f"{changed.count} of {changed.images:,} decisions change ({changed.value:.1%}, at "
+            f"most {changed.high:.1%} with 95 % confidence, {changed.patients:,} patients); "
+            f"a probability moves by {self.mean_difference:.4f} on average"
+        )
+
+
+def agreement(
+    space: LabelSpace, fp32: Floats, int8: Floats, patients: Sequence[str | None]
+) -> Agreement:
+    """Probabilities by two files, `[images, classes]` each."""
+    changed = (space.decide(fp32) != space.decide(int8)).any(axis=1)
+    difference = np.abs(fp32 - int8)
+    return Agreement(
+        proportion(changed, patients), float(difference.mean()), float(difference.max())
+    )
 
 
 @dataclass(frozen=True)
 class Verdict:
     """Whether an int8 file may go out, and the figures that say so."""
 
-    drop: dict[str, float | None]  # of macro F1: `value`, and `at_least` with 95 % confidence
-    changed: float  # share of images whose decision differs
-    auroc_fall: dict[str, float | None]  # class -> AUROC lost; None where it is not defined
-    distance: float  # mean absolute difference of a probability
+    unseen: Agreement | None  # on all images that calibration did not use; None: no answers
+    training: Agreement | None  # those of the training split alone, which flatter; None: none
+    validation: Agreement | None
+    drop: float | None  # of macro F1 on validation; None where it is not defined
+    auroc_fall: dict[str, float | None]  # class -> AUROC lost on validation
     reasons: list[str]  # why not, one a broken rule
 
     @property
@@ -35,48 +80,96 @@ class Verdict:
 
     @classmethod
     def without_answers(cls, reason: str) -> "Verdict":
-        """Of a file that answers nothing that could be judged."""
-        return cls({"value": None, "at_least": None}, 1.0, {}, math.inf, [reason])
+        """Of a file that answers nothing that could be compared."""
+        return cls(None, None, None, None, {}, [reason])
+
+    def fields(self) -> dict[str, Any]:
+        """As report.json has it."""
+        return {
+            "unseen": self.unseen and self.unseen.fields(),
+            "training": self.training and self.training.fields(),
+            "validation": self.validation and self.validation.fields(),
+            "macro_f1_drop": self.drop,
+            "auroc_fall": self.auroc_fall,
+            "refused": self.reasons,
+        }
 
 
-def judge(
+def compare(
     space: LabelSpace,
     fp32: Floats,
     int8: Floats,
-    truths: Booleans,
+    targets: Booleans,
     patients: Sequence[str | None],
     max_drop: float,
 ) -> Verdict:
-    """Arrays are `[images, classes]`: probabilities by two files, and what is true.
+    """Whether the answers of an 8-bit file are near enough to those of the fp32 file.
 
-    Refuses where macro F1 falls by more than `max_drop` with 95 % confidence, where more than
-    2 % of the images are decided otherwise, and where a class's AUROC falls by more than 0.005.
+    Probabilities are `[images, classes]`: training images that calibration did not use, then
+    all validation images, whose `targets` (`[validation images, classes]`) are known;
+    `patients` of all of them.
+
+    Refuses where more than 2 % of all these images are decided otherwise, where that cannot be
+    excluded to be 5 % (with 95 % confidence), where a probability moves by more than 0.01 on
+    average; and where on validation macro F1 falls by more than `max_drop` or a class's AUROC
+    by more than 0.005.
     """
-    drop = macro_f1_drop(space, fp32, int8, truths, patients)
-    changed = float((space.decide(fp32) != space.decide(int8)).any(axis=1).mean())
+    if not (np.isfinite(int8).all() and np.isfinite(fp32).all()):
+        return Verdict.without_answers("gives probabilities that are no numbers")
+    first = len(fp32) - len(targets)
+    unseen = agreement(space, fp32, int8, patients)
+    training = agreement(space, fp32[:first], int8[:first], patients[:first]) if first else None
+    validation = agreement(space, fp32[first:], int8[first:], patients[first:])
+    before, after = fp32[first:], int8[first:]
+    drop = _fall(*(quick_figures(space, one, targets)[1] for one in (before, after)))
     falls = {
-        name: _auroc_fall(truths[:, column], fp32[:, column], int8[:, column])
+        name: _auroc_fall(targets[:, column], before[:, column], after[:, column])
         for column, name in enumerate(space.classes)
     }
-    reasons = []
-    if drop["at_least"] is not None and drop["at_least"] > max_drop:
-        reasons.append(
-            f"macro F1 falls by more than {max_drop:g} with 95 % confidence "
-            f"(by {drop['value']:.4f})"
-        )
-    if changed > MOST_CHANGED:
-        reasons.append(f"{changed:.1%} of decisions change (at most {MOST_CHANGED:.0%})")
+    reasons = _disagreements(unseen)
+    if drop is not None and drop > max_drop:
+        reasons.append(f"macro F1 on validation falls by {drop:.4f} (at most {max_drop:g})")
     reasons += [
-        f"AUROC of {name} falls by {fall:.4f} (at most {MOST_AUROC:g})"
+        f"AUROC of {name} on validation falls by {fall:.4f} (at most {MOST_AUROC:g})"
         for name, fall in falls.items()
         if fall is not None and fall > MOST_AUROC
     ]
-    distance = float(np.abs(fp32 - int8).mean())
-    return Verdict(drop, changed, falls, distance, reasons)
+    return Verdict(unseen, training, validation, drop, falls, reasons)
 
 
-def _auroc_fall(truth: Booleans, before: Floats, after: Floats) -> float | None:
-    if truth.all() or not truth.any():
+def _disagreements(unseen: Agreement) -> list[str]:
+    changed, reasons = unseen.changed, []
+    if changed.value > MOST_CHANGED:
+        reasons.append(f"{changed.value:.1%} of decisions change (at most {MOST_CHANGED:.0%})")
+    elif changed.high > MOST_CHANGED_HIGH:
+        reasons.append(
+            f"{changed.count} of {changed.images:,} decisions change, which could be "
+            f"{changed.high:.1%} (at most {MOST_CHANGED_HIGH:.0%}); more images of more patients "
+            f"than these {changed.patients:,} could show that it is less"
+        )
+    if not unseen.mean_difference <= MOST_DIFFERENCE:
+        reasons.append(
+            f"a probability moves by {unseen.mean_difference:.4f} on average "
+            f"(at most {MOST_DIFFERENCE:g})"
+        )
+    return reasons
+
+
+def acceptable(found: Agreement) -> bool:
+    """Whether two files agree as far as the same images can say: no limit, no confidence."""
+    return (
+        found.changed.value <= MOST_CHANGED
+        and math.isfinite(found.mean_difference)
+        and found.mean_difference <= MOST_DIFFERENCE
+    )
+
+
+def _fall(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else before - after
+
+
+def _auroc_fall(target: Booleans, before: Floats, after: Floats) -> float | None:
+    if target.all() or not target.any():
         return None
-    fall: Any = roc_auc_score(truth, before) - roc_auc_score(truth, after)
+    fall: Any = roc_auc_score(target, before) - roc_auc_score(target, after)
     return float(fall)

@@ -1,6 +1,6 @@
-"""Which calibration, and which layers in float: chosen by what validation images say."""
+"""Which 8-bit graph: as fast as it can be everywhere, with as few layers in float as it takes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,9 @@ import onnx
 import onnxruntime
 
 from covid.edge.processors import usable_processors
-from covid.export.budget import Verdict
-from covid.export.int8 import METHODS, Centred, Method, Ranges, layers, quantise
+from covid.export.budget import Agreement, Verdict, acceptable
+from covid.export.int8 import Prepared, layers, quantise
+from covid.export.rounding import FULL, SAFE, Rounded
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -21,75 +22,81 @@ MOST_IN_FLOAT = 0.5  # share of layers; with more of them in float it is no int8
 
 @dataclass(frozen=True)
 class Attempt:
-    """An 8-bit graph that was tried, and what validation images said of it."""
+    """An 8-bit graph that was tried, and what was found."""
 
-    method: Method
+    limit: int  # largest magnitude of a weight's integer
     kept_in_float: list[str]
-    verdict: Verdict
+    calibration: Agreement  # with fp32 on the calibration images
+    verdict: Verdict | None  # on all others; None where calibration images were against it
     model: onnx.ModelProto
 
-    def summary(self) -> dict[str, Any]:
+    @property
+    def holds(self) -> bool:
+        return self.verdict is not None and self.verdict.holds
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why it is not chosen."""
+        if self.verdict is None:
+            return [f"on its own calibration images {self.calibration}"]
+        return self.verdict.reasons
+
+    def fields(self) -> dict[str, Any]:
+        """As report.json has it."""
         return {
-            "calibration": self.method,
+            "largest_weight": self.limit,
             "kept_in_float": self.kept_in_float,
-            "macro_f1_drop": self.verdict.drop,
-            "decisions_changed": self.verdict.changed,
-            "auroc_fall": self.verdict.auroc_fall,
-            "mean_difference": self.verdict.distance,
-            "refused": self.verdict.reasons,
+            "calibration": self.calibration.fields(),
+            "gate": self.verdict and self.verdict.fields(),
+            "refused": self.reasons,
         }
 
 
 def choose_int8(
-    centred: Centred,
-    ranges: Ranges,
-    judge: Callable[[onnx.ModelProto], Verdict],
+    prepared: Prepared,
+    agree: Callable[[onnx.ModelProto], Agreement],
+    evaluate: Callable[[onnx.ModelProto], Verdict],
     examples: Pixels,
-    say: Callable[[str], object],
-    *,
-    reduce_range: bool,
+    log: Callable[[str], object],
 ) -> list[Attempt]:
     """Every attempt in order; the last one is the choice, which may have been refused too.
 
-    All calibrations are tried with every layer in 8 bits, and the one whose probabilities are
-    nearest to float's is kept. Where it is refused, the layer whose quantisation alone moves
-    the logits of `examples` (uint8 `[n, size, size]`) most goes back to float, then the next.
+    First weights that no processor saturates, then weights of full 8 bits, then, where both are
+    refused, the layer whose quantisation alone moves the logits of `examples` (uint8
+    `[n, size, size]`) most goes back to float, then the next. `agree` asks the calibration
+    images; only what they accept is put to `evaluate`, the gate, so that its images are asked
+    as seldom as can be.
     """
+    attempts: list[Attempt] = []
 
-    def attempt(method: Method, kept: list[str]) -> Attempt:
-        model = quantise(
-            centred, ranges.choose(method), ranges.means, kept, reduce_range=reduce_range
-        )
-        done = Attempt(method, kept, judge(model), model)
-        reasons = "; ".join(done.verdict.reasons) or "within the budget"
-        say(f"int8, {method}, {len(kept)} layers in float: {reasons}")
-        return done
+    def attempt(limit: int, rounded: Mapping[str, Rounded], kept: list[str]) -> bool:
+        model = quantise(prepared, rounded, kept)
+        found = agree(model)
+        verdict = evaluate(model) if acceptable(found) else None
+        attempts.append(Attempt(limit, kept, found, verdict, model))
+        reasons = "; ".join(attempts[-1].reasons) or "within the budget"
+        log(f"int8, weights up to {limit}, {len(kept)} layers in float: {reasons}")
+        return attempts[-1].holds
 
-    attempts = [attempt(method, []) for method in METHODS]
-    passing = [one for one in attempts if one.verdict.holds]
-    best = min(passing or attempts, key=lambda one: one.verdict.distance)
-    attempts.remove(best)
-    attempts.append(best)
-    if best.verdict.holds:
+    safe = prepared.round(SAFE)
+    if attempt(SAFE, safe, []) or attempt(FULL, prepared.round(FULL), []):
         return attempts
-    errors = layer_errors(centred, ranges, best.method, examples, reduce_range=reduce_range)
+    errors = layer_errors(prepared, safe, examples)
     worst = sorted(errors, key=lambda name: -errors[name])
     for kept in range(1, int(len(worst) * MOST_IN_FLOAT) + 1):
-        attempts.append(attempt(best.method, worst[:kept]))
-        if attempts[-1].verdict.holds:
+        if attempt(SAFE, safe, worst[:kept]):
             break
     return attempts
 
 
 def layer_errors(
-    centred: Centred, ranges: Ranges, method: Method, examples: Pixels, *, reduce_range: bool
+    prepared: Prepared, rounded: Mapping[str, Rounded], examples: Pixels
 ) -> dict[str, float]:
     """layer -> mean squared change of the logits where this layer alone is in 8 bits."""
-    chosen, names = ranges.choose(method), layers(centred.model)
+    names = layers(prepared.centred.model)
 
-    def ask(kept: list[str]) -> Floats:
-        model = quantise(centred, chosen, ranges.means, kept, reduce_range=reduce_range)
-        return _logits(model, examples)
+    def ask(kept: Sequence[str]) -> Floats:
+        return answer(quantise(prepared, rounded, kept), [examples], "logit")
 
     exact = ask(names)
     return {
@@ -98,13 +105,22 @@ def layer_errors(
     }
 
 
-def _logits(model: onnx.ModelProto, examples: Pixels) -> Floats:
+def answer(model: onnx.ModelProto, images: Iterable[Pixels], output: str) -> Floats:
+    """`[n, classes]`: an output for batches of uint8 `[n, size, size]`, one image at a time.
+
+    Integers are multiplied exactly, on processors without VNNI too.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = usable_processors()
     options.log_severity_level = 3
+    options.add_session_config_entry("session.x64quantprecision", "1")
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     return np.concatenate(
-        [session.run(["logit"], {"image": one[np.newaxis, np.newaxis]})[0] for one in examples]
+        [
+            session.run([output], {"image": image[np.newaxis, np.newaxis]})[0]
+            for several in images
+            for image in several
+        ]
     )

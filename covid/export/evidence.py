@@ -22,7 +22,9 @@ from covid.evaluation.metrics import compute_metrics
 from covid.model.networks import Network
 from covid.model.weights import Trained
 
-CALIBRATION_IMAGES = 300  # from where on ranges hardly move; all of them where there are fewer
+# From where on ranges hardly move; at most half of the training images, since the other half
+# must tell whether the 8-bit file agrees with the fp32 one on images that calibration never saw.
+CALIBRATION_IMAGES = 300
 AT_ONCE = 16  # images through a network: some 500 MB of activations for VGG-16 at 256 pixels
 
 
@@ -34,7 +36,8 @@ class Evidence:
     images: Images
     index: Index
     rows: list[int]  # of the validation images, in `index`
-    calibration: list[int]  # rows of training images
+    calibration: list[int]  # rows of training images that 8-bit files are made from
+    unseen: list[int]  # rows of the other training images
     truths: npt.NDArray[np.bool_]  # [images, classes]
     logits: npt.NDArray[np.float32]  # [images, classes]
     probabilities: npt.NDArray[np.float32]  # [images, classes]
@@ -46,7 +49,7 @@ class Evidence:
 
     @property
     def patients(self) -> list[str | None]:
-        return [self.index.samples[row].patient for row in self.rows]
+        return self.patients_of(self.rows)
 
     def sample(self, most: int) -> list[int]:
         """Places of all images, or of `most` of them evenly spaced: all classes, all folders."""
@@ -66,12 +69,15 @@ class Evidence:
 
     def batches(self) -> Iterator[npt.NDArray[np.uint8]]:
         """All validation images in order, a few at a time."""
-        for start in range(0, len(self.rows), AT_ONCE):
-            yield self.images.read(self.rows[start : start + AT_ONCE])
+        return self.batches_of(self.rows)
 
-    def calibration_batches(self) -> Iterator[npt.NDArray[np.uint8]]:
-        for start in range(0, len(self.calibration), AT_ONCE):
-            yield self.images.read(self.calibration[start : start + AT_ONCE])
+    def batches_of(self, rows: list[int]) -> Iterator[npt.NDArray[np.uint8]]:
+        """The images of these rows of the index, a few at a time."""
+        for start in range(0, len(rows), AT_ONCE):
+            yield self.images.read(rows[start : start + AT_ONCE])
+
+    def patients_of(self, rows: list[int]) -> list[str | None]:
+        return [self.index.samples[row].patient for row in rows]
 
 
 def gather_evidence(
@@ -88,7 +94,9 @@ def gather_evidence(
     images = Images(index, config.data.image_size, cache_dir)
     training, validation = (_readable(config, index, images, s) for s in ("train", "validation"))
     draw = np.random.default_rng(config.seed)
-    calibration = sorted(draw.permutation(training)[:CALIBRATION_IMAGES].tolist())
+    drawn = draw.permutation(training).tolist()
+    count = min(CALIBRATION_IMAGES, (len(drawn) + 1) // 2)
+    calibration, unseen = sorted(drawn[:count]), sorted(drawn[count:])
     logits, probabilities = _answers(trained.network, config.task, images, validation)
     space = config.label_space
     truths = space.encode(index.samples[row].label for row in validation)
@@ -108,8 +116,9 @@ def gather_evidence(
         versions=dict(versions),
     )
     return Evidence(
-        card, images, index, validation, calibration, truths, logits, probabilities, metrics
-    )
+        card, images, index, validation, calibration, unseen, truths, logits, probabilities,
+        metrics,
+    )  # fmt: skip
 
 
 def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:

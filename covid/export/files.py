@@ -1,10 +1,8 @@
 """The files themselves: written beside their names, judged there, renamed only if they hold."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -14,14 +12,14 @@ from tqdm import tqdm
 
 from covid.edge.card import RESIZE_IN_GRAPH, Card
 from covid.edge.files import replacing
-from covid.edge.model import load
 from covid.errors import ModelError, StorageError
 from covid.evaluation.metrics import compute_metrics
 from covid.export.any_size import any_size_graph, judge_any_size
-from covid.export.budget import Verdict, judge
-from covid.export.choose import Attempt, choose_int8
+from covid.export.budget import Agreement, Verdict, agreement, compare
+from covid.export.choose import Attempt, answer, choose_int8
 from covid.export.evidence import Evidence, headline
-from covid.export.int8 import Ranges, centre, lacks_vnni
+from covid.export.golden import Proof, prove_float, prove_int8
+from covid.export.int8 import PASSES, prepare
 from covid.export.parity import (
     MOST_IMAGES,
     Check,
@@ -32,6 +30,7 @@ from covid.export.parity import (
 )
 
 Floats = npt.NDArray[np.float32]
+Pixels = npt.NDArray[np.uint8]
 FP32, INT8, ANY_SIZE = "model.onnx", "model.int8.onnx", "model.anysize.onnx"
 REPORT = "report.json"
 EXAMPLES = 16  # images that rank layers; their errors differ by powers of ten
@@ -47,8 +46,8 @@ class Quantised:
 
     attempts: list[Attempt]  # the last is the one that went out, or the last refused
     checks: list[Check]
+    proof: Proof | None  # None where every attempt was refused
     metrics: dict[str, Any] | None  # None where no file went out
-    reduced_range: bool
 
     @property
     def holds(self) -> bool:
@@ -61,11 +60,12 @@ def write_fp32(path: Path, model: onnx.ModelProto, evidence: Evidence) -> Parity
     Up to 500 validation images are compared, evenly spaced where there are more.
     """
     places = evidence.sample(MOST_IMAGES)
+    card = replace(evidence.card, golden=prove_float(model, evidence.card.image_size).golden)
     try:
         with replacing(path) as beside:
-            beside.write_bytes(evidence.card.attach(model.SerializeToString()))
+            beside.write_bytes(card.attach(model.SerializeToString()))
             parity = check_parity(
-                beside, evidence.card, evidence.files(places), evidence.names(places),
+                beside, card, evidence.files(places), evidence.names(places),
                 evidence.pixels(places), evidence.logits[places], evidence.probabilities[places],
             )  # fmt: skip
             if not parity.holds:
@@ -87,55 +87,104 @@ def write_int8(
     model: onnx.ModelProto,
     evidence: Evidence,
     max_drop: float,
-    say: Callable[[str], object],
+    log: Callable[[str], object],
 ) -> Quantised:
     """Writes the 8-bit form of `model`, an fp32 graph, if it stays in the budget; else none."""
-    centred = centre(model)
-    total = 2 * len(evidence.calibration)
-    with tqdm(total=total, desc="calibrating", unit=" images", leave=False, disable=None) as bar:
-        ranges = Ranges(centred, evidence.calibration_batches, bar.update)
-    reduced = lacks_vnni()
-    int8 = replace(evidence.card, precision="int8")
+    calibration, unseen = evidence.calibration, [*evidence.unseen, *evidence.rows]
+    with _bar("calibrating", PASSES * len(calibration)) as bar:
+        prepared = prepare(model, lambda: evidence.batches_of(calibration), bar.update)
 
-    def ask(candidate: onnx.ModelProto) -> Verdict:
-        with _for_now(int8.attach(candidate.SerializeToString())) as file:
-            return _judge(file, evidence, max_drop)
+    def ask(graph: onnx.ModelProto, rows: list[int]) -> Floats:
+        with _bar("asking", len(rows)) as bar:
+            return answer(graph, _counted(evidence.batches_of(rows), bar), "probability")
 
-    examples = evidence.images.read(evidence.calibration[:EXAMPLES])
+    fp32 = {"calibration": ask(model, calibration), "unseen": ask(model, unseen)}
+
+    def agree(candidate: onnx.ModelProto) -> Agreement:
+        patients = evidence.patients_of(calibration)
+        int8 = ask(candidate, calibration)
+        return agreement(evidence.space, fp32["calibration"], int8, patients)
+
+    def evaluate(int8: Floats) -> Verdict:
+        return compare(
+            evidence.space, fp32["unseen"], int8, evidence.truths,
+            evidence.patients_of(unseen), max_drop,
+        )  # fmt: skip
+
+    examples = evidence.images.read(calibration[:EXAMPLES])
     try:
-        attempts = choose_int8(centred, ranges, ask, examples, say, reduce_range=reduced)
-    except OSError as error:  # onnxruntime's quantiser works there too
+        attempts = choose_int8(
+            prepared, agree, lambda candidate: evaluate(ask(candidate, unseen)), examples, log
+        )
+    except OSError as error:  # onnxruntime's quantiser works in the temporary folder
         raise _no_room(error) from error
     chosen = attempts[-1]
-    metrics = None
-    if chosen.verdict.holds:
-        checks, metrics = _release(path, chosen.model, int8, evidence, max_drop)
-    else:
-        checks = [Check("budget", False, "; ".join(chosen.verdict.reasons))]
+    if not chosen.holds:
         path.unlink(missing_ok=True)
-    return Quantised(attempts, checks, metrics, reduced)
-
-
-def _release(
-    path: Path, model: onnx.ModelProto, card: Card, evidence: Evidence, max_drop: float
-) -> tuple[list[Check], dict[str, Any] | None]:
-    """Writes a graph that was chosen, judging once more the very bytes that go out."""
-    content = model.SerializeToString()
-    with _for_now(card.attach(content)) as file:  # the card says how good it is: asked first
-        metrics = compute_metrics(
-            evidence.space, probabilities(file, evidence), evidence.truths, evidence.patients
-        )
-    card = replace(card, metrics=headline(metrics))
+        checks = [Check("budget", False, "; ".join(chosen.reasons))]
+        return Quantised(attempts, checks, None, None)
+    proof = prove_int8(chosen.model, evidence.card.image_size)
+    metrics = compute_metrics(
+        evidence.space, ask(chosen.model, evidence.rows), evidence.truths, evidence.patients
+    )
+    card = replace(
+        evidence.card, precision="int8", golden=proof.golden, metrics=headline(metrics)
+    )
     try:
         with replacing(path) as beside:
-            beside.write_bytes(card.attach(content))
-            checks = judge_int8(beside, card, evidence, max_drop)
+            beside.write_bytes(card.attach(chosen.model.SerializeToString()))
+            checks = check_int8(beside, card, proof, evidence, evaluate)
             if not all(check.holds for check in checks):
                 raise Refused
     except Refused:
         path.unlink(missing_ok=True)
-        return checks, None
-    return checks, metrics
+        return Quantised(attempts, checks, proof, None)
+    return Quantised(attempts, checks, proof, metrics)
+
+
+def check_int8(
+    path: Path,
+    card: Card,
+    proof: Proof,
+    evidence: Evidence,
+    evaluate: Callable[[Floats], Verdict],
+) -> list[Check]:
+    """Whether an 8-bit file opens, says what it must, reads as training does, and costs little.
+
+    `evaluate` takes probabilities of the training images that calibration did not use, then of
+    all validation images.
+    """
+    places = evidence.sample(MOST_IMAGES)
+    checks, model = check_file(
+        path, card, evidence.files(places), evidence.names(places), evidence.pixels(places)
+    )
+    checks.append(_check_saturation(proof))
+    if model is None or not all(check.holds for check in checks):
+        return checks
+    rows = [*evidence.unseen, *evidence.rows]
+    try:
+        with _bar("asking the file", len(rows)) as bar:
+            given = [
+                model.run(pixels).probabilities
+                for pixels in _counted(evidence.batches_of(rows), bar)
+            ]
+        verdict = evaluate(np.concatenate(given))
+    except ModelError as error:
+        verdict = Verdict.without_answers(without_path(error, path))
+    checks.append(Check("budget", verdict.holds, "; ".join(verdict.reasons) or str(verdict.unseen)))
+    return checks
+
+
+def _check_saturation(proof: Proof) -> Check:
+    """Whether a processor that adds 8-bit products in 16 bits would be noticed."""
+    if not proof.saturable_pairs:
+        found = "no pair of weights can, on any processor"
+    else:
+        found = (
+            f"emulated, it moves a golden logit by {proof.saturated:.2g} "
+            f"(noticed above {proof.golden.tolerance:.2g})"
+        )
+    return Check("saturation", proof.shows_saturation, found)
 
 
 def write_any_size(path: Path, model: onnx.ModelProto, evidence: Evidence) -> dict[str, Any]:
@@ -143,7 +192,8 @@ def write_any_size(path: Path, model: onnx.ModelProto, evidence: Evidence) -> di
 
     Returns what `judge_any_size` found.
     """
-    card = replace(evidence.card, resize=RESIZE_IN_GRAPH)
+    golden = prove_float(model, evidence.card.image_size).golden  # resized to the size it has
+    card = replace(evidence.card, resize=RESIZE_IN_GRAPH, golden=golden)
     graph = any_size_graph(model, card.image_size)
     try:
         with replacing(path) as beside:
@@ -156,53 +206,14 @@ def write_any_size(path: Path, model: onnx.ModelProto, evidence: Evidence) -> di
     return judged
 
 
-def judge_int8(path: Path, card: Card, evidence: Evidence, max_drop: float) -> list[Check]:
-    """Whether an 8-bit file opens, says what it must, reads as training does, and costs little."""
-    places = evidence.sample(MOST_IMAGES)
-    checks, _ = check_file(
-        path, card, evidence.files(places), evidence.names(places), evidence.pixels(places)
-    )
-    if all(check.holds for check in checks):
-        verdict = _judge(path, evidence, max_drop)
-        found = "; ".join(verdict.reasons) or (
-            f"{verdict.changed:.1%} of decisions change, macro F1 falls by "
-            f"{_four(verdict.drop['value'])} (at least {_four(verdict.drop['at_least'])})"
-        )
-        checks.append(Check("budget", verdict.holds, found))
-    return checks
+def _bar(what: str, total: int) -> "tqdm[Any]":
+    return tqdm(total=total, desc=what, unit=" images", leave=False, delay=1, disable=None)
 
 
-def probabilities(path: Path, evidence: Evidence) -> Floats:
-    """What a file says of every validation image: `[images, classes]`."""
-    model = load(path)
-    return np.concatenate([model.run(pixels).probabilities for pixels in evidence.batches()])
-
-
-def _judge(path: Path, evidence: Evidence, max_drop: float) -> Verdict:
-    """What a file's answers for the validation images cost."""
-    try:
-        given = probabilities(path, evidence)
-    except ModelError as error:
-        return Verdict.without_answers(without_path(error, path))
-    return judge(
-        evidence.space, evidence.probabilities, given, evidence.truths, evidence.patients, max_drop
-    )
-
-
-@contextmanager
-def _for_now(content: bytes) -> Iterator[Path]:
-    """A file with `content` for as long as the block lasts. Raises StorageError."""
-    try:
-        folder = TemporaryDirectory()
-    except OSError as error:
-        raise _no_room(error) from error
-    with folder as name:
-        file = Path(name) / "candidate.onnx"
-        try:
-            file.write_bytes(content)
-        except OSError as error:
-            raise _no_room(error) from error
-        yield file
+def _counted(batches: Iterator[Pixels], bar: "tqdm[Any]") -> Iterator[Pixels]:
+    for several in batches:
+        yield several
+        bar.update(len(several))
 
 
 def _no_room(error: OSError) -> StorageError:
@@ -210,7 +221,3 @@ def _no_room(error: OSError) -> StorageError:
         f"The temporary folder cannot hold a file while it is judged ({error.strerror or error}); "
         f"make room, or name another folder in TMPDIR."
     )
-
-
-def _four(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"

@@ -4,8 +4,10 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
+from onnx import helper, numpy_helper
 from torch import nn
 
 from covid.edge.labels import Task
@@ -69,8 +71,38 @@ def export_graph(network: Network, arch: str, task: Task, image_size: int) -> on
     del model.graph.value_info[:]  # shapes that any runtime infers again
     pool_globally(model)
     name_layers(model)
+    add_calibration(model)
     check(model)
     return model
+
+
+def add_calibration(model: onnx.ModelProto) -> None:
+    """Puts `logit = calibration_scale * z + calibration_shift` between head and outputs.
+
+    Two constants, float32 `[classes]`, that change nothing until somebody fills them: 1 and 0.
+    """
+    graph = model.graph
+    classes = graph.output[0].type.tensor_type.shape.dim[1].dim_value
+    for name, value in (("calibration_scale", 1), ("calibration_shift", 0)):
+        constant = np.full(classes, value, dtype=np.float32)
+        graph.initializer.append(numpy_helper.from_array(constant, name))
+    place, head = next(
+        (place, node) for place, node in enumerate(graph.node) if "logit" in node.output
+    )
+    head.output[0] = "uncalibrated_logit"
+    graph.node.insert(
+        place + 1,
+        helper.make_node(
+            "Mul", ["uncalibrated_logit", "calibration_scale"], ["scaled_logit"],
+            name="calibration_multiply",
+        ),
+    )  # fmt: skip
+    graph.node.insert(
+        place + 2,
+        helper.make_node(
+            "Add", ["scaled_logit", "calibration_shift"], ["logit"], name="calibration_add"
+        ),
+    )
 
 
 def check(model: onnx.ModelProto) -> None:

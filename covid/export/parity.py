@@ -117,7 +117,8 @@ def check_file(
     For fp32 and int8 alike; also the opened file, where it opens.
     """
     try:
-        model = load(path)
+        # Not spinning: images are read and other files asked between its answers.
+        model = load(path, spinning=False)
     except ModelError as error:
         return [Check("opens", False, without_path(error, path))], None
     checks = [Check("opens", True, f"{path.stat().st_size:,} bytes")]

@@ -49,11 +49,15 @@ def build_report(
         "fp32": evidence.metrics,
         "int8": None if int8 is None else {
             "checks": _checks(int8.checks),
-            "attempts": [attempt.summary() for attempt in int8.attempts],
-            "calibration": int8.attempts[-1].method,
+            "attempts": [attempt.fields() for attempt in int8.attempts],
             "calibration_images": len(evidence.calibration),
+            "largest_weight": int8.attempts[-1].limit,
             "kept_in_float": int8.attempts[-1].kept_in_float,
-            "reduced_range": int8.reduced_range,
+            "golden": None if int8.proof is None else {
+                **int8.proof.golden.fields(),
+                "saturable_pairs": int8.proof.saturable_pairs,
+                "saturated_difference": int8.proof.saturated,
+            },
             "metrics": int8.metrics,
         },
         "any_size": None if any_size is None else {
@@ -100,7 +104,7 @@ def report_table(report: Mapping[str, Any]) -> str:
         ]
         if file == INT8:
             lines.append(_calibration(report["int8"]))
-        parts.append("\n".join([f"{file} against the network, on validation images", *lines]))
+        parts.append("\n".join([_compared(file), *lines]))
     return "\n\n".join(parts)
 
 
@@ -112,11 +116,17 @@ def _named_checks(report: Mapping[str, Any]) -> list[tuple[str, list[dict[str, A
     return named
 
 
+def _compared(file: str) -> str:
+    if file == INT8:
+        return f"{file} against {FP32}, on images that calibration did not use"
+    return f"{file} against the network, on validation images"
+
+
 def _calibration(int8: Mapping[str, Any]) -> str:
     kept = ", ".join(int8["kept_in_float"]) or "no layer"
     return (
         f"  kept in float: {kept}; the others calibrated on {int8['calibration_images']} "
-        f"training images ({int8['calibration']})"
+        f"training images, weights up to {int8['largest_weight']}"
     )
 
 

@@ -14,7 +14,6 @@ from covid.edge.labels import LabelSpace, Task
 from covid.errors import DataError
 from covid.evaluation.metrics import (
     compute_metrics,
-    macro_f1_drop,
     metrics_table,
     quick_figures,
 )
@@ -394,67 +393,3 @@ def test_the_table_stays_within_a_terminal(all_covid: dict[str, Any], resource: 
     table = metrics_table(all_covid, long if resource == "title" else "title")
     assert max(map(len, table.splitlines())) <= 90
 
-
-# From one network to another ------------------------------------------------------------------
-
-
-@SPACES
-def test_the_drop_is_the_difference_of_the_two_macro_f1(space: LabelSpace) -> None:
-    before, truths, patients = judged(space)
-    after = judged(space, noise=0.6)[0]
-    was, became = (quick_figures(space, one, truths)[1] for one in (before, after))
-    assert was is not None and became is not None
-    drop = macro_f1_drop(space, before, after, truths, patients, resamples=20)
-    assert drop["value"] == pytest.approx(was - became)
-
-
-def test_the_same_answers_drop_by_nothing_for_certain() -> None:
-    before, truths, patients = judged(MULTILABEL)
-    drop = macro_f1_drop(MULTILABEL, before, before, truths, patients, resamples=50)
-    assert drop == {"value": 0.0, "at_least": 0.0}
-
-
-@pytest.mark.parametrize(("images", "proven"), [(60, False), (6000, True)])
-def test_one_more_mistake_in_60_images_is_proven_by_many_images_only(
-    images: int, proven: bool
-) -> None:
-    truths = judged(MULTILABEL, images)[1]
-    before = np.where(truths, 0.9, 0.1).astype(np.float32)
-    after = before.copy()
-    after[::60] = 1 - after[::60]
-    drop = macro_f1_drop(MULTILABEL, before, after, truths, [None] * images)
-    assert drop["at_least"] is not None
-    assert (drop["at_least"] > 0) == proven
-
-
-def test_networks_are_compared_on_the_same_patients() -> None:
-    # Where both err on the same patients, their difference is far more certain than either.
-    before, truths, patients = judged(MULTILABEL)
-    after = before.copy()
-    after[:6] = 1 - truths[:6]
-    drop = macro_f1_drop(MULTILABEL, before, after, truths, patients)
-    alone = compute_metrics(MULTILABEL, before, truths, patients)["macro_f1"]
-    assert drop["value"] is not None and drop["at_least"] is not None
-    assert drop["value"] - drop["at_least"] < (alone["high"] - alone["low"]) / 2
-
-
-def test_what_a_drop_exceeds_is_the_twentieth_of_resamples_that_is_lowest() -> None:
-    before, truths, _ = judged(MULTILABEL, 300)
-    after = judged(MULTILABEL, 300, seed=1)[0] * 0.2 + before * 0.8
-    drop = macro_f1_drop(MULTILABEL, before, after, truths, [None] * 300)
-    draw, drops = np.random.default_rng(0), []
-    for _ in range(600):
-        rows = draw.integers(0, 300, 300)
-        was, became = (quick_figures(MULTILABEL, p[rows], truths[rows])[1] for p in (before, after))
-        assert was is not None and became is not None
-        drops.append(was - became)
-    # The 5 % quantile of 600 draws errs by a twelfth of their standard deviation.
-    error = 4 * float(np.std(drops)) / 12
-    assert drop["at_least"] == pytest.approx(float(np.quantile(drops, 0.05)), abs=error)
-
-
-def test_a_drop_without_a_class_is_not_defined() -> None:
-    before, truths, patients = judged(MULTILABEL)
-    truths[:, 0] = False
-    drop = macro_f1_drop(MULTILABEL, before, before, truths, patients, resamples=20)
-    assert drop == {"value": None, "at_least": None}

@@ -1,0 +1,109 @@
+"""Golden answers: what a file must say of images that a formula makes, asked where it runs.
+
+Processors multiply 8-bit integers differently, and not all of them rightly: on x86 without VNNI
+two products are added in 16 bits, which saturate. A file brings along what it answers in exact
+arithmetic, so that a session that answers otherwise is seen before it is believed.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+FORMULA = "hashed-squares"  # what `render` does
+MOST_IMAGES = 2  # each costs every start of a session one answer
+LARGEST_SEED = 2**16 - 1
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """An image made by `render`: no patient's."""
+
+    seed: int  # 0 to 65,535
+    side: int  # of a square, in pixels
+
+    def render(self, size: int) -> Pixels:
+        """uint8 `[size, size]`: squares of random grey levels, the same on every machine.
+
+        The level of the square in row i and column j is the highest byte of
+        `h(h(h(seed) + i) + j)`, where h(x) is, in unsigned integers of 32 bits,
+        x ^= x >> 16; x *= 0x7FEB352D; x ^= x >> 15; x *= 0x846CA68B; x ^= x >> 16
+        (the integer hash "lowbias32": C. Wellons 2018, "Prospecting for hash functions").
+        """
+        squares = np.arange(size, dtype=np.uint32) // np.uint32(self.side)
+        rows = _hash(_hash(np.array([self.seed], dtype=np.uint32)) + squares)
+        levels = _hash(rows[:, np.newaxis] + squares) >> np.uint32(24)
+        return levels.astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Images by formula, and the logits of exact arithmetic for them."""
+
+    patterns: tuple[Pattern, ...]
+    logits: tuple[tuple[float, ...], ...]  # an image, a class
+    tolerance: float  # by which a logit may differ
+
+    def difference(self, size: int, answer: Callable[[Pixels], Floats]) -> float:
+        """The largest difference of a logit. Images are asked one at a time.
+
+        `answer` takes uint8 `[1, size, size]` and gives logits `[1, classes]`. A logit that is
+        no number is infinitely far away.
+        """
+        given = np.concatenate(
+            [answer(pattern.render(size)[np.newaxis]) for pattern in self.patterns]
+        )
+        largest = float(np.abs(given.astype(np.float64) - np.array(self.logits)).max())
+        return largest if np.isfinite(largest) else float("inf")
+
+    def fields(self) -> dict[str, Any]:
+        """As plain values, for JSON; `from_fields` reads them."""
+        return {
+            "formula": FORMULA,
+            "images": [{"seed": one.seed, "side": one.side} for one in self.patterns],
+            "logits": [list(row) for row in self.logits],
+            "tolerance": self.tolerance,
+        }
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any], classes: int) -> "Golden":
+        """Raises KeyError, TypeError or ValueError where `fields` make no sense."""
+        if fields["formula"] != FORMULA:
+            raise ValueError("golden: an unknown formula")
+        images, logits = fields["images"], fields["logits"]
+        if not 1 <= len(images) <= MOST_IMAGES or len(logits) != len(images):
+            raise ValueError("golden: images and logits")
+        patterns = tuple(
+            Pattern(_whole(one["seed"], 0, LARGEST_SEED), _whole(one["side"], 1, LARGEST_SEED))
+            for one in images
+        )
+        rows = tuple(tuple(_finite(value) for value in row) for row in logits)
+        tolerance = _finite(fields["tolerance"])
+        if tolerance <= 0 or any(len(row) != classes for row in rows):
+            raise ValueError("golden: logits or tolerance")
+        return cls(patterns, rows, tolerance)
+
+
+def _hash(values: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    values = values ^ (values >> np.uint32(16))
+    values = values * np.uint32(0x7FEB352D)
+    values = values ^ (values >> np.uint32(15))
+    values = values * np.uint32(0x846CA68B)
+    return values ^ (values >> np.uint32(16))
+
+
+def _whole(value: Any, lowest: int, highest: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
+        raise ValueError("golden: images")
+    return value
+
+
+def _finite(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+        raise TypeError("golden: logits or tolerance")
+    return float(value)
