@@ -7,6 +7,7 @@
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,7 +136,7 @@ def judge_file(arguments: argparse.Namespace) -> None:
     path, split = arguments.trained, arguments.split
     if arguments.data is None:
         raise ConfigError(f"{path}: an ONNX file carries no images; name some with --data ROOT.")
-    model = load(path)
+    model = load(path, spinning=False)  # images are decoded meanwhile
     card = model.card
     index = load_index(
         arguments.data.absolute(), list(card.space.labels), allow_patient_overlap=True
@@ -232,6 +233,8 @@ def report(
 def main() -> int:
     arguments = parse_arguments()
     exported = arguments.trained is not None and arguments.trained.suffix.lower() == ".onnx"
+    # As all else that goes wrong: one sentence, without the line of code that it comes from.
+    warnings.formatwarning = lambda message, *_: f"Warning: {message}\n"
     try:
         judge_file(arguments) if exported else judge_run(arguments)
     except UserError as error:

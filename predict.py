@@ -64,16 +64,13 @@ def predict(arguments: argparse.Namespace) -> int:
     from covid.edge.progress import Progress
 
     paths, others = find_images(arguments.sources)
-    with warnings.catch_warnings(record=True) as warned:
-        model = load(
-            arguments.model,
-            threads=arguments.threads,
-            low_memory=arguments.low_memory,
-            spinning=len(paths) == 1,  # else threads that wait leave their cores to decoding
-            providers=[arguments.provider] if arguments.provider else None,
-        )
-    for one in warned:
-        write(sys.stderr, f"Warning: {one.message}\n")
+    model = load(
+        arguments.model,
+        threads=arguments.threads,
+        low_memory=arguments.low_memory,
+        spinning=len(paths) == 1,  # else threads that wait leave their cores to decoding
+        providers=[arguments.provider] if arguments.provider else None,
+    )
     card, bar, caught = model.card, Progress(len(paths), sys.stderr), catch_signals()
     done = unreadable = 0
 
@@ -181,6 +178,8 @@ def as_rows(
 
 def main() -> int:
     arguments = parse_arguments()
+    # As all else that goes wrong: one sentence, without the line of code that it comes from.
+    warnings.formatwarning = lambda message, *_: f"Warning: {message}\n"
     try:
         return predict(arguments)
     except UserError as error:

@@ -60,8 +60,8 @@ def load(
 
     `threads` None: as many as this process may use, by affinity and cgroup quota. `low_memory`
     takes one image at a time and gives memory back after each. `spinning` lets threads that
-    wait for each other keep their processors busy: one image is answered sooner, and whatever
-    else runs gets less; turn it off where images are decoded meanwhile. `providers` are
+    wait for each other during an answer keep their processors busy: it comes sooner, and
+    whatever else runs gets less; turn it off where images are decoded meanwhile. `providers` are
     onnxruntime's execution providers by name, the first one preferred (default: the CPU's).
 
     Raises ModelError, also where this machine computes other answers than the file's golden
@@ -119,7 +119,6 @@ def open_proven(
     )
     for arithmetic in tries:
         session = open_(arithmetic == "precise")
-        answer = partial(_run, path, session, card)
         difference = golden.difference(
             card.image_size, partial(_logits, path, session, card)
         )
@@ -129,7 +128,7 @@ def open_proven(
     raise ModelError(
         f"{path}: this machine computes other answers than the file was made with: a golden "
         f"logit differs by {' and '.join(differences)}, where {golden.tolerance:.2g} is allowed; "
-        f"use another onnxruntime, another provider, or the fp32 file."
+        f"use another version of onnxruntime, or another provider."
     )
 
 

@@ -51,6 +51,8 @@ def open_session(
     options.enable_mem_pattern = not low_memory
     options.log_severity_level = 4  # errors are raised as well, and said once is enough
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
+    # Between two answers nothing spins: others get the cores.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     options.add_session_config_entry("session.x64quantprecision", str(int(precise)))
     try:
         session = onnxruntime.InferenceSession(

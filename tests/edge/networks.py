@@ -7,13 +7,29 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from covid.edge.card import RESIZE, Card
+from covid.edge.golden import Golden, Pattern
 from covid.edge.labels import LabelSpace
 
 SIZE = 8
 XRAY3 = {"covid": ("covid", "pneumonia"), "normal": ("normal",), "pneumonia": ("pneumonia",)}
+WEIGHTS, BIASES = (8.0, -8.0, 0.0), (-4.0, 4.0, -1.0)  # of `brightness_graph`
+PATTERNS = (Pattern(0, 1), Pattern(5, 4))
+TOLERANCE = 1e-3
+
+
+def brightness_logits(size: int = SIZE) -> tuple[tuple[float, ...], ...]:
+    """What `brightness_graph` answers to PATTERNS."""
+    levels = [pattern.render(size).mean() / 255 for pattern in PATTERNS]
+    return tuple(
+        tuple(weight * level + bias for weight, bias in zip(WEIGHTS, BIASES, strict=True))
+        for level in levels
+    )
+
+
 CARD = Card(
     arch="resnet18",
     space=LabelSpace.from_labels("multilabel", XRAY3),
@@ -26,17 +42,20 @@ CARD = Card(
     metrics={"accuracy": 0.9},
     source_sha256="0" * 64,
     versions={"onnx": onnx.__version__},
+    golden=Golden(PATTERNS, brightness_logits(), TOLERANCE),
 )
 
 
 def single_label_card(**changes: Any) -> Card:
     labels = {"infected": ("infected",), "normal": ("normal",)}
-    return replace(CARD, space=LabelSpace.from_labels("single_label", labels), **changes)
+    space = LabelSpace.from_labels("single_label", labels)
+    golden = Golden(PATTERNS, ((0.0, 0.0), (0.0, 0.0)), TOLERANCE)
+    return replace(CARD, **{"space": space, "golden": golden, **changes})
 
 
 def brightness_graph(
-    weights: Sequence[float] = (8.0, -8.0, 0.0),
-    biases: Sequence[float] = (-4.0, 4.0, -1.0),
+    weights: Sequence[float] = WEIGHTS,
+    biases: Sequence[float] = BIASES,
     *,
     size: int = SIZE,
     batch: int | str = "batch",
@@ -74,6 +93,16 @@ def brightness_graph(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
     model.ir_version = 10
     return bytes(model.SerializeToString())
+
+
+def golden_of(graph: bytes, size: int) -> Golden:
+    """What onnxruntime answers here to PATTERNS."""
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    rows = [
+        session.run(["logit"], {"image": pattern.render(size)[None, None]})[0][0]
+        for pattern in PATTERNS
+    ]
+    return Golden(PATTERNS, tuple(tuple(map(float, row)) for row in rows), TOLERANCE)
 
 
 def write_network(folder: Path, card: Card = CARD, graph: bytes | None = None) -> Path:

@@ -91,10 +91,10 @@ def test_the_card_has_every_key_of_the_contract() -> None:
     fields = json.loads(onnx.load_from_string(WHOLE).metadata_props[-1].value)
     assert list(fields) == [
         "format", "arch", "task", "classes", "labels", "implies", "thresholds", "image_size",
-        "resize", "mean", "std", "precision", "trained_on", "metrics", "source_sha256",
-        "content_sha256", "versions", "intended_use", "card_sha256",
+        "resize", "mean", "std", "precision", "trained_on", "metrics", "golden",
+        "source_sha256", "content_sha256", "versions", "intended_use", "card_sha256",
     ]  # fmt: skip
-    assert (fields["format"], fields["intended_use"]) == (1, INTENDED_USE)
+    assert (fields["format"], fields["intended_use"]) == (2, INTENDED_USE)
     assert fields["content_sha256"] == hashlib.sha256(GRAPH).hexdigest()
 
 
@@ -152,8 +152,29 @@ def test_a_card_that_is_not_the_last_field_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
-    message = refused(tmp_path, forged(lambda fields: fields.update(format=2)))
-    assert "was written by a newer version (format 2, and this one reads 1)" in message
+    message = refused(tmp_path, forged(lambda fields: fields.update(format=3)))
+    assert "was written by a newer version (format 3, and this one reads 2)" in message
+
+
+def format_1(fields: dict[str, Any]) -> None:
+    """As it was before golden answers."""
+    fields["format"] = 1
+    del fields["golden"]
+
+
+def test_a_card_of_format_1_has_no_golden_answers(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(forged(format_1))
+    assert read_card(tmp_path / "model.onnx") == replace(CARD, golden=None)
+
+
+def test_a_card_of_format_2_without_golden_answers_is_refused(tmp_path: Path) -> None:
+    message = refused(tmp_path, forged(lambda fields: fields.pop("golden")))
+    assert "its `covid` metadata makes no sense (golden)" in message
+
+
+def test_golden_answers_of_an_unknown_formula_are_refused(tmp_path: Path) -> None:
+    message = refused(tmp_path, forged(lambda fields: fields["golden"].update(formula="noise")))
+    assert "makes no sense (golden: an unknown formula)" in message
 
 
 # Damage -------------------------------------------------------------------------------------

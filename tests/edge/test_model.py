@@ -1,9 +1,12 @@
 """An ONNX file as a function: what it computes, how it fits this machine, what it refuses."""
 
+import hashlib
+import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,11 +16,20 @@ from PIL import Image
 
 import covid.edge
 from covid.edge import memory
-from covid.edge.card import RESIZE_IN_GRAPH
-from covid.edge.model import LARGEST_BATCH
+from covid.edge.card import METADATA_PROPS, RESIZE_IN_GRAPH, Card
+from covid.edge.model import LARGEST_BATCH, open_proven
 from covid.edge.predict import Prediction
+from covid.edge.wire import write_field
 from covid.errors import ConfigError, DataError, ImageError, ModelError
-from tests.edge.networks import CARD, SIZE, brightness_graph, single_label_card, write_network
+from tests.edge.networks import (
+    CARD,
+    SIZE,
+    TOLERANCE,
+    brightness_graph,
+    golden_of,
+    single_label_card,
+    write_network,
+)
 
 KIBIBYTE, GIBIBYTE = 1 << 10, 1 << 30
 
@@ -65,7 +77,8 @@ def test_decisions_use_the_thresholds_of_the_file(tmp_path: Path) -> None:
 
 def test_a_single_label_is_the_likeliest(tmp_path: Path) -> None:
     graph = brightness_graph((1.0, -1.0), (0.0, 0.0), last="Softmax")
-    model = covid.edge.load(write_network(tmp_path, single_label_card(), graph))
+    card = single_label_card(golden=golden_of(graph, SIZE))
+    model = covid.edge.load(write_network(tmp_path, card, graph))
     found = model(grey(tmp_path / "a.png", 51))
     assert isinstance(found, Prediction)
     assert found.labels == ("infected",)
@@ -135,7 +148,8 @@ def test_batches_fit_into_the_memory_that_is_left(
 ) -> None:
     remaining(monkeypatch, tmp_path, left)
     graph = brightness_graph(size=256)
-    path = write_network(tmp_path, replace(CARD, image_size=256), graph)
+    card = replace(CARD, image_size=256, golden=golden_of(graph, 256))
+    path = write_network(tmp_path, card, graph)
     assert covid.edge.load(path).batch_size == expected
 
 
@@ -156,15 +170,118 @@ def test_threads_can_be_chosen(tmp_path: Path) -> None:
     assert (model.threads, model.decoders) == (3, 3)
 
 
-def test_threads_do_not_spin(tmp_path: Path) -> None:
+@pytest.mark.parametrize("spinning", [False, True])
+def test_threads_spin_unless_told_otherwise(tmp_path: Path, spinning: bool) -> None:
+    path = write_network(tmp_path)
+    model = covid.edge.load(path) if spinning else covid.edge.load(path, spinning=False)
+    options = model.session.get_session_options()
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == str(int(spinning))
+
+
+def test_threads_never_spin_between_answers(tmp_path: Path) -> None:
     options = covid.edge.load(write_network(tmp_path)).session.get_session_options()
-    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    assert options.get_session_config_entry("session.force_spinning_stop") == "1"
 
 
 @pytest.mark.parametrize("threads", [0, -1, 10**9])
 def test_a_number_of_threads_that_cannot_be_is_refused(tmp_path: Path, threads: int) -> None:
     with pytest.raises(ConfigError, match="threads: must be between 1 and 1024"):
         covid.edge.load(write_network(tmp_path), threads=threads)
+
+
+# Golden answers -----------------------------------------------------------------------------
+
+
+def near(by: float) -> Card:
+    """CARD with golden logits that are off by so much."""
+    assert CARD.golden is not None
+    logits = tuple(tuple(value + by for value in row) for row in CARD.golden.logits)
+    return replace(CARD, golden=replace(CARD.golden, logits=logits))
+
+
+def test_a_file_that_gives_its_golden_answers_runs_as_it_is(tmp_path: Path) -> None:
+    assert covid.edge.load(write_network(tmp_path, near(TOLERANCE / 2))).arithmetic == "plain"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_file_that_gives_other_answers_here_is_refused(tmp_path: Path, precision: str) -> None:
+    card = replace(near(2 * TOLERANCE), precision=precision)
+    message = refusal(write_network(tmp_path, card))
+    assert "this machine computes other answers than the file was made with" in message
+    assert ("(precise)" in message) == (precision == "int8")  # float has one way only
+
+
+def write_format_1(folder: Path) -> Path:
+    """A file from before golden answers."""
+    path = write_network(folder)
+    model = onnx.load(path)
+    fields = json.loads(model.metadata_props[-1].value)
+    fields["format"] = 1
+    del fields["golden"], fields["card_sha256"]
+    text = json.dumps(fields)[:-1]
+    sealed = text + f', "card_sha256": "{hashlib.sha256(text.encode()).hexdigest()}"}}'
+    entry = write_field(1, b"covid") + write_field(2, sealed.encode())
+    path.write_bytes(brightness_graph() + write_field(METADATA_PROPS, entry))
+    return path
+
+
+def test_a_file_of_format_1_opens_with_a_warning(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="is of format 1, without golden answers.*export it anew"):
+        model = covid.edge.load(write_format_1(tmp_path))
+    assert model.arithmetic == "unproven"
+
+
+class Emulated:
+    """A session that gives the answers it was given for PATTERNS: other hardware."""
+
+    def __init__(self, logits: Sequence[Sequence[float]]):
+        self.logits = iter(logits)
+
+    def run(self, names: Sequence[str], feed: Mapping[str, Any], /) -> Sequence[Any]:
+        logits = np.array([next(self.logits)], dtype=np.float32)
+        return logits, 1 / (1 + np.exp(-logits))
+
+
+def hardware(plain: float, precise: float) -> Callable[[bool], Emulated]:
+    """Opens sessions whose logits are off by so much."""
+
+    def open_(is_precise: bool) -> Emulated:
+        golden = near(precise if is_precise else plain).golden
+        assert golden is not None
+        return Emulated(golden.logits)
+
+    return open_
+
+
+def test_where_plain_products_are_wrong_the_precise_ones_are_taken(tmp_path: Path) -> None:
+    card = replace(CARD, precision="int8")
+    _, arithmetic = open_proven(tmp_path, card, hardware(plain=0.5, precise=0))
+    assert arithmetic == "precise"
+
+
+def test_precise_products_are_not_taken_where_plain_ones_are_right(tmp_path: Path) -> None:
+    card = replace(CARD, precision="int8")
+    _, arithmetic = open_proven(tmp_path, card, hardware(plain=0, precise=0))
+    assert arithmetic == "plain"
+
+
+def test_where_both_are_wrong_the_file_is_refused(tmp_path: Path) -> None:
+    card = replace(CARD, precision="int8")
+    with pytest.raises(ModelError, match=r"differs by 0\.5 \(plain\) and 0\.25 \(precise\)"):
+        open_proven(tmp_path, card, hardware(plain=0.5, precise=0.25))
+
+
+# Execution providers ------------------------------------------------------------------------
+
+
+def test_a_provider_can_be_named(tmp_path: Path) -> None:
+    model = covid.edge.load(write_network(tmp_path), providers=["CPUExecutionProvider"])
+    assert model.session.get_providers() == ["CPUExecutionProvider"]
+
+
+def test_a_provider_that_is_not_installed_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="provider Abacus: is not in this onnxruntime, which has"):
+        covid.edge.load(write_network(tmp_path), providers=["Abacus"])
 
 
 # What it refuses ----------------------------------------------------------------------------
@@ -219,15 +336,27 @@ def test_a_graph_of_nonsense_is_one_sentence(tmp_path: Path) -> None:
     assert "onnxruntime cannot open it" in refusal(write_network(tmp_path, graph=b"\x08\x0a"))
 
 
-def test_a_graph_that_gives_no_numbers_is_refused_when_it_does(tmp_path: Path) -> None:
+def test_a_graph_that_gives_no_numbers_is_refused(tmp_path: Path) -> None:
     graph = brightness_graph(biases=(float("nan"), 0, 0))
-    model = covid.edge.load(write_network(tmp_path, graph=graph))
-    with pytest.raises(ModelError, match="gives probabilities beyond 0 and 1"):
-        model.run(np.zeros((1, SIZE, SIZE), np.uint8))
+    assert "gives probabilities beyond 0 and 1" in refusal(write_network(tmp_path, graph=graph))
 
 
-def test_a_graph_without_a_sigmoid_is_refused_when_it_shows(tmp_path: Path) -> None:
-    model = covid.edge.load(write_network(tmp_path, graph=brightness_graph(last="Identity")))
+def test_a_graph_without_a_sigmoid_is_refused(tmp_path: Path) -> None:
+    path = write_network(tmp_path, graph=brightness_graph((800, 0, 0), (0, 0, 0), last="Identity"))
+    assert "gives probabilities beyond 0 and 1" in refusal(path)
+
+
+def test_no_numbers_for_one_image_only_are_refused_when_they_come(tmp_path: Path) -> None:
+    def divide_by_itself(model: onnx.ModelProto) -> None:
+        """Brightness over brightness: 1, and no number where an image is black."""
+        ratio = helper.make_node("Div", ["brightness", "brightness"], ["ratio"])
+        place = next(i for i, one in enumerate(model.graph.node) if one.op_type == "Gemm")
+        model.graph.node[place].input[0] = "ratio"
+        model.graph.node.insert(place, ratio)
+
+    graph = changed(divide_by_itself)
+    path = write_network(tmp_path, replace(CARD, golden=golden_of(graph, SIZE)), graph)
+    model = covid.edge.load(path)
     with pytest.raises(ModelError, match="gives probabilities beyond 0 and 1"):
         model.run(np.zeros((1, SIZE, SIZE), np.uint8))
 

@@ -10,7 +10,7 @@ import torch
 from covid.config import Config
 from covid.export.evidence import Evidence
 from covid.export.graph import export_graph
-from covid.export.int8 import Centred, Ranges, centre
+from covid.export.int8 import Prepared, prepare
 from covid.model.networks import Network
 from tests.conftest import LABELS, write_split_images
 from tests.export.networks import (
@@ -33,13 +33,12 @@ class Small:
     network: Network
     model: onnx.ModelProto
     evidence: Evidence
-    centred: Centred
-    ranges: Ranges
+    prepared: Prepared
 
 
 @pytest.fixture(scope="session")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    counts = {"train": 8, "validation": 7}
+    counts = {"train": 40, "validation": 15}  # 105 images that calibration never sees
     return write_split_images(tmp_path_factory.mktemp("export") / "images", LABELS, counts)
 
 
@@ -50,9 +49,10 @@ def small(images: Path) -> Small:
     learn(network, config)
     evidence = evidence_of(network, config, images.parent)
     model = export_graph(network, ARCH, "multilabel", SIZE)
-    centred = centre(model)
-    ranges = Ranges(centred, evidence.calibration_batches, lambda _: None)
-    return Small(config, network, model, evidence, centred, ranges)
+    prepared = prepare(
+        model, lambda: evidence.batches_of(evidence.calibration), lambda _: None
+    )
+    return Small(config, network, model, evidence, prepared)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from tests.export.networks import evidence_of, small_config, small_network
 def test_the_images_are_those_of_validation(small: Small) -> None:
     names = small.evidence.names(list(range(len(small.evidence.rows))))
     assert sorted(names) == sorted(
-        f"validation/{label}/{label}-{number}.png" for label in LABELS for number in range(7)
+        f"validation/{label}/{label}-{number}.png" for label in LABELS for number in range(15)
     )
 
 
@@ -32,12 +32,18 @@ def test_calibration_sees_training_images_only(small: Small) -> None:
     assert {index.samples[row].split for row in small.evidence.calibration} == {"train"}
 
 
-def test_calibration_takes_all_images_where_they_are_few(small: Small) -> None:
-    assert len(small.evidence.calibration) == 24 < CALIBRATION_IMAGES
+def test_calibration_takes_half_of_the_training_images_at_most(small: Small) -> None:
+    assert len(small.evidence.calibration) == len(small.evidence.unseen) == 60
+
+
+def test_calibration_and_what_it_never_saw_are_all_training_images(small: Small) -> None:
+    evidence = small.evidence
+    both = [*evidence.calibration, *evidence.unseen]
+    assert sorted(both) == sorted(evidence.index.split("train"))
 
 
 def test_calibration_takes_no_more_images_than_it_needs(tmp_path: Path) -> None:
-    counts = {"train": 110, "validation": 1}
+    counts = {"train": 210, "validation": 1}
     root = write_split_images(tmp_path / "many", LABELS, counts)
     evidence = evidence_of(small_network(), small_config(root, tmp_path / "cache"), tmp_path)
     assert len(set(evidence.calibration)) == CALIBRATION_IMAGES
@@ -70,13 +76,13 @@ def test_the_card_says_what_the_network_is(small: Small) -> None:
     card = small.evidence.card
     assert (card.arch, card.image_size, card.precision) == ("resnet18", 32, "fp32")
     assert (card.mean, card.std, card.resize) == (small.network.mean, small.network.std, RESIZE)
-    assert card.trained_on == "images, 24 training images"
+    assert card.trained_on == "images, 120 training images"
     assert card.source_sha256 == hashlib.sha256(b"any bytes").hexdigest()
 
 
 def test_the_card_s_metrics_are_those_on_validation(small: Small) -> None:
     metrics = small.evidence.card.metrics
-    assert (metrics["split"], metrics["images"]) == ("validation", 21)
+    assert (metrics["split"], metrics["images"]) == ("validation", 45)
     assert metrics == headline(small.evidence.metrics)
 
 
@@ -120,7 +126,8 @@ def test_unreadable_images_are_left_out_where_the_run_skipped_them(
     spoil(root / "validation/covid/covid-0.png", root / "train/normal/normal-1.png")
     config = small_config(root, tmp_path / "cache", "data.skip_unreadable=true")
     evidence = evidence_of(small_network(), config, tmp_path)
-    assert (len(evidence.rows), len(evidence.calibration)) == (5, 5)
+    counts = (len(evidence.rows), len(evidence.calibration), len(evidence.unseen))
+    assert counts == (5, 3, 2)
     assert "validation/covid/covid-0.png" not in evidence.names(list(range(5)))
     assert len(evidence.logits) == len(evidence.truths) == len(evidence.patients) == 5
 
