@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import onnx
+import torch
 from onnx import helper, numpy_helper
 
 Doubles = npt.NDArray[np.float64]
@@ -190,7 +191,7 @@ def compensate(rows: Doubles, covariance: Doubles, scales: Doubles, limit: int) 
     damped = covariance + damping[:, None, None] * np.eye(inputs)
     damped = np.take_along_axis(damped, order[:, :, None], axis=1)
     damped = np.take_along_axis(damped, order[:, None, :], axis=2)
-    spread = np.linalg.cholesky(np.linalg.inv(damped)).transpose(0, 2, 1)  # upper triangle
+    spread = _inverse_factor(damped)
     integers = np.empty_like(left)
     for start in range(0, inputs, BLOCK):
         end = min(start + BLOCK, inputs)
@@ -205,6 +206,18 @@ def compensate(rows: Doubles, covariance: Doubles, scales: Doubles, limit: int) 
         left[:, :, end:] -= errors @ spread[:, start:end, end:]
     back = np.argsort(order, axis=1)
     return np.take_along_axis(integers, back[:, None, :], axis=2)
+
+
+def _inverse_factor(matrices: Doubles) -> Doubles:
+    """The upper triangle U with UᵀU = H⁻¹ of each positive definite H, `[groups, n, n]`.
+
+    With the order of rows and columns turned round, H = M·Mᵀ has an upper M, and U = M⁻¹: a
+    third of the work of inverting H, which for 4,608 inputs is most of what rounding costs.
+    """
+    turned = torch.from_numpy(np.ascontiguousarray(matrices[:, ::-1, ::-1]))
+    upper = torch.linalg.cholesky(turned).flip(1, 2)
+    identity = torch.eye(upper.shape[-1], dtype=upper.dtype).expand_as(upper)
+    return np.asarray(torch.linalg.solve_triangular(upper, identity, upper=True).numpy())
 
 
 def replace_layers(
