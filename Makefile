@@ -17,8 +17,11 @@ demo: $(ENVIRONMENT)/installed
 	$(IN)/python predict.py runs/demo/export/model.int8.onnx \
 		$$(for label in covid normal pneumonia; do ls $(RENDERED)/$$label/*.png | head -n 1; done)
 
+# A file's tests stay in one process, which makes once what they share; each process computes on
+# one thread, so that the processes do not fight for cores.
 test: $(ENVIRONMENT)/installed
-	$(IN)/python -m pytest
+	OMP_NUM_THREADS=1 $(IN)/python -m pytest --numprocesses logical --maxprocesses 4 \
+		--dist loadfile --durations 10
 
 torture: $(ENVIRONMENT)/installed
 	$(IN)/python benchmarks/torture.py

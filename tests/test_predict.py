@@ -62,7 +62,9 @@ def rows_of(text: str) -> list[dict[str, str]]:
 
 def test_a_table_has_a_row_an_image(model: Path, images: Path) -> None:
     lines = predict(model, images).stdout.splitlines()
-    assert lines[0].startswith(f"{model}: resnet18 (fp32), trained on xray3.")
+    assert lines[0].startswith(
+        f"{model}: resnet18 (fp32, plain arithmetic), trained on xray3."
+    )
     assert lines[1].split() == ["image", "covid", "normal", "pneumonia", "predicted"]
     assert [line.split()[0] for line in lines[2:]] == [str(images / f"{n}.png") for n in range(7)]
     assert (lines[2].split()[-1], lines[-1].split()[-1]) == ("normal", "covid+pneumonia")
