@@ -1,6 +1,7 @@
 """Small images on disk, and the scripts as a user starts them."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -82,3 +83,10 @@ def clean_environment() -> dict[str, str]:
     """This process's variables without those that a launcher sets or that limit threads."""
     launcher = ("ACCELERATE_", "LOCAL_", "RANK", "WORLD_SIZE", "MASTER_", "OMP_")
     return {key: value for key, value in os.environ.items() if not key.startswith(launcher)}
+
+
+def free_port() -> int:
+    """A port that nobody listens at, so that launchers that run side by side do not meet."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.conftest import LABELS, run_script, write_split_images
+from tests.conftest import LABELS, free_port, run_script, write_split_images
 from tests.edge.networks import write_network
 from tests.test_train import arguments
 
@@ -90,7 +90,7 @@ def test_the_table_says_what_it_is_of_and_what_it_is_for(finished: Path) -> None
 
 def test_two_processes_judge_as_one_to_the_last_image(finished: Path, tmp_path: Path) -> None:
     done = run_script(
-        "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29619",
+        "-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={free_port()}",
         "evaluate.py", finished, "--output", tmp_path / "two",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

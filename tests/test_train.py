@@ -31,6 +31,7 @@ from tests.conftest import (
     PROJECT,
     MakeImages,
     clean_environment,
+    free_port,
     run_script,
     write_split_images,
 )
@@ -256,7 +257,7 @@ def test_a_process_whose_partner_died_ends_with_a_sentence(root: Path, tmp_path:
     output, log = tmp_path / "widow", tmp_path / "log.txt"
     long = arguments(root, output, *LONG, "epochs=200")
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2",
-               "--master_port=29641", "train.py", *long]  # fmt: skip
+               f"--master_port={free_port()}", "train.py", *long]  # fmt: skip
     with log.open("w") as written:
         launcher = subprocess.Popen(command, cwd=PROJECT, env=clean_environment(),
                                     stdout=written, stderr=written)  # fmt: skip
@@ -282,7 +283,7 @@ def test_accelerate_launch_takes_the_project_s_config(root: Path, tmp_path: Path
 
 def test_torchrun_s_two_processes_find_each_other(root: Path, tmp_path: Path) -> None:
     summary = launched(root, tmp_path / "run", "torch.distributed.run", "--nproc_per_node=2",
-                       "--master_port=29617")  # fmt: skip
+                       f"--master_port={free_port()}")  # fmt: skip
     assert summary["processes"] == 2
 
 
@@ -292,7 +293,7 @@ def test_accelerate_launch_s_two_processes_on_a_cpu_find_each_other(
     hardware = tmp_path / "two.yaml"
     hardware.write_text(
         "compute_environment: LOCAL_MACHINE\ndistributed_type: MULTI_GPU\nuse_cpu: true\n"
-        "num_machines: 1\nnum_processes: 2\nmain_process_port: 29618\n"
+        f"num_machines: 1\nnum_processes: 2\nmain_process_port: {free_port()}\n"
     )
     summary = launched(root, tmp_path / "run", *LAUNCH, f"--config_file={hardware}")
     assert summary["processes"] == 2
@@ -432,7 +433,7 @@ def test_two_processes_train_on_kept_features_as_without(root: Path, tmp_path: P
     def start(*settings: object) -> None:
         command = arguments(*settings)  # type: ignore[arg-type]
         done = run_script("-m", "torch.distributed.run", "--nproc_per_node=2",
-                          "--master_port=29619", "train.py", *command)  # fmt: skip
+                          f"--master_port={free_port()}", "train.py", *command)  # fmt: skip
         assert done.returncode == 0, done.stderr
 
     settings = ("model.trainable=[layer4.1]", "epochs=1")

@@ -42,7 +42,7 @@ class Proof:
 def prove_float(model: onnx.ModelProto, size: int) -> Proof:
     """Golden answers of an fp32 graph that takes images of `size` pixels."""
     patterns = CANDIDATES[:MOST_IMAGES]
-    logits = exact_logits(model, _render(patterns, size))
+    logits = exact_answers(model, _render(patterns, size))
     largest = float(np.nan_to_num(np.abs(logits), posinf=0.0).max())
     tolerance = FLOAT_TOLERANCE * max(1.0, largest)
     return Proof(_golden(patterns, logits, tolerance), 0, 0.0)
@@ -51,7 +51,7 @@ def prove_float(model: onnx.ModelProto, size: int) -> Proof:
 def prove_int8(model: onnx.ModelProto, size: int) -> Proof:
     """Golden answers of an 8-bit graph: of all candidates, those where saturation shows most."""
     images = _render(CANDIDATES, size)
-    logits = exact_logits(model, images)
+    logits = exact_answers(model, images)
     pairs = saturable_pairs(model)
     apart = np.zeros(len(images))
     if pairs:
@@ -62,8 +62,8 @@ def prove_int8(model: onnx.ModelProto, size: int) -> Proof:
     return Proof(golden, pairs, float(np.nan_to_num(apart).max()))
 
 
-def exact_logits(model: onnx.ModelProto, images: Pixels) -> Floats:
-    """Logits `[n, classes]` of uint8 `[n, size, size]` as the graph is written.
+def exact_answers(model: onnx.ModelProto, images: Pixels, output: str = "logit") -> Floats:
+    """`[n, classes]`: an output for uint8 `[n, size, size]`, as the graph is written.
 
     Without optimisation onnxruntime computes 8-bit layers in float from what their integers say,
     on every processor.
@@ -76,7 +76,7 @@ def exact_logits(model: onnx.ModelProto, images: Pixels) -> Floats:
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     return np.concatenate(
-        [session.run(["logit"], {"image": image[None, None]})[0] for image in images]
+        [session.run([output], {"image": image[None, None]})[0] for image in images]
     )
 
 

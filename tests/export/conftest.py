@@ -20,6 +20,7 @@ from tests.export.networks import (
     learn,
     network_of,
     random_images,
+    saturating_network,
     small_config,
     small_network,
 )
@@ -53,6 +54,11 @@ def small(images: Path) -> Small:
         model, lambda: evidence.batches_of(evidence.calibration), lambda _: None
     )
     return Small(config, network, model, evidence, prepared)
+
+
+@pytest.fixture(scope="session")
+def saturating() -> Prepared:
+    return saturating_network()
 
 
 @dataclass(frozen=True)

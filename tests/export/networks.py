@@ -1,10 +1,11 @@
 """A network of a few hundred weights, and the evidence that an export of it is judged by."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -13,6 +14,8 @@ from covid.data.cache import Images
 from covid.data.source import open_source
 from covid.edge.labels import Task
 from covid.export.evidence import Evidence, gather_evidence
+from covid.export.graph import export_graph
+from covid.export.int8 import Prepared, prepare
 from covid.model.networks import Network, build_network
 from covid.model.weights import Trained
 from tests.conftest import PROJECT
@@ -74,6 +77,23 @@ def ruin(layer: nn.Module) -> None:
     assert isinstance(layer, nn.Conv2d | nn.Linear)
     with torch.no_grad():
         layer.weight[:, 0] = 1e5
+
+
+def saturating_network() -> Prepared:
+    """A network whose full 8-bit weights overflow sums of 16 bits, for all to see.
+
+    Where one layer's weights are all positive, neighbouring products add up; large weights in
+    the head show what is lost.
+    """
+    network = small_network()
+    with torch.no_grad():
+        network.get_parameter("backbone.mixed.weight").abs_()
+        network.get_parameter("head.3.weight").mul_(20)
+
+    def images() -> Iterator[npt.NDArray[np.uint8]]:
+        yield random_images(16, SIZE)[:, 0].numpy()
+
+    return prepare(export_graph(network, ARCH, "multilabel", SIZE), images, lambda _: None)
 
 
 def learn(network: Network, config: Config, steps: int = 80) -> None:

@@ -12,11 +12,11 @@ import pytest
 from onnx import numpy_helper
 
 from covid.export.calibration import PIXELS, Centred, Statistics
-from covid.export.golden import exact_logits
+from covid.export.golden import exact_answers
 from covid.export.graph import export_graph
 from covid.export.int8 import PASSES, fold_mean, layers, prepare, quantise
 from covid.export.rounding import FULL, SAFE
-from covid.export.saturation import emulate, saturable_pairs
+from covid.export.saturation import saturable_pairs
 from tests.export.conftest import Small
 from tests.export.networks import ARCH, SIZE, network_of, small_network
 
@@ -67,7 +67,7 @@ def test_a_folded_mean_changes_nothing_where_it_is_a_grey_level(level: int) -> N
     model = export_graph(small_network(mean=level / 255), ARCH, "multilabel", SIZE)
     pixels = next(random_batches(1)())
     found = float_logits(fold_mean(model), pixels)
-    np.testing.assert_allclose(found, exact_logits(model, pixels), atol=1e-4)
+    np.testing.assert_allclose(found, exact_answers(model, pixels), atol=1e-4)
 
 
 def test_the_zero_point_is_the_mean_grey_level(small: Small) -> None:
@@ -147,7 +147,7 @@ def test_no_weight_is_larger_than_its_limit(small: Small, limit: int) -> None:
 @LIMITS
 def test_integers_say_what_float_said(small: Small, limit: int) -> None:
     pixels = validation(small)
-    apart = np.abs(exact_logits(in_8_bits(small, limit=limit), pixels) - small.evidence.logits)
+    apart = np.abs(exact_answers(in_8_bits(small, limit=limit), pixels) - small.evidence.logits)
     # Ranges hold 256 levels: a few of them, of logits between -10 and 10.
     assert apart.mean() < 0.1
 
@@ -188,7 +188,7 @@ def test_a_layer_kept_in_float_has_float_weights_in_the_graph(small: Small, name
 
 def test_with_no_layer_in_8_bits_only_activations_and_the_head_are_rounded(small: Small) -> None:
     pixels = validation(small)
-    apart = np.abs(exact_logits(in_8_bits(small, *LAYERS), pixels) - small.evidence.logits)
+    apart = np.abs(exact_answers(in_8_bits(small, *LAYERS), pixels) - small.evidence.logits)
     assert apart.mean() < 0.1
 
 
@@ -204,19 +204,3 @@ def test_efficientnet_lite0_can_be_quantised_safely() -> None:
     found = quantise(prepared, prepared.round(SAFE))
     assert saturable_pairs(found) == 0
     assert len(layers(prepared.centred.model)) == 49
-
-
-# Saturation ---------------------------------------------------------------------------------
-
-
-def test_full_8_bit_weights_have_pairs_that_saturate(small: Small) -> None:
-    assert saturable_pairs(in_8_bits(small, limit=FULL)) > 0
-
-
-def test_safe_weights_have_none(small: Small) -> None:
-    assert saturable_pairs(in_8_bits(small)) == 0
-
-
-def test_emulated_without_saturation_a_graph_answers_as_it_is_written(small: Small) -> None:
-    model, pixels = in_8_bits(small), validation(small)[:4]
-    np.testing.assert_allclose(emulate(model, pixels), exact_logits(model, pixels), atol=0.1)

@@ -1,0 +1,131 @@
+"""Intervals of shares: Wilson's where images are alone, wider where patients repeat."""
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from covid.evaluation.intervals import Proportion, Z, proportion
+
+
+def share(outcomes: Sequence[bool | int], patients: Sequence[str | None]) -> Proportion:
+    return proportion(np.array(outcomes, dtype=bool), patients)
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> tuple[npt.NDArray[np.bool_], list[str | None]]:
+    count = draw(st.integers(1, 40))
+    names = st.one_of(st.none(), st.sampled_from(["a", "b", "c", "d", "e", "f", "g"]))
+    outcomes = draw(st.lists(st.booleans(), min_size=count, max_size=count))
+    patients = draw(st.lists(names, min_size=count, max_size=count))
+    return np.array(outcomes, dtype=bool), patients
+
+
+@given(answers())
+def test_the_interval_holds_the_share_and_lies_between_0_and_1(
+    given_answers: tuple[npt.NDArray[np.bool_], list[str | None]],
+) -> None:
+    found = proportion(*given_answers)
+    assert 0 <= found.low <= found.value <= found.high <= 1
+
+
+@given(answers())
+def test_the_opposite_has_the_interval_turned_round(
+    given_answers: tuple[npt.NDArray[np.bool_], list[str | None]],
+) -> None:
+    outcomes, patients = given_answers
+    one, other = proportion(outcomes, patients), proportion(~outcomes, patients)
+    assert (other.low, other.high) == pytest.approx((1 - one.high, 1 - one.low), abs=1e-9)
+
+
+@given(answers(), st.randoms(use_true_random=False))
+def test_the_order_of_images_changes_nothing(
+    given_answers: tuple[npt.NDArray[np.bool_], list[str | None]], chance: random.Random
+) -> None:
+    outcomes, patients = given_answers
+    order = list(range(len(outcomes)))
+    chance.shuffle(order)
+    found = proportion(outcomes[order], [patients[place] for place in order])
+    wanted = proportion(outcomes, patients)
+    assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high), abs=1e-12)
+
+
+def wilson(share: float, number: float) -> tuple[float, float]:
+    """The two shares p that are Z standard errors, by p itself, from `share`."""
+    roots = np.roots([1 + Z**2 / number, -(2 * share + Z**2 / number), share**2])
+    return float(roots.min()), float(roots.max())
+
+
+def test_the_formula_gives_the_published_interval() -> None:
+    # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
+    assert wilson(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+
+
+@pytest.mark.parametrize(("true", "images", "number"), [
+    (5, 10, 9), (81, 263, 262),  # the variance of m patients is m - 1 times known
+    (0, 10, 10), (1, 10, 10), (19, 20, 20),  # too few differ to know one
+])  # fmt: skip
+def test_images_of_patients_of_their_own_have_wilson_s_interval(
+    true: int, images: int, number: int
+) -> None:
+    found = share([True] * true + [False] * (images - true), [None] * images)
+    assert (found.low, found.high) == pytest.approx(wilson(true / images, number), abs=1e-6)
+
+
+def test_an_image_without_a_patient_is_a_patient_of_its_own() -> None:
+    outcomes = [True, False] * 10
+    assert share(outcomes, [None] * 20) == share(outcomes, [f"{place}" for place in range(20)])
+
+
+def test_copies_of_every_image_narrow_nothing() -> None:
+    outcomes, patients = [True] * 6 + [False] * 14, [f"{place}" for place in range(20)]
+    once, thrice = share(outcomes, patients), share(outcomes * 3, patients * 3)
+    assert (thrice.low, thrice.high) == pytest.approx((once.low, once.high))
+
+
+def test_patients_who_do_not_differ_count_by_image() -> None:
+    outcomes = [True, False] * 20
+    patients = [f"{place // 2}" for place in range(40)]  # each has one of both
+    found = share(outcomes, patients)
+    assert (found.low, found.high) == pytest.approx(wilson(0.5, 40), abs=1e-6)
+
+
+def test_where_nothing_differs_each_patient_counts_once() -> None:
+    found = share([True] * 50, [f"{place // 10}" for place in range(50)])
+    assert found.low == pytest.approx(share([True] * 5, [None] * 5).low)
+
+
+def test_where_fewer_than_three_patients_differ_each_patient_counts_once() -> None:
+    outcomes = [False] * 10 + [True] * 90
+    found = share(outcomes, [f"{place // 10}" for place in range(100)])
+    assert found.low == pytest.approx(share([False] + [True] * 9, [None] * 10).low)
+
+
+def test_one_patient_says_next_to_nothing() -> None:
+    found = share([True] * 30, ["the only one"] * 30)
+    assert found.low == pytest.approx(1 / (1 + Z**2))
+
+
+def test_counts_are_told() -> None:
+    found = share([True, False, True], ["a", "a", None])
+    assert (found.count, found.images, found.patients) == (2, 3, 2)
+
+
+def test_it_is_right_about_as_often_as_it_says() -> None:
+    draw, held = np.random.default_rng(0), 0
+    for _ in range(1000):  # 30 patients of three images, who differ from each other
+        odds = draw.beta(8, 2, 30)
+        outcomes = draw.random((30, 3)) < odds[:, None]
+        found = share(outcomes.ravel().tolist(), np.repeat([f"{n}" for n in range(30)], 3).tolist())
+        held += found.low <= 0.8 <= found.high
+    assert 0.92 <= held / 1000 <= 0.98
+
+
+@pytest.mark.parametrize(("images", "patients"), [(0, 0), (2, 3)])
+def test_no_images_or_patients_of_others_are_a_bug(images: int, patients: int) -> None:
+    with pytest.raises(ValueError, match=f"{images} outcomes of {patients} images"):
+        share([True] * images, [None] * patients)
