@@ -8,7 +8,7 @@ DEMO := --config configs/demo.yaml --overwrite
 
 RENDERED := .cache/phantom-covid-normal-pneumonia-256/test
 
-.PHONY: demo test check torture clean
+.PHONY: demo test check docs-check torture clean
 
 demo: $(ENVIRONMENT)/installed
 	$(IN)/accelerate launch --quiet --config_file accelerate_config.yaml train.py $(DEMO)
@@ -29,6 +29,9 @@ torture: $(ENVIRONMENT)/installed
 check: $(ENVIRONMENT)/installed
 	$(IN)/ruff check .
 	$(IN)/mypy
+
+docs-check: $(ENVIRONMENT)/installed
+	$(IN)/python -m pytest tests/test_docs.py
 
 $(ENVIRONMENT)/installed: requirements-dev.txt requirements.txt
 	$(PYTHON) -m venv $(ENVIRONMENT)

@@ -108,7 +108,7 @@ Scheduler = Annotated[NoScheduler | Plateau | Cosine | OneCycle, Field(discrimin
 
 
 class Config(Section):
-    """One experiment. The README explains each key; `configs/` shows them at work."""
+    """One experiment. docs/configuration.md explains each key; `configs/` shows them at work."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0

@@ -1,0 +1,132 @@
+"""README and docs: every command can be typed, every file, key and link is there."""
+
+import importlib.util
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from covid.config import Config, config_from_tree
+from covid.config_tree import read_tree
+from tests.conftest import PROJECT
+
+PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+TEXTS = {page.relative_to(PROJECT).as_posix(): page.read_text() for page in PAGES}
+# What runs, exports and evaluations write, and what the reader brings along.
+WRITTEN = {
+    "config.yaml", "history.csv", "curves.png", "best.safetensors", "summary.json",
+    "data_audit.json", "metrics.json", "predictions.csv", "confusion.png", "examples.png",
+    "report.json", "model.onnx", "model.int8.onnx", "model.anysize.onnx", "manifest.csv",
+}  # fmt: skip
+SCRIPT = re.compile(r"(?:python|accelerate launch(?: --quiet)?) ((?:\w+/)*\w+\.py)(.*)")
+FILE = re.compile(r"`([\w./-]+\.(?:py|yaml|yml|txt|md|csv|json|png|onnx|mjs|safetensors))`")
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """Page and line: what stands indented as code, or between backticks, and starts a program."""
+    for page, text in TEXTS.items():
+        lines = [line.strip() for line in text.splitlines() if line.startswith("    ")]
+        for line in [*lines, *re.findall(r"`([^`]+)`", text.replace("\n", " "))]:
+            starts = line.startswith(("python ", "accelerate ")) and ".py" in line
+            if starts or line.startswith(("make ", "pip ")):
+                yield page, re.split(r"\s+#", line)[0]
+
+
+def load_script(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(("page", "command"), sorted(set(commands())), ids=str)
+def test_every_command_can_be_typed(
+    page: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = shlex.split(command)
+    if words[0] == "make":
+        targets = set(re.findall(r"^([\w-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+        assert set(words[1:]) <= targets
+        return
+    if words[0] == "pip":
+        lists = [words[place + 1] for place, word in enumerate(words) if word == "-r"]
+        assert all((PROJECT / name).is_file() for name in lists)
+        return
+    script = SCRIPT.match(command)
+    assert script is not None, f"{page}: {command}"
+    module = load_script(PROJECT / script[1])
+    if hasattr(module, "parse_arguments"):
+        monkeypatch.setattr("sys.argv", [script[1], *shlex.split(script[2])])
+        arguments = module.parse_arguments()  # exits where it does not know them
+        if hasattr(arguments, "config"):
+            assert (PROJECT / arguments.config).is_file()
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_every_file_named_is_there(page: str) -> None:
+    here = {path.name for path in PROJECT.rglob("*") if ".venv" not in path.parts}
+    for name in FILE.findall(TEXTS[page]):
+        known = name in WRITTEN or Path(name).name in WRITTEN or (PROJECT / name).exists()
+        assert known or ("/" not in name and name in here), name
+
+
+def anchors(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_every_link_leads_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", TEXTS[page]):
+        if target.startswith("https://"):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (PROJECT / page).parent / name if name else PROJECT / page
+        assert path.is_file(), target
+        assert not anchor or anchor in anchors(path.read_text()), target
+
+
+def keys_of(model: type[BaseModel], before: str = "") -> Iterator[str]:
+    """Dotted names of all keys; one of several shapes, such as an optimizer, is one key."""
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from keys_of(inner, f"{before}{name}.")
+        else:
+            yield f"{before}{name}"
+
+
+def test_every_key_of_a_config_is_explained_and_no_other() -> None:
+    rows = re.findall(r"^\| (`[^|]+) \|", TEXTS["docs/configuration.md"], re.MULTILINE)
+    named = {key for row in rows for key in re.findall(r"`([\w.]+)`", row)}
+    assert named == set(keys_of(Config))
+
+
+def configs_in_text() -> Iterator[tuple[str, str]]:
+    for page, text in TEXTS.items():
+        for block in re.findall(r"(?:^    base: .*\n)(?:^    .*\n)+", text, re.MULTILINE):
+            yield page, block
+
+
+@pytest.mark.parametrize(("page", "block"), list(configs_in_text()), ids=lambda one: one[:25])
+def test_every_config_shown_is_one(page: str, block: str, tmp_path: Path) -> None:
+    tree = yaml.safe_load(block)
+    tree["base"] = str(PROJECT / "configs" / tree["base"])
+    written = tmp_path / "mine.yaml"
+    written.write_text(yaml.safe_dump(tree))
+    config_from_tree(read_tree(written, ()), page)
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_no_page_speaks_to_whoever_set_a_target(page: str) -> None:
+    assert not re.findall(r"asked for\b|falls short|\*\*short\*\*|not run \|", TEXTS[page])
+
+
+def test_the_readme_is_read_in_five_minutes() -> None:
+    assert len(TEXTS["README.md"].splitlines()) <= 160
