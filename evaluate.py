@@ -45,7 +45,7 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def judge_run(arguments: argparse.Namespace) -> None:
+def evaluate_run(arguments: argparse.Namespace) -> None:
     # Imported here because torch takes seconds, and --help should not.
     from tqdm import tqdm
 
@@ -56,22 +56,22 @@ def judge_run(arguments: argparse.Namespace) -> None:
     from covid.data.source import data_name, is_synthetic, open_source
     from covid.model.weights import load_trained
     from covid.training.epochs import predict
-    from covid.training.launch import judge_in_full_precision, loader_workers, start_accelerator
+    from covid.training.launch import loader_workers, start_accelerator, use_full_precision
     from covid.training.report import command_without_data, rendering_bar
     from covid.training.run import best_weights, newest_run, runs_folder
-    from covid.training.survey import look
+    from covid.training.scan import scan_images
 
     folder = arguments.trained or newest_run(runs_folder())
     trained = load_trained(best_weights(folder))
     config, split = trained.config, arguments.split
     space = config.label_space
     accelerator = start_accelerator(precision="no")
-    judge_in_full_precision()
+    use_full_precision()
 
     with accelerator.main_process_first():
         if arguments.data is None:
-            instead = command_without_data(folder / "config.yaml")
-            index = open_source(config, instead=instead, progress=rendering_bar())
+            demo_command = command_without_data(folder / "config.yaml")
+            index = open_source(config, demo_command=demo_command, progress=rendering_bar())
         else:
             index = load_index(
                 arguments.data.absolute(), list(space.labels), seed=config.seed,
@@ -80,18 +80,18 @@ def judge_run(arguments: argparse.Namespace) -> None:
     rows = rows_of(index, split)
     cache_dir = resolve(config.data.cache_dir) if config.data.cache else None
     images = Images(index, config.data.image_size, cache_dir)
-    seen = look(accelerator, images, rows, f"reading {split} images")
+    seen = scan_images(accelerator, images, rows, f"reading {split} images")
     if not config.data.skip_unreadable:
         seen.require_readable(len(rows))
     rows = [row for row in rows if row not in seen.unreadable]
 
-    truths = space.encode(index.samples[row].label for row in rows)
+    targets = space.encode(index.samples[row].label for row in rows)
     batches = load_batches(
-        Split(images, rows, truths),
+        Split(images, rows, targets),
         batch_size=config.batch_size,
         workers=loader_workers(accelerator),
     )
-    bar = tqdm(total=len(rows), desc=f"judging {split}", unit=" images", leave=False, delay=1,
+    bar = tqdm(total=len(rows), desc=f"evaluating {split}", unit=" images", leave=False, delay=1,
                disable=None if accelerator.is_main_process else True)  # fmt: skip
     with bar:
         predictions = predict(
@@ -124,7 +124,7 @@ def judge_run(arguments: argparse.Namespace) -> None:
     )
 
 
-def judge_file(arguments: argparse.Namespace) -> None:
+def evaluate_file(arguments: argparse.Namespace) -> None:
     """The same for an ONNX file, by the way that predict.py takes: no PyTorch anywhere."""
     import numpy as np
     from tqdm import tqdm
@@ -143,7 +143,7 @@ def judge_file(arguments: argparse.Namespace) -> None:
     )
     rows = rows_of(index, split)
     files = [index.samples[row].path for row in rows]
-    with tqdm(model.predict(files), total=len(rows), desc=f"judging {split}", unit=" images",
+    with tqdm(model.predict(files), total=len(rows), desc=f"evaluating {split}", unit=" images",
               leave=False, delay=1, disable=None) as bar:  # fmt: skip
         predictions = list(bar)
     unreadable = [one.error for one in predictions if one.error]
@@ -236,7 +236,7 @@ def main() -> int:
     # As all else that goes wrong: one sentence, without the line of code that it comes from.
     warnings.formatwarning = lambda message, *_: f"Warning: {message}\n"
     try:
-        judge_file(arguments) if exported else judge_run(arguments)
+        evaluate_file(arguments) if exported else evaluate_run(arguments)
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2

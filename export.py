@@ -75,7 +75,7 @@ def export(arguments: argparse.Namespace) -> int:
         trained,
         weights,
         versions() | {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__},
-        instead=command_without_data(folder / "config.yaml"),
+        demo_command=command_without_data(folder / "config.yaml"),
     )
 
     model = export_graph(network, config.model.arch, config.task, config.data.image_size)

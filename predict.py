@@ -161,8 +161,8 @@ def as_rows(
     paths: Sequence[Path],
     stream: TextIO,
 ) -> Iterator[str]:
+    from covid.edge.formatters import csv_rows, json_rows, table_rows
     from covid.edge.progress import draw_bar
-    from covid.edge.rows import csv_rows, json_rows, table_rows
 
     if form == "csv":
         return csv_rows(space, predictions)

@@ -49,7 +49,7 @@ def train(arguments: argparse.Namespace) -> int:
     from covid.training.optimizer import Schedule, make_optimizer
     from covid.training.prefix import keep_prefix
     from covid.training.report import Reporter, command_without_data, rendering_bar
-    from covid.training.survey import survey
+    from covid.training.scan import scan
 
     config = load_config(arguments.config, arguments.set)
     space = config.label_space
@@ -65,18 +65,18 @@ def train(arguments: argparse.Namespace) -> int:
 
     # The images. Each is read once before training, so that none fails in the middle of it.
     with accelerator.main_process_first():
-        instead = command_without_data(arguments.config)
-        index = open_source(config, instead=instead, progress=rendering_bar())
+        demo_command = command_without_data(arguments.config)
+        index = open_source(config, demo_command=demo_command, progress=rendering_bar())
     cache_dir = resolve(config.data.cache_dir) if config.data.cache else None
     images = Images(index, config.data.image_size, cache_dir)
     report = Reporter(accelerator, config, folder, data_name(index))
-    data = survey(accelerator, index, images, config)
-    truths = space.encode(sample.label for sample in index.samples)
+    data = scan(accelerator, index, images, config)
+    targets = space.encode(sample.label for sample in index.samples)
     flip = config.data.horizontal_flip
     train_split = Split(
-        images, data.train, truths[data.train], seed=config.seed, horizontal_flip=flip
+        images, data.train, targets[data.train], seed=config.seed, horizontal_flip=flip
     )
-    validation_split = Split(images, data.validation, truths[data.validation])
+    validation_split = Split(images, data.validation, targets[data.validation])
 
     # The network. What is frozen gets no gradient, and the optimiser never sees it.
     set_seed(config.seed)
@@ -147,13 +147,13 @@ def train(arguments: argparse.Namespace) -> int:
             raise report.failed(progress, str(error)) from None
 
         clock = time.perf_counter()
-        judged = averaged.module if averaged else network
-        predictions = predict(accelerator, prefix.rest(judged), validation_batches)
+        evaluated = averaged.module if averaged else network
+        predictions = predict(accelerator, prefix.rest(evaluated), validation_batches)
         validation_loss = mean_loss(loss, predictions)
         if not math.isfinite(validation_loss):
             raise report.failed(progress, f"the validation loss became {validation_loss}")
         accuracy, macro_f1 = quick_figures(
-            space, predictions.probabilities(space.task), predictions.truths
+            space, predictions.probabilities(space.task), predictions.targets
         )
         figures = {"accuracy": accuracy, "macro_f1": macro_f1, "loss": validation_loss}
         row = {
@@ -169,14 +169,14 @@ def train(arguments: argparse.Namespace) -> int:
         }
         schedule.after_epoch(validation_loss)
         figure = figures[config.select_by]
-        assert figure is not None  # the survey refuses a validation split where it could be
+        assert figure is not None  # the scan refuses a validation split where it could be
         if progress.finish_epoch(row, figure, config.select_by):
             accelerator.on_main_process(save_trained)(
-                folder / "best.safetensors", judged, config, progress.epoch, figures
+                folder / "best.safetensors", evaluated, config, progress.epoch, figures
             )
         report.epoch(progress)
         decisions = space.decide(predictions.probabilities(space.task))
-        for sentence in watch.after_epoch(decisions, predictions.truths, progress.history):
+        for sentence in watch.after_epoch(decisions, predictions.targets, progress.history):
             report.warn(progress, sentence)
         if checkpoints.due(epoch_ended=True):
             checkpoints.save(progress)

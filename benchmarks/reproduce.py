@@ -85,7 +85,7 @@ def reason_to_skip(name: str, scratch: bool) -> str | None:
 
 
 def run_experiment(name: str, data: Path, output: Path, scratch: bool) -> None:
-    """Trains and judges one experiment, unless it is finished. Raises UserError."""
+    """Trains and evaluates one experiment, unless it is finished. Raises UserError."""
     folder = output / name
     settings = [f"data.root={(data / ('xray2' if '_binary_' in name else 'xray3')).absolute()}"]
     if scratch and not name.startswith("efficientnet"):

@@ -109,7 +109,7 @@ def usual_loop(root: Path, config: Config, workers: int, most: int | None = None
         for split, extra in (("train", flips), ("validation", []))
     ]
     folders = torchvision.datasets.ImageFolder(root / "train").classes
-    truths = torch.from_numpy(space.encode(folders)).float()
+    targets = torch.from_numpy(space.encode(folders)).float()
 
     network = getattr(torchvision.models, config.model.arch)(weights=None)
     trainable = config.model.trainable
@@ -135,7 +135,7 @@ def usual_loop(root: Path, config: Config, workers: int, most: int | None = None
         for done, (images, labels) in enumerate(train):
             if done == most:
                 return accuracy
-            accelerator.backward(loss(network(images), truths[labels]))
+            accelerator.backward(loss(network(images), targets[labels]))
             optimizer.step()
             optimizer.zero_grad()
         network.eval()
@@ -143,7 +143,7 @@ def usual_loop(root: Path, config: Config, workers: int, most: int | None = None
         with torch.inference_mode():
             for images, labels in validation:
                 decided = space.decide(network(images).sigmoid().numpy())
-                right += int((decided == truths[labels].bool().numpy()).all(axis=1).sum())
+                right += int((decided == targets[labels].bool().numpy()).all(axis=1).sum())
                 images_seen += len(labels)
         accuracy = right / images_seen
     return accuracy
@@ -156,7 +156,7 @@ def side(arguments: Namespace) -> dict[str, Any]:
     import torchvision  # noqa: F401
 
     import train
-    from covid.training import checkpoint, launch, report, survey  # noqa: F401
+    from covid.training import checkpoint, launch, report, scan  # noqa: F401
 
     settings = arguments.settings
     config = load_config(Path(settings["config"]), settings["set"])

@@ -23,7 +23,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run, with an average of weights, whose validation and test splits were judged."""
+    """A run, with an average of weights, whose validation and test splits were evaluated."""
     output = tmp_path_factory.mktemp("runs") / "first"
     done = run_script("train.py", *arguments(root, output, "ema=0.9"))
     assert done.returncode == 0, done.stderr
@@ -88,7 +88,7 @@ def test_the_table_says_what_it_is_of_and_what_it_is_for(finished: Path) -> None
     assert "not for diagnosis" in printed
 
 
-def test_two_processes_judge_as_one_to_the_last_image(finished: Path, tmp_path: Path) -> None:
+def test_two_processes_evaluate_as_one_to_the_last_image(finished: Path, tmp_path: Path) -> None:
     done = run_script(
         "-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={free_port()}",
         "evaluate.py", finished, "--output", tmp_path / "two",
@@ -187,10 +187,10 @@ def test_an_onnx_file_s_probabilities_are_those_of_predict(
 ) -> None:
     assert run_script("evaluate.py", exported, "--data", root).returncode == 0
     with (exported.parent / "evaluation/clinic-test/predictions.csv").open() as file:
-        judged = [list(row.values())[2:6] for row in csv.DictReader(file)]
+        evaluated = [list(row.values())[2:6] for row in csv.DictReader(file)]
     run_script("predict.py", exported, root / "test", "--output", tmp_path / "rows.csv")
     with (tmp_path / "rows.csv").open() as file:
-        assert [list(row.values())[1:5] for row in csv.DictReader(file)] == judged
+        assert [list(row.values())[1:5] for row in csv.DictReader(file)] == evaluated
 
 
 def test_an_onnx_file_needs_images_to_be_judged_on(exported: Path) -> None:

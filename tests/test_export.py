@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from covid.data.rows import Rows
+from covid.data.record_file import RecordFile
 from covid.edge.model import load
 from tests.conftest import (
     LABELS,
@@ -132,7 +132,7 @@ def test_a_killed_export_leaves_no_file_under_a_final_name(run: Path, tmp_path: 
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
     while process.poll() is None and not any(tmp_path.iterdir()):
         time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)  # while the first file is written or judged
+    process.send_signal(signal.SIGKILL)  # while the first file is written or evaluated
     process.wait(30)
     assert not [path for path in tmp_path.iterdir() if not path.name.startswith(".")]
 
@@ -149,7 +149,7 @@ def held_back(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Held:
     count = content.stat().st_size // 32**2
     noise = np.random.default_rng(0).integers(0, 256, (count, 32, 32), dtype=np.uint8)
     try:
-        Rows(kept, content.stem, count=count, length=32**2).write(range(count), noise)
+        RecordFile(kept, content.stem, count=count, length=32**2).write(range(count), noise)
         return run_script("export.py", run, "--output", output), output
     finally:
         shutil.copytree(sound, kept, dirs_exist_ok=True)

@@ -574,7 +574,7 @@ def test_gradients_that_are_all_zero_are_warned_of_once(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def indifferent(config: object) -> Loss:
-        return lambda logits, truths: (logits * 0).sum()
+        return lambda logits, targets: (logits * 0).sum()
 
     monkeypatch.setattr("covid.model.losses.make_loss", indifferent)
     done = train(root, tmp_path / "run")

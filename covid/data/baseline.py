@@ -35,13 +35,13 @@ class Score:
     per_class: dict[str, float]  # of telling a class from the rest
 
     @classmethod
-    def of(cls, truths: npt.NDArray[np.str_], told: npt.NDArray[np.str_]) -> "Score":
-        """`truths` and `told` are labels `[images]`."""
+    def of(cls, targets: npt.NDArray[np.str_], predicted: npt.NDArray[np.str_]) -> "Score":
+        """`targets` and `predicted` are labels `[images]`."""
         per_class = {
-            str(name): float(balanced_accuracy_score(truths == name, told == name))
-            for name in np.unique(truths)
+            str(name): float(balanced_accuracy_score(targets == name, predicted == name))
+            for name in np.unique(targets)
         }
-        return cls(float(balanced_accuracy_score(truths, told)), per_class)
+        return cls(float(balanced_accuracy_score(targets, predicted)), per_class)
 
     def to_json(self) -> dict[str, Any]:
         return {"balanced_accuracy": self.overall, "per_class": self.per_class}
@@ -61,7 +61,7 @@ class Baseline:
     def line(self) -> str:
         """One line for the terminal."""
         if self.together is None:
-            return f"metadata alone: not judged, {self.note}"
+            return f"metadata alone: not evaluated, {self.note}"
         how = "patient" if self.by_patient else "image, as no patient is known"
         return (
             f"metadata alone ({', '.join(self.alone) or self.note}) tells the label with balanced "
@@ -95,18 +95,18 @@ class Baseline:
 
     def to_json(self) -> dict[str, Any]:
         """For data_audit.json."""
-        judged = Score.to_json(self.together) if self.together else {"balanced_accuracy": None}
+        evaluated = Score.to_json(self.together) if self.together else {"balanced_accuracy": None}
         return {
             "images": self.images,
             "cross_validated_by": "patient" if self.by_patient else "image",
             "chance": self.chance,
-            **judged,
+            **evaluated,
             "columns": {column: score.to_json() for column, score in self.alone.items()},
             "note": self.note,
         }
 
 
-def judge_metadata(index: Index, rows: Sequence[int]) -> Baseline:
+def measure_baseline(index: Index, rows: Sequence[int]) -> Baseline:
     """How well a shallow tree tells the label of `rows` from format, mode, size, view, sex, age.
 
     A file's header is read, not its picture, and not even that where the manifest has `format`,
@@ -139,8 +139,8 @@ def judge_metadata(index: Index, rows: Sequence[int]) -> Baseline:
             max_depth=5, min_samples_leaf=5, class_weight="balanced", random_state=0
         )
         folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
-        told = cross_val_predict(tree, columns, labels, groups=patients, cv=folds)
-        return Score.of(labels, told)
+        predicted = cross_val_predict(tree, columns, labels, groups=patients, cv=folds)
+        return Score.of(labels, predicted)
 
     together = tell(np.hstack(list(features.values())))
     alone = {name: tell(columns) for name, columns in features.items()}

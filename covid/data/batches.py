@@ -22,7 +22,7 @@ class Batch(NamedTuple):
     inputs: torch.Tensor  # images, uint8 [batch, 1, size, size]; or features, float [batch, …]
     # bool [batch]: mirror left to right before the network; None: features, mirrored already
     flipped: torch.Tensor | None
-    truths: torch.Tensor  # float32 [batch, classes], 0 or 1
+    targets: torch.Tensor  # float32 [batch, classes], 0 or 1
     positions: torch.Tensor  # int64 [batch]: place in the split
 
 
@@ -37,7 +37,7 @@ class Features(Protocol):
 class Split(Dataset[Batch]):
     """The images of one split, or the `features` kept of them, fetched a batch at a time.
 
-    `seed` None: for judging, in order and never flipped. Otherwise `begin_epoch` chooses an
+    `seed` None: for evaluating, in order and never flipped. Otherwise `begin_epoch` chooses an
     order and, where `horizontal_flip` says so, half of the images to flip.
     """
 
@@ -45,7 +45,7 @@ class Split(Dataset[Batch]):
         self,
         images: Images,
         rows: Sequence[int],
-        truths: npt.NDArray[np.bool_],
+        targets: npt.NDArray[np.bool_],
         *,
         seed: int | None = None,
         horizontal_flip: bool = False,
@@ -53,7 +53,7 @@ class Split(Dataset[Batch]):
         self.images = images
         self.features: Features | None = None
         self.rows = np.asarray(rows, dtype=np.int64)
-        self.truths = torch.from_numpy(truths.astype(np.float32))
+        self.targets = torch.from_numpy(targets.astype(np.float32))
         self.seed = seed
         self.horizontal_flip = horizontal_flip
         self.order = np.arange(len(rows))
@@ -74,11 +74,11 @@ class Split(Dataset[Batch]):
 
     def __getitems__(self, positions: list[int]) -> Batch:
         rows, chosen = self.rows[positions].tolist(), torch.tensor(positions)
-        flipped, truths = self.flips[chosen], self.truths[chosen]
+        flipped, targets = self.flips[chosen], self.targets[chosen]
         if self.features is not None:
-            return Batch(self.features.read(rows, flipped), None, truths, chosen)
+            return Batch(self.features.read(rows, flipped), None, targets, chosen)
         pixels = torch.from_numpy(self.images.read(rows)).unsqueeze(1)
-        return Batch(pixels, flipped, truths, chosen)
+        return Batch(pixels, flipped, targets, chosen)
 
 
 class SplitOrder(Sampler[int]):

@@ -17,7 +17,7 @@ import PIL
 
 from covid.data.fingerprint import fingerprint
 from covid.data.index import LISTED, Index
-from covid.data.rows import Rows
+from covid.data.record_file import RecordFile
 from covid.edge.images import PREPROCESSING_VERSION, read_image
 from covid.edge.processors import usable_processors
 from covid.errors import DataError, ImageError
@@ -26,15 +26,15 @@ CHUNK = 64  # images in memory at once while a set is looked through: 4 MB at 25
 
 
 @dataclass(frozen=True)
-class Survey:
+class Scan:
     """What one look at some images found; those of several processes add up."""
 
     histogram: npt.NDArray[np.int64]  # [256]: pixels of each grey level
     unreadable: dict[int, str]  # row -> the sentence that says why
     fingerprints: dict[int, bytes] = field(default_factory=dict)  # row -> `fingerprint`
 
-    def __add__(self, other: "Survey") -> "Survey":
-        return Survey(
+    def __add__(self, other: "Scan") -> "Scan":
+        return Scan(
             self.histogram + other.histogram,
             self.unreadable | other.unreadable,
             self.fingerprints | other.fingerprints,
@@ -72,11 +72,11 @@ class Images:
         self.problem: str | None = None
         self.cache_dir = cache_dir
         self.key: str | None = None  # changes with any image; None without a cache
-        self._rows: Rows | None = None
+        self._rows: RecordFile | None = None
         if cache_dir is not None:
             self.key = _key(index, size)
             name = f"images-{self.key}"
-            self._rows = Rows(cache_dir, name, count=len(self.paths), length=size**2)
+            self._rows = RecordFile(cache_dir, name, count=len(self.paths), length=size**2)
             try:
                 self._rows.make()
             except OSError as error:
@@ -100,16 +100,16 @@ class Images:
             raise ImageError(sentence)
         return pixels
 
-    def survey(self, rows: Sequence[int], advance: Callable[[int], object]) -> Survey:
+    def scan(self, rows: Sequence[int], advance: Callable[[int], object]) -> Scan:
         """Looks at every one of `rows`, keeping what it decodes; `advance(n)` after every n."""
-        found = Survey(np.zeros(256, dtype=np.int64), {})
+        found = Scan(np.zeros(256, dtype=np.int64), {})
         fingerprints: dict[int, bytes] = {}
         for start in range(0, len(rows), CHUNK):
             chunk = rows[start : start + CHUNK]
             pixels, unreadable = self._read(chunk)
             readable = [place for place, row in enumerate(chunk) if row not in unreadable]
             histogram = np.bincount(pixels[readable].ravel(), minlength=256)
-            found += Survey(histogram, unreadable)
+            found += Scan(histogram, unreadable)
             fingerprints |= {chunk[place]: fingerprint(pixels[place]) for place in readable}
             advance(len(chunk))
         return replace(found, fingerprints=fingerprints)

@@ -1,6 +1,6 @@
 """Synthetic chest radiographs with labels, so that a machine without any data can try the tool.
 
-A picture starts as a map of how much the rays were weakened (`phantom_chest.py`); a film's curve,
+A picture starts as a map of how much the rays were attenuated (`phantom_chest.py`); a film's curve,
 its noise and markers follow.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from covid.data.phantom_chest import weakening
+from covid.data.phantom_chest import attenuation
 from covid.data.phantom_shapes import (
     SIDES,
     Field,
@@ -36,11 +36,11 @@ COLUMNS = ("path", "label", "split", "patient", "view", "sex", "age", "source")
 FINEST = 512  # px; anatomy has no finer detail, a larger picture enlarges it and adds fine noise
 
 
-def _film(weakened: Field, shot: Shot) -> npt.NDArray[np.uint8]:
+def _film(attenuated: Field, shot: Shot) -> npt.NDArray[np.uint8]:
     """Fewer quanta behind denser tissue, so more noise there; then a film's S-shaped curve."""
     random = stream("film", *shot.seeds)
-    noise = random.standard_normal(weakened.shape, dtype=np.float32)
-    noisy = weakened + np.float32(shot.noise) * noise * np.exp(np.float32(0.8) * weakened)
+    noise = random.standard_normal(attenuated.shape, dtype=np.float32)
+    noisy = attenuated + np.float32(shot.noise) * noise * np.exp(np.float32(0.8) * attenuated)
     exposed = np.float32(shot.gain) * np.maximum(noisy, np.float32(0.004))
     # The display's black and white.
     low, high = random.uniform([2, 225], [16, 255]).astype(np.float32)
@@ -101,8 +101,8 @@ def render_image(
     _check([key])
     patient = Patient(patient_seed)
     shot = Shot(patient, image_seed)
-    weakened = enlarge(weakening(key, patient, shot, min(size, FINEST)), size)
-    film = Image.fromarray(_film(weakened, shot))
+    attenuated = enlarge(attenuation(key, patient, shot, min(size, FINEST)), size)
+    film = Image.fromarray(_film(attenuated, shot))
     film = film.filter(ImageFilter.BoxBlur(shot.blur * size))
     _annotate(film, shot)
     return np.asarray(film, dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""The chest of a phantom: how much the rays are weakened by body, bones, heart and disease.
+"""The chest of a phantom: how much the rays are attenuated by body, bones, heart and disease.
 
 Tissue and bone add to the map, air takes away. Disease takes air out of the lungs and touches
 nothing else.
@@ -223,8 +223,8 @@ def _opacity(key: str, patient: Patient, shot: Shot, pose: Pose) -> Field | floa
     return (_covid if key == "covid" else _pneumonia)(patient, shot, pose)
 
 
-def weakening(key: str, patient: Patient, shot: Shot, grid: int) -> Field:
-    """How much the rays were weakened on their way: 0 in free air, about 1 in the abdomen."""
+def attenuation(key: str, patient: Patient, shot: Shot, grid: int) -> Field:
+    """How much the rays were attenuated on their way: 0 in free air, about 1 in the abdomen."""
     pose = Pose(shot, grid)
     lungs, body = _lungs(patient, shot, pose), _body(patient, pose)
     filled = _mediastinum(patient, shot, pose)
@@ -236,5 +236,5 @@ def weakening(key: str, patient: Patient, shot: Shot, grid: int) -> Field:
     marks = (0.19 * _vessels(patient, pose) + lace) * air
     added = _ribs(patient, pose) + _bones(patient, pose) + _distractors(patient, shot, pose)
     added += marks + 0.10 * filled * np.minimum(1, 2 * lungs)
-    weakened = body * (1 - 0.72 * air - 0.42 * _gas(patient, shot, pose))
-    return np.asarray(weakened + rise(body, 0.0, 0.3) * added, dtype=np.float32)
+    attenuated = body * (1 - 0.72 * air - 0.42 * _gas(patient, shot, pose))
+    return np.asarray(attenuated + rise(body, 0.0, 0.3) * added, dtype=np.float32)

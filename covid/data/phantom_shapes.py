@@ -68,7 +68,7 @@ class Shot:
         self.shift = random.normal(0, 0.025, 2)
         self.gain = random.uniform(1.2, 2.0)  # exposure
         self.gamma = random.uniform(1.0, 1.6)  # contrast
-        self.noise = random.uniform(0.006, 0.022)  # of the weakening, behind thin tissue
+        self.noise = random.uniform(0.006, 0.022)  # of the attenuation, behind thin tissue
         self.blur = random.uniform(0.0, 0.003)
 
     def dome(self, patient: Patient, side: int) -> float:

@@ -10,11 +10,11 @@ from covid.errors import DataError
 
 
 def open_source(
-    config: Config, *, instead: str, progress: Callable[[int, int], None] | None = None
+    config: Config, *, demo_command: str, progress: Callable[[int, int], None] | None = None
 ) -> Index:
     """The index of `data.root`; phantoms are rendered first, once for all runs.
 
-    `instead` is the command that works without any data: where the root is missing, the error
+    `demo_command` is the command that works without any data: where the root is missing, the error
     offers it. `progress(done, all)` is called while phantoms are rendered.
     """
     labels = list(config.data.labels)
@@ -29,7 +29,7 @@ def open_source(
     if not root.is_dir():
         raise DataError(
             f"data.root: there is no folder {root}; put images there or name their folder with "
-            f"--set data.root=FOLDER, or try it on rendered images with: {instead}"
+            f"--set data.root=FOLDER, or try it on rendered images with: {demo_command}"
         )
     return load_index(
         root,

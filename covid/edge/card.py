@@ -104,7 +104,7 @@ def read_card(path: Path) -> Card:
             start, text = _find_card(path, file)
             fields = _parse(path, text)
             file.seek(0)
-            content_sha256, external = _sum_up(file, start)
+            content_sha256, external = _hash_content(file, start)
     except FileNotFoundError:
         raise ModelError(f"{path}: there is no such file; export.py writes one.") from None
     except OSError as error:
@@ -231,7 +231,7 @@ def _seal(body: bytes) -> bytes:
     return b', "card_sha256": "%s"}' % hashlib.sha256(body).hexdigest().encode()
 
 
-def _sum_up(file: BinaryIO, length: int) -> tuple[str, bool]:
+def _hash_content(file: BinaryIO, length: int) -> tuple[str, bool]:
     """The next bytes' SHA-256 and whether they name other files; never many in memory."""
     digest, external, before = hashlib.sha256(), False, b""
     while length:

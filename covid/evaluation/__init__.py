@@ -1,1 +1,1 @@
-"""Truths and probabilities to figures and pictures; knows neither torch nor onnxruntime."""
+"""Targets and probabilities to figures and pictures; knows neither torch nor onnxruntime."""

@@ -31,7 +31,7 @@ FIGURES = ("precision", "recall", "specificity", "f1", "auroc", "average_precisi
 def compute_metrics(
     space: LabelSpace,
     probabilities: npt.NDArray[np.floating[Any]],
-    truths: Booleans,
+    targets: Booleans,
     patients: Sequence[str | None],
     *,
     resamples: int = RESAMPLES,
@@ -39,7 +39,7 @@ def compute_metrics(
 ) -> dict[str, Any]:
     """The content of metrics.json: plain numbers, strings, lists, dictionaries and None.
 
-    `probabilities` in 0..1 and `truths` (bool) are `[images, classes]`; `patients` names each
+    `probabilities` in 0..1 and `targets` (bool) are `[images, classes]`; `patients` names each
     image's patient, or None. The order of the images makes no difference.
 
     `accuracy` is the share of images whose decision is wholly right, `macro_f1` the plain mean
@@ -52,14 +52,14 @@ def compute_metrics(
     Raises DataError where there is no image; ValueError where the shapes disagree or a
     probability is not a number.
     """
-    decisions = _decide(space, probabilities, truths)
-    if len(patients) != len(truths):
-        raise ValueError(f"{len(patients)} patients for {len(truths)} images")
-    counts = _count(decisions, truths)
+    decisions = _decide(space, probabilities, targets)
+    if len(patients) != len(targets):
+        raise ValueError(f"{len(patients)} patients for {len(targets)} images")
+    counts = _count(decisions, targets)
     per_class = {
         name: {
-            **_class_figures(truths[:, column], decisions[:, column], probabilities[:, column]),
-            "support": int(truths[:, column].sum()),
+            **_class_figures(targets[:, column], decisions[:, column], probabilities[:, column]),
+            "support": int(targets[:, column].sum()),
             "threshold": None if space.thresholds is None else float(space.thresholds[column]),
         }
         for column, name in enumerate(space.classes)
@@ -67,30 +67,30 @@ def compute_metrics(
     accuracy, macro_f1 = _headline(counts.sum(axis=0))
     drawn = _headline(_resample(_by_patient(counts, patients), resamples, seed))
     metrics = {
-        "images": len(truths),
+        "images": len(targets),
         "patients": len(set(patients) - {None}) or None,
         "classes": list(space.classes),
         "accuracy": _with_interval(accuracy, drawn[0]),
         "macro_f1": _with_interval(macro_f1, drawn[1]),
         "per_class": per_class,
-        "confusion": _confusion(space, decisions, truths),
+        "confusion": _confusion(space, decisions, targets),
     }
     left_out = 0 if np.isnan(macro_f1) else int(np.isnan(drawn[1]).sum())
-    notes = _undefined_notes(space, decisions, truths)
+    notes = _undefined_notes(space, decisions, targets)
     notes += _interval_notes(metrics, patients, resamples, left_out)
     return metrics | {"notes": notes}
 
 
 def quick_figures(
-    space: LabelSpace, probabilities: npt.NDArray[np.floating[Any]], truths: Booleans
+    space: LabelSpace, probabilities: npt.NDArray[np.floating[Any]], targets: Booleans
 ) -> tuple[float, float | None]:
     """Accuracy and macro F1 as `compute_metrics` has them, without intervals: milliseconds.
 
     Arrays are `[images, classes]`. Macro F1 is None where a class has no image. Raises what
     `compute_metrics` raises.
     """
-    decisions = _decide(space, probabilities, truths)
-    accuracy, macro_f1 = _headline(_count(decisions, truths).sum(axis=0))
+    decisions = _decide(space, probabilities, targets)
+    accuracy, macro_f1 = _headline(_count(decisions, targets).sum(axis=0))
     return float(accuracy), _plain(macro_f1)
 
 
@@ -129,26 +129,26 @@ def metrics_table(metrics: Mapping[str, Any], title: str) -> str:
 
 
 def _decide(
-    space: LabelSpace, probabilities: npt.NDArray[np.floating[Any]], truths: Booleans
+    space: LabelSpace, probabilities: npt.NDArray[np.floating[Any]], targets: Booleans
 ) -> Booleans:
     """The decisions `[images, classes]`, once what they are taken from has been checked."""
-    if probabilities.shape != truths.shape or truths.shape[1:] != (len(space.classes),):
+    if probabilities.shape != targets.shape or targets.shape[1:] != (len(space.classes),):
         raise ValueError(
-            f"probabilities {probabilities.shape} and truths {truths.shape} for "
+            f"probabilities {probabilities.shape} and targets {targets.shape} for "
             f"{len(space.classes)} classes"
         )
-    if len(truths) == 0:
-        raise DataError("There is no image to judge; give at least one that can be read.")
+    if len(targets) == 0:
+        raise DataError("There is no image to evaluate; give at least one that can be read.")
     if not np.isfinite(probabilities).all():
         raise ValueError("a probability is not a number")
     return space.decide(probabilities)
 
 
-def _count(decisions: Booleans, truths: Booleans) -> Integers:
+def _count(decisions: Booleans, targets: Booleans) -> Integers:
     """Per image what `_headline` needs summed: int64 `[images, 2 + 3 * classes]`."""
-    one = np.ones(len(truths), dtype=bool)
-    right = (decisions == truths).all(axis=1)
-    columns = np.column_stack([one, right, decisions & truths, decisions, truths])
+    one = np.ones(len(targets), dtype=bool)
+    right = (decisions == targets).all(axis=1)
+    columns = np.column_stack([one, right, decisions & targets, decisions, targets])
     return columns.astype(np.int64)
 
 
@@ -201,39 +201,39 @@ def _with_interval(value: Floats, drawn: Floats) -> dict[str, float | None]:
 
 
 def _class_figures(
-    truth: Booleans, decided: Booleans, probability: npt.NDArray[np.floating[Any]]
+    target: Booleans, decided: Booleans, probability: npt.NDArray[np.floating[Any]]
 ) -> dict[str, float | None]:
     """One class's figures; arrays are `[images]`."""
-    found, true, claimed = int((truth & decided).sum()), int(truth.sum()), int(decided.sum())
-    false, spared = len(truth) - true, int((~truth & ~decided).sum())
+    found, true, claimed = int((target & decided).sum()), int(target.sum()), int(decided.sum())
+    false, spared = len(target) - true, int((~target & ~decided).sum())
     both = true > 0 and false > 0
     return {
         "precision": found / claimed if claimed else None,
         "recall": found / true if true else None,
         "specificity": spared / false if false else None,
         "f1": 2 * found / (claimed + true) if true else None,
-        "auroc": float(roc_auc_score(truth, probability)) if both else None,
-        "average_precision": float(average_precision_score(truth, probability)) if both else None,
+        "auroc": float(roc_auc_score(target, probability)) if both else None,
+        "average_precision": float(average_precision_score(target, probability)) if both else None,
     }
 
 
 def _confusion(
-    space: LabelSpace, decisions: Booleans, truths: Booleans
+    space: LabelSpace, decisions: Booleans, targets: Booleans
 ) -> dict[str, list[list[int]]] | list[list[int]]:
-    """Rows are truths, columns decisions: 2 x 2 a class for multilabel, else one K x K."""
+    """Rows are targets, columns decisions: 2 x 2 a class for multilabel, else one K x K."""
     if space.task == "single_label":
-        square: list[list[int]] = (truths.astype(np.int64).T @ decisions).tolist()
+        square: list[list[int]] = (targets.astype(np.int64).T @ decisions).tolist()
         return square
     confusion = {}
     for column, name in enumerate(space.classes):
-        cells = np.bincount(2 * truths[:, column] + decisions[:, column], minlength=4)
+        cells = np.bincount(2 * targets[:, column] + decisions[:, column], minlength=4)
         confusion[name] = cells.reshape(2, 2).tolist()
     return confusion
 
 
-def _undefined_notes(space: LabelSpace, decisions: Booleans, truths: Booleans) -> list[str]:
+def _undefined_notes(space: LabelSpace, decisions: Booleans, targets: Booleans) -> list[str]:
     """One sentence a reason, naming the classes that it holds for."""
-    true, decided, images = truths.sum(axis=0), decisions.sum(axis=0), len(truths)
+    true, decided, images = targets.sum(axis=0), decisions.sum(axis=0), len(targets)
     reasons = (
         (
             true == 0,

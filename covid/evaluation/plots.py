@@ -1,4 +1,4 @@
-"""Pictures of a run and of its judgement: learning curves, confusion, right and wrong images.
+"""Pictures of a run and of its evaluation: learning curves, confusion, right and wrong images.
 
 Each `plot_*` writes one PNG, whole or not at all; the `*_figure` beside it makes what is
 written. Two colours carry meaning, one for what is right or validated and one for what is
@@ -66,7 +66,7 @@ def plot_examples(
     images: npt.NDArray[np.uint8],
     chosen: Sequence[int],
     probabilities: npt.NDArray[np.floating[Any]],
-    truths: Booleans,
+    targets: Booleans,
     decisions: Booleans,
     keys: Sequence[str],
     space: LabelSpace,
@@ -80,13 +80,13 @@ def plot_examples(
     StorageError where `path` cannot be written.
     """
     save(
-        examples_figure(images, chosen, probabilities, truths, decisions, keys, space, title), path
+        examples_figure(images, chosen, probabilities, targets, decisions, keys, space, title), path
     )
 
 
 def choose_examples(
     probabilities: npt.NDArray[np.floating[Any]],
-    truths: Booleans,
+    targets: Booleans,
     decisions: Booleans,
     keys: Sequence[str],
     each: int = EACH,
@@ -99,7 +99,7 @@ def choose_examples(
     """
     # How probable the network holds each of its own answers, the absence of a label included.
     belief = np.where(decisions, probabilities, 1 - probabilities)
-    mistaken = decisions != truths
+    mistaken = decisions != targets
     wrong = mistaken.any(axis=1)
     # A right decision is as firm as its weakest answer, a wrong one as its firmest mistake.
     confidence = np.where(
@@ -203,11 +203,11 @@ def confusion_figure(metrics: Mapping[str, Any], title: str) -> Figure:
 def _draw_matrix(
     page: Page, x: float, y: float, matrix: npt.NDArray[Any], names: Sequence[str], side: float
 ) -> None:
-    """Counts `[truth, decision]` as shaded cells, their top left corner at `x`, `y`."""
+    """Counts `[target, decision]` as shaded cells, their top left corner at `x`, `y`."""
     high = 0.8 * side
     totals = matrix.sum(axis=1)
     page.text(x + side * len(names) / 2, y - 0.47, "decision", SMALL, FAINT, ha="center")
-    page.text(x - 0.1, y - 0.17, "truth", SMALL, FAINT, ha="right")
+    page.text(x - 0.1, y - 0.17, "target", SMALL, FAINT, ha="right")
     for row, name in enumerate(names):
         page.text(x - 0.1, y + (row + 0.5) * high, fit(name, 1.5, SMALL, 2), ha="right")
         page.text(x + (row + 0.5) * side, y - 0.17, fit(name, side - 0.06, SMALL, 2), ha="center")
@@ -228,14 +228,14 @@ def examples_figure(
     images: npt.NDArray[np.uint8],
     chosen: Sequence[int],
     probabilities: npt.NDArray[np.floating[Any]],
-    truths: Booleans,
+    targets: Booleans,
     decisions: Booleans,
     keys: Sequence[str],
     space: LabelSpace,
     title: str,
 ) -> Figure:
     """What `plot_examples` writes."""
-    right = (decisions == truths).all(axis=1)
+    right = (decisions == targets).all(axis=1)
     tile, gap, name_width, between = 1.85, 0.2, 1.2, 0.35  # between right and wrong
     high = tile + 0.6 + 0.16 * len(space.classes) + 0.3
     rows = [key for key in space.labels if key in {keys[place] for place in chosen}]
@@ -266,7 +266,7 @@ def examples_figure(
                 page.box(left, y, tile, tile, "none", edgecolor=color, linewidth=2.5)
                 said = "right" if good else "wrong"
                 _draw_answer(page, left, y + tile + 0.14, tile, said, color, probabilities[place],
-                             truths[place], decisions[place], space)  # fmt: skip
+                             targets[place], decisions[place], space)  # fmt: skip
             if not cells[key, good]:
                 page.text(x, y + tile / 2, "none", SMALL, FAINT)
         x += inner + gap + between - gap
@@ -285,12 +285,12 @@ def examples_figure(
 
 def _draw_answer(
     page: Page, x: float, y: float, width: float, said: str, color: str,
-    probabilities: npt.NDArray[np.floating[Any]], truth: Booleans, decision: Booleans,
+    probabilities: npt.NDArray[np.floating[Any]], target: Booleans, decision: Booleans,
     space: LabelSpace,
 ) -> None:  # fmt: skip
-    """Below an image: the verdict, the truth, the decision, and a bar a class."""
+    """Below an image: the verdict, the target, the decision, and a bar a class."""
     page.text(x, y, said, SMALL, color, weight="bold")
-    for line, (what, row) in enumerate((("truth", truth), ("decision", decision)), start=1):
+    for line, (what, row) in enumerate((("target", target), ("decision", decision)), start=1):
         names = ", ".join(space.names(row)) or "none"
         page.text(x, y + 0.16 * line, what, SMALL - 1, FAINT)
         page.text(x + 0.5, y + 0.16 * line, fit(names, width - 0.5, SMALL - 1), SMALL - 1)

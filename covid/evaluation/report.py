@@ -1,4 +1,4 @@
-"""A judgement as files: metrics.json, predictions.csv, confusion.png, examples.png."""
+"""An evaluation as files: metrics.json, predictions.csv, confusion.png, examples.png."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ def write_report(
     folder: Path,
     space: LabelSpace,
     probabilities: npt.NDArray[np.float32],
-    truths: npt.NDArray[np.bool_],
+    targets: npt.NDArray[np.bool_],
     *,
     names: Sequence[str],
     keys: Sequence[str],
@@ -38,17 +38,17 @@ def write_report(
     decisions = space.decide(probabilities)
     metrics = {
         **about,
-        **compute_metrics(space, probabilities, truths, patients),
+        **compute_metrics(space, probabilities, targets, patients),
         "intended_use": INTENDED_USE,
     }
     text = json.dumps(metrics, indent=2, allow_nan=False, ensure_ascii=False)
     write_atomically(folder / "metrics.json", f"{text}\n")
-    table = predictions_csv(space, probabilities, truths, decisions, names, keys)
+    table = predictions_csv(space, probabilities, targets, decisions, names, keys)
     write_atomically(folder / "predictions.csv", table)
     plot_confusion(folder / "confusion.png", metrics, title)
-    chosen = choose_examples(probabilities, truths, decisions, keys)
+    chosen = choose_examples(probabilities, targets, decisions, keys)
     plot_examples(
-        folder / "examples.png", read_images(chosen), chosen, probabilities, truths, decisions,
+        folder / "examples.png", read_images(chosen), chosen, probabilities, targets, decisions,
         keys, space, title,
     )  # fmt: skip
     return metrics
@@ -57,7 +57,7 @@ def write_report(
 def predictions_csv(
     space: LabelSpace,
     probabilities: npt.NDArray[np.float32],
-    truths: npt.NDArray[np.bool_],
+    targets: npt.NDArray[np.bool_],
     decisions: npt.NDArray[np.bool_],
     names: Sequence[str],
     keys: Sequence[str],
@@ -65,11 +65,11 @@ def predictions_csv(
     """One row an image; `correct` is true where the whole decision is, as accuracy counts."""
     columns = [f"probability_{name}" for name in space.classes]
     lines = [csv_line(["path", "label", *columns, "predicted", "correct"])]
-    for name, key, row, truth, decided in zip(
-        names, keys, probabilities, truths, decisions, strict=True
+    for name, key, row, target, decided in zip(
+        names, keys, probabilities, targets, decisions, strict=True
     ):
         # Six decimals: float32 has no more to say of a number below 1.
         numbers = [f"{value:.6f}" for value in row]
-        right = "true" if (truth == decided).all() else "false"
+        right = "true" if (target == decided).all() else "false"
         lines.append(csv_line([name, key, *numbers, space.join(decided), right]))
     return "".join(lines)

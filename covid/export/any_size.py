@@ -55,7 +55,7 @@ def any_size_graph(model: onnx.ModelProto, image_size: int) -> onnx.ModelProto:
     return model
 
 
-def judge_any_size(path: Path, evidence: Evidence) -> dict[str, Any]:
+def check_any_size(path: Path, evidence: Evidence) -> dict[str, Any]:
     """How far a file is from the network, each validation image given to it at its own size.
 
     What report.json says: `checks`, `largest_difference` and `mean_difference` of a

@@ -1,4 +1,4 @@
-"""What exported files are judged by: validation images, and what the network says of them."""
+"""What exported files are evaluated by: validation images, and what the network says of them."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -30,7 +30,7 @@ AT_ONCE = 16  # images through a network: some 500 MB of activations for VGG-16 
 
 @dataclass(frozen=True)
 class Evidence:
-    """A run's validation images with the truth, and the network's own answers, in fp32."""
+    """A run's validation images with the target, and the network's own answers, in fp32."""
 
     card: Card  # what an fp32 file of this network must say
     images: Images
@@ -38,7 +38,7 @@ class Evidence:
     rows: list[int]  # of the validation images, in `index`
     calibration: list[int]  # rows of training images that 8-bit files are made from
     unseen: list[int]  # rows of the other training images
-    truths: npt.NDArray[np.bool_]  # [images, classes]
+    targets: npt.NDArray[np.bool_]  # [images, classes]
     logits: npt.NDArray[np.float32]  # [images, classes]
     probabilities: npt.NDArray[np.float32]  # [images, classes]
     metrics: dict[str, Any]
@@ -81,15 +81,15 @@ class Evidence:
 
 
 def gather_evidence(
-    trained: Trained, weights: Path, versions: Mapping[str, str], *, instead: str
+    trained: Trained, weights: Path, versions: Mapping[str, str], *, demo_command: str
 ) -> Evidence:
-    """Reads a run's images and judges its network on the validation split.
+    """Reads a run's images and evaluates its network on the validation split.
 
-    `weights` is the run's best.safetensors, `instead` the command that an error offers where
+    `weights` is the run's best.safetensors, `demo_command` the command that an error offers where
     the images are gone. Raises DataError: no images, unreadable ones, an empty split.
     """
     config = trained.config
-    index = open_source(config, instead=instead)
+    index = open_source(config, demo_command=demo_command)
     cache_dir = resolve(config.data.cache_dir) if config.data.cache else None
     images = Images(index, config.data.image_size, cache_dir)
     training, validation = (_readable(config, index, images, s) for s in ("train", "validation"))
@@ -99,9 +99,9 @@ def gather_evidence(
     calibration, unseen = sorted(drawn[:count]), sorted(drawn[count:])
     logits, probabilities = _answers(trained.network, config.task, images, validation)
     space = config.label_space
-    truths = space.encode(index.samples[row].label for row in validation)
+    targets = space.encode(index.samples[row].label for row in validation)
     patients = [index.samples[row].patient for row in validation]
-    metrics = compute_metrics(space, probabilities, truths, patients)
+    metrics = compute_metrics(space, probabilities, targets, patients)
     card = Card(
         arch=config.model.arch,
         space=space,
@@ -116,13 +116,13 @@ def gather_evidence(
         versions=dict(versions),
     )
     return Evidence(
-        card, images, index, validation, calibration, unseen, truths, logits, probabilities,
+        card, images, index, validation, calibration, unseen, targets, logits, probabilities,
         metrics,
     )  # fmt: skip
 
 
 def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a judgement travels with a file."""
+    """What of an evaluation travels with a file."""
     figures = {name: metrics[name]["value"] for name in ("accuracy", "macro_f1")}
     return {"split": "validation", "images": metrics["images"], **figures}
 
@@ -136,7 +136,7 @@ def _readable(config: Config, index: Index, images: Images, split: str) -> list[
         )
     with tqdm(total=len(rows), desc=f"reading {split} images", unit=" images", leave=False,
               delay=1, disable=None) as bar:  # fmt: skip
-        seen = images.survey(rows, bar.update)
+        seen = images.scan(rows, bar.update)
     if not config.data.skip_unreadable:
         seen.require_readable(len(rows))
     readable = [row for row in rows if row not in seen.unreadable]

@@ -1,4 +1,4 @@
-"""The files themselves: written beside their names, judged there, renamed only if they hold."""
+"""The files themselves: written beside their names, evaluated there, renamed only if they hold."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from covid.edge.card import RESIZE_IN_GRAPH, Card
 from covid.edge.files import replacing
 from covid.errors import ModelError, StorageError
 from covid.evaluation.metrics import compute_metrics
-from covid.export.any_size import any_size_graph, judge_any_size
+from covid.export.any_size import any_size_graph, check_any_size
 from covid.export.budget import Agreement, Verdict, agreement, compare
 from covid.export.choose import Attempt, answer, choose_int8
 from covid.export.evidence import Evidence, headline
@@ -107,7 +107,7 @@ def write_int8(
 
     def evaluate(int8: Floats) -> Verdict:
         return compare(
-            evidence.space, fp32["unseen"], int8, evidence.truths,
+            evidence.space, fp32["unseen"], int8, evidence.targets,
             evidence.patients_of(unseen), max_drop,
         )  # fmt: skip
 
@@ -125,7 +125,7 @@ def write_int8(
         return Quantised(attempts, checks, None, None)
     proof = prove_int8(chosen.model, evidence.card.image_size)
     metrics = compute_metrics(
-        evidence.space, ask(chosen.model, evidence.rows), evidence.truths, evidence.patients
+        evidence.space, ask(chosen.model, evidence.rows), evidence.targets, evidence.patients
     )
     card = replace(
         evidence.card, precision="int8", golden=proof.golden, metrics=headline(metrics)
@@ -190,7 +190,7 @@ def _check_saturation(proof: Proof) -> Check:
 def write_any_size(path: Path, model: onnx.ModelProto, evidence: Evidence) -> dict[str, Any]:
     """Writes the any-size form of `model`, an fp32 graph, if it stays near the network's answers.
 
-    Returns what `judge_any_size` found.
+    Returns what `check_any_size` found.
     """
     golden = prove_float(model, evidence.card.image_size).golden  # resized to the size it has
     card = replace(evidence.card, resize=RESIZE_IN_GRAPH, golden=golden)
@@ -198,12 +198,12 @@ def write_any_size(path: Path, model: onnx.ModelProto, evidence: Evidence) -> di
     try:
         with replacing(path) as beside:
             beside.write_bytes(card.attach(graph.SerializeToString()))
-            judged = judge_any_size(beside, evidence)
-            if not all(check.holds for check in judged["checks"]):
+            evaluated = check_any_size(beside, evidence)
+            if not all(check.holds for check in evaluated["checks"]):
                 raise Refused
     except Refused:
         path.unlink(missing_ok=True)
-    return judged
+    return evaluated
 
 
 def _bar(what: str, total: int) -> "tqdm[Any]":
@@ -218,6 +218,6 @@ def _counted(batches: Iterator[Pixels], bar: "tqdm[Any]") -> Iterator[Pixels]:
 
 def _no_room(error: OSError) -> StorageError:
     return StorageError(
-        f"The temporary folder cannot hold a file while it is judged ({error.strerror or error}); "
-        f"make room, or name another folder in TMPDIR."
+        f"The temporary folder cannot hold a file while it is evaluated "
+        f"({error.strerror or error}); make room, or name another folder in TMPDIR."
     )

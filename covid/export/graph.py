@@ -37,11 +37,11 @@ class Deployed(nn.Module):
             stem.weight /= 255 * network.std
         self.backbone = network.backbone
         self.head = network.head
-        self.darkness = 255 * network.mean
+        self.mean_level = 255 * network.mean
         self.task = task
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        logit = self.head(self.backbone(images.float() - self.darkness))
+        logit = self.head(self.backbone(images.float() - self.mean_level))
         probability = logit.sigmoid() if self.task == "multilabel" else logit.softmax(dim=1)
         return logit, probability
 

@@ -102,10 +102,10 @@ def check_parity(
             }
         other = (card.space.decide(likely) != decided).any(axis=1)
         changed |= dict.fromkeys(names[place] for place in np.flatnonzero(other).tolist())
-    checks.append(_judge_logits(largest))
+    checks.append(_check_logits(largest))
     found = f"largest difference {apart:.2g} (at most {TOLERANCE:g})"
     checks.append(Check("probabilities", apart <= TOLERANCE, found))
-    checks.append(_judge_decisions(list(changed), len(files)))
+    checks.append(_check_decisions(list(changed), len(files)))
     return Parity(checks, len(files), largest, list(changed))
 
 
@@ -152,7 +152,7 @@ def _distance(one: Floats, other: Floats) -> Floats:
     return np.where(np.isfinite(difference), difference, np.float32(np.inf))
 
 
-def _judge_logits(largest: dict[str, Any]) -> Check:
+def _check_logits(largest: dict[str, Any]) -> Check:
     found = (
         f"largest difference {largest['difference']:.2g} (at most {TOLERANCE:g}): "
         f"{largest['image']}, {largest['class']}, batch of {largest['batch']}"
@@ -160,7 +160,7 @@ def _judge_logits(largest: dict[str, Any]) -> Check:
     return Check("logits", largest["difference"] <= TOLERANCE, found)
 
 
-def _judge_decisions(changed: list[str], images: int) -> Check:
+def _check_decisions(changed: list[str], images: int) -> Check:
     if not changed:
         return Check("decisions", True, f"{images} of {images} equal")
     more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""

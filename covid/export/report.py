@@ -32,11 +32,11 @@ def build_report(
     A number that JSON does not have, such as an infinite difference, is None.
     """
     files = [output / name for name in (FP32, INT8, ANY_SIZE) if (output / name).is_file()]
-    judged = [*parity.checks, *(int8.checks if int8 else []), *(any_size or {}).get("checks", [])]
+    checks = [*parity.checks, *(int8.checks if int8 else []), *(any_size or {}).get("checks", [])]
     report = {
         "run": run,
         "trained_on": evidence.card.trained_on,
-        "holds": all(check.holds for check in judged),
+        "holds": all(check.holds for check in checks),
         "files": {path.name: {"bytes": path.stat().st_size} for path in files},
         "parity": {
             "images": parity.images,

@@ -11,22 +11,22 @@ Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def make_loss(config: BCE | Focal | CrossEntropy) -> Loss:
-    """A function of float logits and truths (0 or 1), both `[batch, classes]`."""
+    """A function of float logits and targets (0 or 1), both `[batch, classes]`."""
     if isinstance(config, BCE):
         return functional.binary_cross_entropy_with_logits
     if isinstance(config, CrossEntropy):
         return cross_entropy
     gamma, alpha = config.gamma, config.alpha
-    return lambda logits, truths: focal(logits, truths, gamma, alpha)
+    return lambda logits, targets: focal(logits, targets, gamma, alpha)
 
 
-def cross_entropy(logits: torch.Tensor, truths: torch.Tensor) -> torch.Tensor:
-    """Softmax cross-entropy; `truths` has a single 1 in each row."""
-    return functional.cross_entropy(logits, truths.argmax(dim=1))
+def cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Softmax cross-entropy; `targets` has a single 1 in each row."""
+    return functional.cross_entropy(logits, targets.argmax(dim=1))
 
 
 def focal(
-    logits: torch.Tensor, truths: torch.Tensor, gamma: float, alpha: float | None
+    logits: torch.Tensor, targets: torch.Tensor, gamma: float, alpha: float | None
 ) -> torch.Tensor:
     """The mean over elements of (1 - p_t)^gamma · BCE; `gamma` 0 is BCE.
 
@@ -34,11 +34,11 @@ def focal(
     weigh alpha and negative ones 1 - alpha (Lin et al. 2017, "Focal Loss for Dense Object
     Detection", equation 5).
     """
-    loss = functional.binary_cross_entropy_with_logits(logits, truths, reduction="none")
-    # 1 - p_t is the sigmoid of the logit with its sign turned against the truth: unlike
+    loss = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    # 1 - p_t is the sigmoid of the logit with its sign turned against the target: unlike
     # 1 - exp(-loss) it keeps its digits, and its gradient, where p_t is close to 1.
-    missed = torch.sigmoid(logits * (1 - 2 * truths))
+    missed = torch.sigmoid(logits * (1 - 2 * targets))
     loss = missed**gamma * loss
     if alpha is not None:
-        loss = loss * (alpha * truths + (1 - alpha) * (1 - truths))
+        loss = loss * (alpha * targets + (1 - alpha) * (1 - targets))
     return loss.mean()

@@ -31,10 +31,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Logits and truths of some images, in their order."""
+    """Logits and targets of some images, in their order."""
 
     logits: npt.NDArray[np.float32]  # [images, classes]
-    truths: npt.NDArray[np.bool_]  # [images, classes]
+    targets: npt.NDArray[np.bool_]  # [images, classes]
 
     def probabilities(self, task: Task) -> npt.NDArray[np.float32]:
         """Sigmoid of each logit (`multilabel`) or softmax over classes (`single_label`)."""
@@ -58,7 +58,7 @@ def train_epoch(
     for batch in batches:
         with accelerator.accumulate(network):
             logits = network(flip(batch.inputs, batch.flipped)).float()
-            batch_loss = loss(logits, batch.truths)
+            batch_loss = loss(logits, batch.targets)
             # Asking for a value waits for the device: the price of never training on a NaN.
             # The mean over processes, so that all of them stop where one must.
             value = accelerator.reduce(batch_loss.detach(), "mean").item()
@@ -70,16 +70,16 @@ def train_epoch(
             gradient = has_gradient(optimizer)
             optimizer.step()
             optimizer.zero_grad()
-        seen, truths = accelerator.gather_for_metrics((logits.detach(), batch.truths))
+        seen, targets = accelerator.gather_for_metrics((logits.detach(), batch.targets))
         updated = accelerator.sync_gradients and not accelerator.optimizer_step_was_skipped
-        predictions = Predictions(seen.cpu().numpy(), truths.bool().cpu().numpy())
-        yield Step(predictions, loss(seen, truths).item(), len(seen), updated, gradient)
+        predictions = Predictions(seen.cpu().numpy(), targets.bool().cpu().numpy())
+        yield Step(predictions, loss(seen, targets).item(), len(seen), updated, gradient)
 
 
 def mean_loss(loss: Loss, predictions: Predictions) -> float:
     """The loss of a whole split at once, so that the size of batches has no part in it."""
-    truths = torch.from_numpy(predictions.truths).float()
-    return loss(torch.from_numpy(predictions.logits), truths).item()
+    targets = torch.from_numpy(predictions.targets).float()
+    return loss(torch.from_numpy(predictions.logits), targets).item()
 
 
 @torch.inference_mode()
@@ -91,32 +91,32 @@ def predict(
 ) -> Predictions:
     """Logits of every image of a split, from `network` in eval mode, where it stays.
 
-    Every process judges with the main one's batch statistics: training leaves each its own.
+    Every process evaluates with the main one's batch statistics: training leaves each its own.
     `advance(n)`, where given, is called after every n images.
     """
     network.eval()
     for buffer in network.buffers():
         broadcast(buffer, from_process=0)
     logits: list[torch.Tensor] = []
-    truths: list[torch.Tensor] = []
+    targets: list[torch.Tensor] = []
     positions: list[torch.Tensor] = []
     for batch in batches:
         with accelerator.autocast():
             output = network(batch.inputs).float()
         # Processes share out the batches; the last ones repeat images, which this drops.
-        seen = accelerator.gather_for_metrics((output, batch.truths, batch.positions))
-        for whole, part in zip((logits, truths, positions), seen, strict=True):
+        seen = accelerator.gather_for_metrics((output, batch.targets, batch.positions))
+        for whole, part in zip((logits, targets, positions), seen, strict=True):
             whole.append(part.cpu())
         if advance is not None:
             advance(len(seen[0]))
     order = torch.cat(positions).argsort()
-    return Predictions(torch.cat(logits)[order].numpy(), torch.cat(truths)[order].bool().numpy())
+    return Predictions(torch.cat(logits)[order].numpy(), torch.cat(targets)[order].bool().numpy())
 
 
 def count_right(space: LabelSpace, predictions: Predictions) -> int:
     """Images whose decision is wholly right: all their labels, for multilabel."""
     decided = space.decide(predictions.probabilities(space.task))
-    return int((decided == predictions.truths).all(axis=1).sum())
+    return int((decided == predictions.targets).all(axis=1).sum())
 
 
 def flip(images: torch.Tensor, flipped: torch.Tensor | None) -> torch.Tensor:

@@ -106,7 +106,7 @@ def partner_is_gone(error: RuntimeError) -> bool:
     return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
 
 
-def judge_in_full_precision() -> None:
+def use_full_precision() -> None:
     """Switches off what GPUs do to fp32 unless told otherwise: 10 bits of mantissa (TF32)."""
     torch.backends.cuda.matmul.fp32_precision = "ieee"
     torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]

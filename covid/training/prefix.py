@@ -25,7 +25,7 @@ from tqdm import tqdm
 from covid.config import Config
 from covid.data.batches import Split
 from covid.data.cache import Images
-from covid.data.rows import Rows
+from covid.data.record_file import RecordFile
 from covid.errors import ConfigError
 from covid.model.networks import Network, Prefix, Stage, frozen_stages, stages, suffix
 from covid.training.epochs import flip
@@ -78,7 +78,7 @@ class FrozenFeatures:
         name = f"features-{self._key(arch)}"
         length = features[0].numel() * features.element_size()
         # Mirror images come after all others: experiments with and without flips share a file.
-        self.rows = Rows(images.cache_dir, name, count=2 * len(images.paths), length=length)
+        self.rows = RecordFile(images.cache_dir, name, count=2 * len(images.paths), length=length)
 
     def read(self, rows: Sequence[int], flipped: torch.Tensor) -> torch.Tensor:
         """Of each image, or where `flipped` (bool `[len(rows)]`) of its mirror image.

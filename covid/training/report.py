@@ -20,7 +20,7 @@ from covid.training import run
 from covid.training.checkpoint import Progress
 from covid.training.launch import device_name
 from covid.training.prefix import KeptPrefix
-from covid.training.survey import TrainingData
+from covid.training.scan import TrainingData
 
 Row = Mapping[str, float | int | None]
 # Seconds between two drawings of the curves: one takes as long as some epochs on kept features.

@@ -34,17 +34,17 @@ def has_gradient(optimizer: torch.optim.Optimizer) -> bool:
 
 
 def after_epoch(
-    decisions: npt.NDArray[np.bool_], truths: npt.NDArray[np.bool_], history: Sequence[Row]
+    decisions: npt.NDArray[np.bool_], targets: npt.NDArray[np.bool_], history: Sequence[Row]
 ) -> list[str]:
     """Sentences about the epoch that ended, the last row of `history`.
 
-    `decisions` and `truths` are those of the validation images, bool `[images, classes]`. Each
+    `decisions` and `targets` are those of the validation images, bool `[images, classes]`. Each
     sentence is the same however often it holds, so that who keeps them keeps one of a kind.
     """
     sentences = []
-    if _all_alike(decisions) and not _all_alike(truths):
+    if _all_alike(decisions) and not _all_alike(targets):
         sentences.append(ONE_DECISION)
-    if len(history) == 2 and far_apart(history, len(truths)):
+    if len(history) == 2 and far_apart(history, len(targets)):
         sentences.append(_apart_sentence(history))
     return sentences
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from covid.data import baseline
-from covid.data.baseline import FEWEST, Baseline, judge_metadata
+from covid.data.baseline import FEWEST, Baseline, measure_baseline
 from covid.data.index import Index, Sample, load_index
 from tests.conftest import LABELS, PROJECT, MakeImages
 
@@ -18,7 +18,7 @@ FILE = {"format": "PNG", "mode": "L", "width": "300", "height": "200"}  # no fil
 Cells = Callable[[int, str], dict[str, str]]
 
 
-def judge(
+def evaluate(
     cells: Cells,
     images: int = 60,
     labels: tuple[str, ...] = ("covid", "normal", "pneumonia"),
@@ -31,12 +31,12 @@ def judge(
         name = f"{n:04d}.png"
         columns = FILE | cells(n, label)
         samples.append(Sample(Path(name), name, label, "train", patient(n), columns))
-    return judge_metadata(Index(Path("root"), tuple(samples), ()), range(images))
+    return measure_baseline(Index(Path("root"), tuple(samples), ()), range(images))
 
 
-def overall(judged: Baseline) -> float:
-    assert judged.together is not None
-    return judged.together.overall
+def overall(evaluated: Baseline) -> float:
+    assert evaluated.together is not None
+    return evaluated.together.overall
 
 
 @pytest.mark.parametrize(
@@ -54,74 +54,74 @@ def overall(judged: Baseline) -> float:
 def test_a_column_that_gives_the_label_away_is_found(
     cells: Cells, request: pytest.FixtureRequest
 ) -> None:
-    judged = judge(cells)
+    evaluated = evaluate(cells)
     column = request.node.callspec.id
-    assert (overall(judged), list(judged.alone)) == (1.0, [column])
+    assert (overall(evaluated), list(evaluated.alone)) == (1.0, [column])
 
 
 def test_columns_that_say_nothing_come_to_chance() -> None:
     random = np.random.default_rng(0)
-    judged = judge(lambda n, label: {"age": str(random.integers(20, 90))}, images=900)
+    evaluated = evaluate(lambda n, label: {"age": str(random.integers(20, 90))}, images=900)
     # Three standard errors of 900 guesses at three classes.
-    assert overall(judged) == pytest.approx(1 / 3, abs=0.05)
+    assert overall(evaluated) == pytest.approx(1 / 3, abs=0.05)
 
 
 def test_images_that_are_all_alike_come_to_chance() -> None:
-    assert overall(judge(lambda n, label: {})) == pytest.approx(1 / 3)
+    assert overall(evaluate(lambda n, label: {})) == pytest.approx(1 / 3)
 
 
 def test_a_patient_is_never_learned_by_heart() -> None:
     # Ages tell patients apart, and patients have one label each: by image that would be perfect.
     random = np.random.default_rng(0)
     ages = random.permutation(30).tolist()
-    by_patient = judge(
+    by_patient = evaluate(
         lambda n, label: {"age": str(ages[n % 30])}, 600, patient=lambda n: f"patient-{n % 30}"
     )
-    by_image = judge(lambda n, label: {"age": str(ages[n % 30])}, 600, patient=lambda n: None)
+    by_image = evaluate(lambda n, label: {"age": str(ages[n % 30])}, 600, patient=lambda n: None)
     assert overall(by_patient) < 0.6 < overall(by_image)
 
 
 def test_one_class_that_is_given_away_is_warned_of_with_its_columns() -> None:
-    judged = judge(
+    evaluated = evaluate(
         lambda n, label: {"format": "JPEG" if label == "covid" else "PNG", "sex": "MF"[n % 2]}
     )
-    (sentence,) = judged.warnings()
+    (sentence,) = evaluated.warnings()
     assert "tells covid from the rest with a balanced accuracy of 1.00" in sentence
     assert "most of all by format (1.00 alone)" in sentence
 
 
 def test_labels_that_are_given_away_are_warned_of() -> None:
-    (sentence,) = judge(lambda n, label: {"view": label}).warnings()
+    (sentence,) = evaluate(lambda n, label: {"view": label}).warnings()
     assert "tells the label with a balanced accuracy of 1.00 (chance is 0.33)" in sentence
 
 
 def test_what_says_nothing_is_no_warning() -> None:
-    assert judge(lambda n, label: {"sex": "MF"[n // 3 % 2]}).warnings() == []
+    assert evaluate(lambda n, label: {"sex": "MF"[n // 3 % 2]}).warnings() == []
 
 
-@pytest.mark.parametrize("patients, judged", [(FEWEST, True), (FEWEST - 1, False)])
-def test_few_patients_are_not_judged(patients: int, judged: bool) -> None:
-    found = judge(
+@pytest.mark.parametrize("patients, evaluated", [(FEWEST, True), (FEWEST - 1, False)])
+def test_few_patients_are_not_evaluated(patients: int, evaluated: bool) -> None:
+    found = evaluate(
         lambda n, label: {"view": label}, 90, patient=lambda n: f"{n % 3}-{n // 3 % patients}"
     )
-    assert (found.together is not None) == judged
+    assert (found.together is not None) == evaluated
 
 
 def test_what_is_not_judged_is_null_and_says_why() -> None:
-    written = json.loads(json.dumps(judge(lambda n, label: {}, images=9).to_json()))
+    written = json.loads(json.dumps(evaluate(lambda n, label: {}, images=9).to_json()))
     why = "fewer than 10 patients of covid, normal, pneumonia"
     assert (written["balanced_accuracy"], written["note"]) == (None, why)
 
 
-def test_the_line_names_figures_columns_and_how_it_was_judged() -> None:
-    assert judge(lambda n, label: {"view": label, "sex": "MF"[n % 2]}).line() == (
+def test_the_line_names_figures_columns_and_how_it_was_evaluated() -> None:
+    assert evaluate(lambda n, label: {"view": label, "sex": "MF"[n % 2]}).line() == (
         "metadata alone (view, sex) tells the label with balanced accuracy 1.00, chance is 0.33 "
         "(cross-validated by patient)"
     )
 
 
 def test_without_patients_it_is_judged_by_image() -> None:
-    line = judge(lambda n, label: {"view": label}, patient=lambda n: None).line()
+    line = evaluate(lambda n, label: {"view": label}, patient=lambda n: None).line()
     assert "by image, as no patient is known" in line
 
 
@@ -131,23 +131,23 @@ def test_files_are_looked_at_where_the_manifest_says_nothing(make_images: MakeIm
         with Image.open(path) as image:
             image.convert("RGB").save(path)
     index = load_index(root, ("covid", "normal"))
-    judged = judge_metadata(index, range(len(index.samples)))
-    assert (list(judged.alone), overall(judged)) == (["mode"], 1.0)
+    evaluated = measure_baseline(index, range(len(index.samples)))
+    assert (list(evaluated.alone), overall(evaluated)) == (["mode"], 1.0)
 
 
 def test_a_file_without_a_header_is_left_out(make_images: MakeImages) -> None:
     index = load_index(make_images(("covid", "normal"), {"train": FEWEST}), ("covid", "normal"))
     index.samples[0].path.write_bytes(b"no image")
-    assert judge_metadata(index, range(len(index.samples))).images == 2 * FEWEST - 1
+    assert measure_baseline(index, range(len(index.samples))).images == 2 * FEWEST - 1
 
 
 def test_of_many_images_every_nth_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baseline, "MOST", 50)
-    assert judge(lambda n, label: {}, images=120).images == 40
+    assert evaluate(lambda n, label: {}, images=120).images == 40
 
 
 @pytest.mark.skipif(not (DATA / "xray3").is_dir(), reason="needs a real manifest, xray3")
 def test_a_real_set_of_two_sources_gives_its_rare_class_away() -> None:
     index = load_index(DATA / "xray3", LABELS)
-    (sentence,) = judge_metadata(index, range(len(index.samples))).warnings()
+    (sentence,) = measure_baseline(index, range(len(index.samples))).warnings()
     assert "tells covid from the rest" in sentence

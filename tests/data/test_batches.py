@@ -19,8 +19,8 @@ def images(make_images: MakeImages) -> Images:
 
 def make_split(images: Images, seed: int | None = 0, flip: bool = True) -> Split:
     rows = list(range(len(images.paths)))
-    truths = np.zeros((len(rows), 3), dtype=bool)
-    return Split(images, rows, truths, seed=seed, horizontal_flip=flip)
+    targets = np.zeros((len(rows), 3), dtype=bool)
+    return Split(images, rows, targets, seed=seed, horizontal_flip=flip)
 
 
 def epoch_of(split: Split, epoch: int, workers: int = 0) -> tuple[list[int], list[bool]]:
@@ -57,7 +57,7 @@ def test_another_seed_has_another_order(images: Images) -> None:
     assert epoch_of(make_split(images, seed=0), 0)[0] != epoch_of(make_split(images, seed=1), 0)[0]
 
 
-def test_a_split_to_judge_is_in_order_and_never_flipped(images: Images) -> None:
+def test_a_split_to_evaluate_is_in_order_and_never_flipped(images: Images) -> None:
     split = make_split(images, seed=None)
     assert epoch_of(split, 4) == (list(range(24)), [False] * 24)
 

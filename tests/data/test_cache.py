@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from covid.data.cache import Images, Survey
+from covid.data.cache import Images, Scan
 from covid.data.fingerprint import fingerprint
 from covid.data.index import Index, load_index
 from covid.edge.images import read_image
@@ -36,13 +36,13 @@ def ignore(count: int) -> None:
 
 
 def test_cached_pixels_are_the_decoded_ones(index: Index, tmp_path: Path) -> None:
-    Images(index, SIZE, tmp_path / "cache").survey(all_rows(index), ignore)
+    Images(index, SIZE, tmp_path / "cache").scan(all_rows(index), ignore)
     again = Images(index, SIZE, tmp_path / "cache").read(all_rows(index))
     assert (again == direct(index)).all()
 
 
 def test_what_is_cached_is_not_decoded_again(index: Index, tmp_path: Path) -> None:
-    Images(index, SIZE, tmp_path / "cache").survey(all_rows(index), ignore)
+    Images(index, SIZE, tmp_path / "cache").scan(all_rows(index), ignore)
     again = Images(index, SIZE, tmp_path / "cache")
     for sample in index.samples:
         sample.path.unlink()
@@ -55,7 +55,7 @@ def test_without_a_cache_every_read_decodes(index: Index) -> None:
 
 
 def test_a_changed_image_is_not_served_stale(index: Index, tmp_path: Path) -> None:
-    Images(index, SIZE, tmp_path / "cache").survey(all_rows(index), ignore)
+    Images(index, SIZE, tmp_path / "cache").scan(all_rows(index), ignore)
     changed = index.samples[0].path
     before = changed.stat()
     write_image(changed, seed=777)
@@ -64,12 +64,12 @@ def test_a_changed_image_is_not_served_stale(index: Index, tmp_path: Path) -> No
 
 
 def test_another_size_is_another_cache(index: Index, tmp_path: Path) -> None:
-    Images(index, SIZE, tmp_path / "cache").survey(all_rows(index), ignore)
+    Images(index, SIZE, tmp_path / "cache").scan(all_rows(index), ignore)
     assert Images(index, 40, tmp_path / "cache").read([0]).shape == (1, 40, 40)
 
 
 def test_a_half_written_row_is_decoded_again(index: Index, tmp_path: Path) -> None:
-    Images(index, SIZE, tmp_path / "cache").survey(all_rows(index), ignore)
+    Images(index, SIZE, tmp_path / "cache").scan(all_rows(index), ignore)
     (rows,) = (tmp_path / "cache").glob("*.rows")
     with rows.open("r+b") as file:
         file.write(bytes(SIZE))  # the first row of the first image goes black
@@ -79,7 +79,7 @@ def test_a_half_written_row_is_decoded_again(index: Index, tmp_path: Path) -> No
 
 def test_a_cache_that_was_deleted_in_use_is_missed_by_nobody(index: Index, tmp_path: Path) -> None:
     images = Images(index, SIZE, tmp_path / "cache")
-    images.survey(all_rows(index), ignore)
+    images.scan(all_rows(index), ignore)
     for file in (tmp_path / "cache").iterdir():
         file.unlink()
     assert (images.read(all_rows(index)) == direct(index)).all()
@@ -87,7 +87,7 @@ def test_a_cache_that_was_deleted_in_use_is_missed_by_nobody(index: Index, tmp_p
 
 def fill(root: Path, cache: Path) -> None:
     index = load_index(root, LABELS)
-    Images(index, SIZE, cache).survey(all_rows(index), ignore)
+    Images(index, SIZE, cache).scan(all_rows(index), ignore)
 
 
 def test_several_processes_may_fill_it_at_once(index: Index, tmp_path: Path) -> None:
@@ -120,9 +120,9 @@ def test_a_full_disk_is_a_sentence_and_reading_goes_on(index: Index, tmp_path: P
     assert os.strerror(errno.ENOSPC) in str(images.problem)
 
 
-def test_an_unreadable_image_is_found_by_the_survey(index: Index) -> None:
+def test_an_unreadable_image_is_found_by_the_scan(index: Index) -> None:
     index.samples[4].path.write_bytes(b"no image")
-    assert list(Images(index, SIZE, None).survey(all_rows(index), ignore).unreadable) == [4]
+    assert list(Images(index, SIZE, None).scan(all_rows(index), ignore).unreadable) == [4]
 
 
 def test_reading_an_unreadable_image_is_an_error(index: Index) -> None:
@@ -132,29 +132,29 @@ def test_reading_an_unreadable_image_is_an_error(index: Index) -> None:
 
 
 def test_ten_unreadable_images_are_listed_and_all_are_counted() -> None:
-    survey = Survey(np.zeros(256, dtype=np.int64), {n: f"image-{n}.png is bad." for n in range(13)})
+    scan = Scan(np.zeros(256, dtype=np.int64), {n: f"image-{n}.png is bad." for n in range(13)})
     with pytest.raises(DataError, match="13 of 20 images .*image-9.png.*and 3 more") as caught:
-        survey.require_readable(20)
+        scan.require_readable(20)
     assert "image-10.png" not in str(caught.value)
 
 
 def test_mean_and_deviation_are_those_of_the_pixels(index: Index) -> None:
-    survey = Images(index, SIZE, None).survey(all_rows(index), ignore)
+    scan = Images(index, SIZE, None).scan(all_rows(index), ignore)
     pixels = direct(index) / 255
     # Two sums over 24,000 pixels in float64 differ by far less than this.
-    assert survey.mean_and_std() == pytest.approx((pixels.mean(), pixels.std()), abs=1e-9)
+    assert scan.mean_and_std() == pytest.approx((pixels.mean(), pixels.std()), abs=1e-9)
 
 
 def test_surveys_of_shares_add_up_to_the_survey_of_all(index: Index) -> None:
     images, rows = Images(index, SIZE, None), all_rows(index)
-    parts = images.survey(rows[::2], ignore) + images.survey(rows[1::2], ignore)
-    assert (parts.histogram == images.survey(rows, ignore).histogram).all()
+    parts = images.scan(rows[::2], ignore) + images.scan(rows[1::2], ignore)
+    assert (parts.histogram == images.scan(rows, ignore).histogram).all()
 
 
 def test_the_survey_has_the_fingerprint_of_every_readable_image(index: Index) -> None:
     index.samples[4].path.write_bytes(b"no image")
     images, rows = Images(index, SIZE, None), all_rows(index)
-    parts = images.survey(rows[::2], ignore) + images.survey(rows[1::2], ignore)
+    parts = images.scan(rows[::2], ignore) + images.scan(rows[1::2], ignore)
     readable = [row for row in rows if row != 4]
     pixels = images.read(readable)
     assert parts.fingerprints == {
@@ -165,4 +165,4 @@ def test_the_survey_has_the_fingerprint_of_every_readable_image(index: Index) ->
 def test_equal_pixels_have_no_deviation_to_divide_by() -> None:
     histogram = np.zeros(256, dtype=np.int64)
     histogram[128] = 10
-    assert Survey(histogram, {}).mean_and_std() == (128 / 255, 1.0)
+    assert Scan(histogram, {}).mean_and_std() == (128 / 255, 1.0)

@@ -26,22 +26,22 @@ SINGLE_LABEL = LabelSpace.from_labels(
     "single_label", {name: [name] for name in ("covid", "normal", "pneumonia")}
 )
 SPACES = pytest.mark.parametrize("space", [MULTILABEL, SINGLE_LABEL], ids=lambda space: space.task)
-Judged = tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], list[str | None]]
+Evaluated = tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], list[str | None]]
 
 
-def judged(space: LabelSpace, images: int = 200, seed: int = 0, noise: float = 0.3) -> Judged:
-    """Probabilities that lean towards the truth, the truth, and patients of some images each."""
+def evaluated(space: LabelSpace, images: int = 200, seed: int = 0, noise: float = 0.3) -> Evaluated:
+    """Probabilities that lean towards the target, the target, and patients of some images each."""
     generator = np.random.default_rng(seed)
-    truths = space.encode(generator.choice(list(space.labels), images))
-    scores = np.clip(0.25 + 0.5 * truths + generator.normal(0, noise, truths.shape), 0.001, 0.999)
+    targets = space.encode(generator.choice(list(space.labels), images))
+    scores = np.clip(0.25 + 0.5 * targets + generator.normal(0, noise, targets.shape), 0.001, 0.999)
     if space.task == "single_label":
         scores /= scores.sum(axis=1, keepdims=True)
     patients: list[str | None] = [f"p{n}" for n in generator.integers(0, images // 2 + 1, images)]
-    return scores.astype(np.float32), truths, patients
+    return scores.astype(np.float32), targets, patients
 
 
 @st.composite
-def any_judgement(draw: st.DrawFn) -> tuple[LabelSpace, Judged]:
+def any_evaluation(draw: st.DrawFn) -> tuple[LabelSpace, Evaluated]:
     """Few images, so that classes which nobody bears and ties are common."""
     space = draw(st.sampled_from([MULTILABEL, SINGLE_LABEL]))
     keys = draw(st.lists(st.sampled_from(list(space.labels)), min_size=1, max_size=12))
@@ -60,10 +60,10 @@ def from_table(table: npt.NDArray[Any]) -> list[list[int]]:
 @SPACES
 @pytest.mark.parametrize("figure", ["precision", "recall", "f1"])
 def test_precision_recall_and_f1_are_those_of_scikit_learn(space: LabelSpace, figure: str) -> None:
-    probabilities, truths, patients = judged(space)
-    metrics = compute_metrics(space, probabilities, truths, patients, resamples=20)
+    probabilities, targets, patients = evaluated(space)
+    metrics = compute_metrics(space, probabilities, targets, patients, resamples=20)
     expected = getattr(reference, f"{figure}_score")(
-        truths, space.decide(probabilities), average=None
+        targets, space.decide(probabilities), average=None
     )
     found = [metrics["per_class"][name][figure] for name in space.classes]
     assert found == pytest.approx(expected.tolist())
@@ -71,9 +71,9 @@ def test_precision_recall_and_f1_are_those_of_scikit_learn(space: LabelSpace, fi
 
 @SPACES
 def test_specificity_is_the_recall_of_the_opposite(space: LabelSpace) -> None:
-    probabilities, truths, patients = judged(space)
-    metrics = compute_metrics(space, probabilities, truths, patients, resamples=20)
-    expected = reference.recall_score(~truths, ~space.decide(probabilities), average=None)
+    probabilities, targets, patients = evaluated(space)
+    metrics = compute_metrics(space, probabilities, targets, patients, resamples=20)
+    expected = reference.recall_score(~targets, ~space.decide(probabilities), average=None)
     found = [metrics["per_class"][name]["specificity"] for name in space.classes]
     assert found == pytest.approx(expected.tolist())
 
@@ -86,45 +86,45 @@ def test_specificity_is_the_recall_of_the_opposite(space: LabelSpace) -> None:
 def test_ranking_figures_are_those_of_scikit_learn(
     space: LabelSpace, figure: str, score: str
 ) -> None:
-    probabilities, truths, patients = judged(space)
-    metrics = compute_metrics(space, probabilities, truths, patients, resamples=20)
-    expected = getattr(reference, score)(truths, probabilities, average=None)
+    probabilities, targets, patients = evaluated(space)
+    metrics = compute_metrics(space, probabilities, targets, patients, resamples=20)
+    expected = getattr(reference, score)(targets, probabilities, average=None)
     found = [metrics["per_class"][name][figure] for name in space.classes]
     assert found == pytest.approx(expected.tolist())
 
 
 def test_macro_f1_is_that_of_scikit_learn() -> None:
-    probabilities, truths, _ = judged(MULTILABEL)
-    expected = reference.f1_score(truths, MULTILABEL.decide(probabilities), average="macro")
-    assert quick_figures(MULTILABEL, probabilities, truths)[1] == pytest.approx(expected)
+    probabilities, targets, _ = evaluated(MULTILABEL)
+    expected = reference.f1_score(targets, MULTILABEL.decide(probabilities), average="macro")
+    assert quick_figures(MULTILABEL, probabilities, targets)[1] == pytest.approx(expected)
 
 
 def test_confusion_of_labels_is_one_table_a_label() -> None:
-    probabilities, truths, patients = judged(MULTILABEL)
-    metrics = compute_metrics(MULTILABEL, probabilities, truths, patients, resamples=20)
-    tables = reference.multilabel_confusion_matrix(truths, MULTILABEL.decide(probabilities))
+    probabilities, targets, patients = evaluated(MULTILABEL)
+    metrics = compute_metrics(MULTILABEL, probabilities, targets, patients, resamples=20)
+    tables = reference.multilabel_confusion_matrix(targets, MULTILABEL.decide(probabilities))
     expected = zip(MULTILABEL.classes, tables, strict=True)
     assert metrics["confusion"] == {name: from_table(table) for name, table in expected}
 
 
 def test_confusion_of_single_labels_is_one_table_of_all_classes() -> None:
-    probabilities, truths, patients = judged(SINGLE_LABEL)
-    metrics = compute_metrics(SINGLE_LABEL, probabilities, truths, patients, resamples=20)
-    expected = reference.confusion_matrix(truths.argmax(axis=1), probabilities.argmax(axis=1))
+    probabilities, targets, patients = evaluated(SINGLE_LABEL)
+    metrics = compute_metrics(SINGLE_LABEL, probabilities, targets, patients, resamples=20)
+    expected = reference.confusion_matrix(targets.argmax(axis=1), probabilities.argmax(axis=1))
     assert metrics["confusion"] == from_table(expected)
 
 
-@given(any_judgement(), st.randoms(use_true_random=False))
+@given(any_evaluation(), st.randoms(use_true_random=False))
 @settings(max_examples=40)
 def test_the_order_of_images_changes_nothing(
-    judgement: tuple[LabelSpace, Judged], random: Any
+    evaluation: tuple[LabelSpace, Evaluated], random: Any
 ) -> None:
-    space, (probabilities, truths, patients) = judgement
-    order = list(range(len(truths)))
+    space, (probabilities, targets, patients) = evaluation
+    order = list(range(len(targets)))
     random.shuffle(order)
-    before = compute_metrics(space, probabilities, truths, patients, resamples=50)
+    before = compute_metrics(space, probabilities, targets, patients, resamples=50)
     after = compute_metrics(
-        space, probabilities[order], truths[order], [patients[n] for n in order], resamples=50
+        space, probabilities[order], targets[order], [patients[n] for n in order], resamples=50
     )
     for rows in (before["per_class"], after["per_class"]):  # sums of the same in another order
         for row in rows.values():
@@ -135,47 +135,47 @@ def test_the_order_of_images_changes_nothing(
     assert before == after
 
 
-@given(any_judgement())
+@given(any_evaluation())
 @settings(max_examples=60)
 @pytest.mark.filterwarnings("error")
 def test_any_data_give_plain_json_in_range_and_no_warning(
-    judgement: tuple[LabelSpace, Judged],
+    evaluation: tuple[LabelSpace, Evaluated],
 ) -> None:
-    space, (probabilities, truths, patients) = judgement
-    metrics = compute_metrics(space, probabilities, truths, patients, resamples=50)
+    space, (probabilities, targets, patients) = evaluation
+    metrics = compute_metrics(space, probabilities, targets, patients, resamples=50)
     json.dumps(metrics, allow_nan=False)
     rows = metrics["per_class"].values()
     figures = [row[name] for row in rows for name in row if name not in ("support", "threshold")]
     assert all(figure is None or 0 <= figure <= 1 for figure in figures)
 
 
-@given(any_judgement())
+@given(any_evaluation())
 @settings(max_examples=60)
 def test_accuracy_is_the_share_of_images_that_are_wholly_right(
-    judgement: tuple[LabelSpace, Judged],
+    evaluation: tuple[LabelSpace, Evaluated],
 ) -> None:
-    space, (probabilities, truths, _) = judgement
+    space, (probabilities, targets, _) = evaluation
     decided = space.decide(probabilities)
-    right = [list(row) == list(truth) for row, truth in zip(decided, truths, strict=True)]
-    assert quick_figures(space, probabilities, truths)[0] == pytest.approx(np.mean(right))
+    right = [list(row) == list(target) for row, target in zip(decided, targets, strict=True)]
+    assert quick_figures(space, probabilities, targets)[0] == pytest.approx(np.mean(right))
 
 
-@given(any_judgement())
+@given(any_evaluation())
 @settings(max_examples=40)
-def test_quick_figures_are_those_of_metrics(judgement: tuple[LabelSpace, Judged]) -> None:
-    space, (probabilities, truths, patients) = judgement
-    metrics = compute_metrics(space, probabilities, truths, patients, resamples=5)
+def test_quick_figures_are_those_of_metrics(evaluation: tuple[LabelSpace, Evaluated]) -> None:
+    space, (probabilities, targets, patients) = evaluation
+    metrics = compute_metrics(space, probabilities, targets, patients, resamples=5)
     quick = (metrics["accuracy"]["value"], metrics["macro_f1"]["value"])
-    assert quick_figures(space, probabilities, truths) == quick
+    assert quick_figures(space, probabilities, targets) == quick
 
 
-@given(any_judgement())
+@given(any_evaluation())
 @settings(max_examples=60)
 def test_each_undefined_figure_has_a_sentence_that_names_its_class(
-    judgement: tuple[LabelSpace, Judged],
+    evaluation: tuple[LabelSpace, Evaluated],
 ) -> None:
-    space, (probabilities, truths, patients) = judgement
-    metrics = compute_metrics(space, probabilities, truths, patients, resamples=5)
+    space, (probabilities, targets, patients) = evaluation
+    metrics = compute_metrics(space, probabilities, targets, patients, resamples=5)
     words = {"precision": "precision cannot", "recall": "recall", "specificity": "specificity",
              "f1": "F1", "auroc": "AUROC", "average_precision": "average precision"}  # fmt: skip
     for name, row in metrics["per_class"].items():
@@ -187,14 +187,14 @@ def test_each_undefined_figure_has_a_sentence_that_names_its_class(
 @SPACES
 @pytest.mark.parametrize("seed", range(3))
 def test_the_interval_holds_the_value(space: LabelSpace, seed: int) -> None:
-    metrics = compute_metrics(space, *judged(space, seed=seed))
+    metrics = compute_metrics(space, *evaluated(space, seed=seed))
     for name in ("accuracy", "macro_f1"):
         figure = metrics[name]
         assert figure["low"] < figure["value"] < figure["high"]
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:
-    first, second = (compute_metrics(MULTILABEL, *judged(MULTILABEL), seed=7) for _ in range(2))
+    first, second = (compute_metrics(MULTILABEL, *evaluated(MULTILABEL), seed=7) for _ in range(2))
     assert first == second
 
 
@@ -209,10 +209,10 @@ def width(metrics: dict[str, Any], figure: str = "accuracy") -> float:
 
 
 def test_copies_of_an_image_narrow_the_interval_only_if_patients_are_unknown() -> None:
-    probabilities, truths, _ = judged(SINGLE_LABEL, images=60)
+    probabilities, targets, _ = evaluated(SINGLE_LABEL, images=60)
     patients = [f"p{n}" for n in range(60)]
-    once = compute_metrics(SINGLE_LABEL, probabilities, truths, patients)
-    copies = probabilities.repeat(9, axis=0), truths.repeat(9, axis=0)
+    once = compute_metrics(SINGLE_LABEL, probabilities, targets, patients)
+    copies = probabilities.repeat(9, axis=0), targets.repeat(9, axis=0)
     by_patient = compute_metrics(SINGLE_LABEL, *copies, np.repeat(patients, 9).tolist())
     by_image = compute_metrics(SINGLE_LABEL, *copies, [None] * 540)
     assert width(by_patient) == width(once)
@@ -220,19 +220,19 @@ def test_copies_of_an_image_narrow_the_interval_only_if_patients_are_unknown() -
 
 
 def test_images_without_a_patient_are_patients_of_their_own() -> None:
-    probabilities, truths, _ = judged(SINGLE_LABEL)
-    alone = compute_metrics(SINGLE_LABEL, probabilities, truths, [None] * 200)
-    named = compute_metrics(SINGLE_LABEL, probabilities, truths, [f"p{n}" for n in range(200)])
+    probabilities, targets, _ = evaluated(SINGLE_LABEL)
+    alone = compute_metrics(SINGLE_LABEL, probabilities, targets, [None] * 200)
+    named = compute_metrics(SINGLE_LABEL, probabilities, targets, [f"p{n}" for n in range(200)])
     assert alone["accuracy"] == named["accuracy"]
 
 
 def test_the_interval_is_as_wide_as_the_binomial_one() -> None:
     space = LabelSpace.from_labels("single_label", {"a": ["a"], "b": ["b"]})
     images, right = 1000, 800
-    truths = space.encode(["a", "b"] * (images // 2))
-    probabilities = np.where(truths, 0.9, 0.1).astype(np.float32)
+    targets = space.encode(["a", "b"] * (images // 2))
+    probabilities = np.where(targets, 0.9, 0.1).astype(np.float32)
     probabilities[right:] = probabilities[right:, ::-1]
-    metrics = compute_metrics(space, probabilities, truths, [None] * images, resamples=4000)
+    metrics = compute_metrics(space, probabilities, targets, [None] * images, resamples=4000)
     expected = 2 * 1.96 * np.sqrt(0.8 * 0.2 / images)  # the normal approximation
     assert width(metrics) == pytest.approx(expected, rel=0.1)
 
@@ -240,12 +240,12 @@ def test_the_interval_is_as_wide_as_the_binomial_one() -> None:
 def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
     space = LabelSpace.from_labels("single_label", {"a": ["a"], "b": ["b"]})
     generator, held = np.random.default_rng(0), 0
-    truths = space.encode(["a", "b"] * 75)
+    targets = space.encode(["a", "b"] * 75)
     for seed in range(200):
         correct = generator.random(150) < 0.8
-        probabilities = np.where(truths == correct[:, None], 0.9, 0.1).astype(np.float32)
+        probabilities = np.where(targets == correct[:, None], 0.9, 0.1).astype(np.float32)
         accuracy = compute_metrics(
-            space, probabilities, truths, [None] * 150, resamples=300, seed=seed
+            space, probabilities, targets, [None] * 150, resamples=300, seed=seed
         )["accuracy"]
         held += accuracy["low"] <= 0.8 <= accuracy["high"]
     assert 0.89 <= held / 200 <= 0.99
@@ -254,10 +254,10 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
 @pytest.fixture
 def all_covid() -> dict[str, Any]:
     """An outside folder of 243 covid images, nine in ten of which are found."""
-    truths = MULTILABEL.encode(["covid"] * 243)
+    targets = MULTILABEL.encode(["covid"] * 243)
     probabilities = np.tile(np.array([0.9, 0.1, 0.8], dtype=np.float32), (243, 1))
     probabilities[::10, 0] = 0.2
-    return compute_metrics(MULTILABEL, probabilities, truths, [None] * 243)
+    return compute_metrics(MULTILABEL, probabilities, targets, [None] * 243)
 
 
 def test_a_folder_of_one_class_has_accuracy_and_recall(all_covid: dict[str, Any]) -> None:
@@ -285,8 +285,8 @@ def test_one_sentence_a_reason_names_all_its_classes(all_covid: dict[str, Any]) 
 
 def test_a_class_that_is_there_but_never_found_has_f1_zero() -> None:
     probabilities = np.array([[0.1, 0.9, 0.1], [0.1, 0.9, 0.1]], dtype=np.float32)
-    truths = SINGLE_LABEL.encode(["covid", "normal"])
-    row = compute_metrics(SINGLE_LABEL, probabilities, truths, ["a", "b"])["per_class"]["covid"]
+    targets = SINGLE_LABEL.encode(["covid", "normal"])
+    row = compute_metrics(SINGLE_LABEL, probabilities, targets, ["a", "b"])["per_class"]["covid"]
     assert (row["precision"], row["f1"]) == (None, 0)
 
 
@@ -299,68 +299,68 @@ def test_a_space_of_one_class_works(task: Task) -> None:
 
 
 def test_resamples_without_a_class_are_left_out_and_counted() -> None:
-    probabilities, truths, _ = judged(SINGLE_LABEL, images=6)
-    truths = SINGLE_LABEL.encode(["covid", "covid", "normal", "normal", "normal", "pneumonia"])
-    metrics = compute_metrics(SINGLE_LABEL, probabilities, truths, list("abcdef"))
+    probabilities, targets, _ = evaluated(SINGLE_LABEL, images=6)
+    targets = SINGLE_LABEL.encode(["covid", "covid", "normal", "normal", "normal", "pneumonia"])
+    metrics = compute_metrics(SINGLE_LABEL, probabilities, targets, list("abcdef"))
     assert any("resamples held no image of some class" in note for note in metrics["notes"])
 
 
 def test_an_interval_without_width_is_no_certainty() -> None:
-    truths = SINGLE_LABEL.encode(["covid", "normal", "pneumonia"] * 5)
-    metrics = compute_metrics(SINGLE_LABEL, truths.astype(np.float32), truths, [None] * 15)
+    targets = SINGLE_LABEL.encode(["covid", "normal", "pneumonia"] * 5)
+    metrics = compute_metrics(SINGLE_LABEL, targets.astype(np.float32), targets, [None] * 15)
     assert any("no width" in note for note in metrics["notes"])
 
 
 def test_known_patients_are_counted_once() -> None:
-    probabilities, truths, _ = judged(SINGLE_LABEL, images=5)
-    metrics = compute_metrics(SINGLE_LABEL, probabilities, truths, ["a", "a", None, "b", None])
+    probabilities, targets, _ = evaluated(SINGLE_LABEL, images=5)
+    metrics = compute_metrics(SINGLE_LABEL, probabilities, targets, ["a", "a", None, "b", None])
     assert metrics["patients"] == 2
 
 
 def test_unknown_patients_are_null() -> None:
-    probabilities, truths, _ = judged(SINGLE_LABEL, images=5)
-    metrics = compute_metrics(SINGLE_LABEL, probabilities, truths, [None] * 5)
+    probabilities, targets, _ = evaluated(SINGLE_LABEL, images=5)
+    metrics = compute_metrics(SINGLE_LABEL, probabilities, targets, [None] * 5)
     assert metrics["patients"] is None
 
 
 @SPACES
 def test_thresholds_are_reported_where_there_are_any(space: LabelSpace) -> None:
-    metrics = compute_metrics(space, *judged(space), resamples=5)
+    metrics = compute_metrics(space, *evaluated(space), resamples=5)
     expected = 0.5 if space.task == "multilabel" else None
     assert metrics["per_class"]["covid"]["threshold"] == expected
 
 
 def test_no_image_is_the_users_mistake() -> None:
     nothing = np.zeros((0, 3))
-    with pytest.raises(DataError, match="no image to judge"):
+    with pytest.raises(DataError, match="no image to evaluate"):
         compute_metrics(MULTILABEL, nothing, nothing.astype(bool), [])
 
 
 def test_a_probability_that_is_no_number_is_a_bug() -> None:
-    probabilities, truths, patients = judged(MULTILABEL)
+    probabilities, targets, patients = evaluated(MULTILABEL)
     probabilities[3, 1] = np.nan
     with pytest.raises(ValueError, match="not a number"):
-        compute_metrics(MULTILABEL, probabilities, truths, patients)
+        compute_metrics(MULTILABEL, probabilities, targets, patients)
 
 
 @pytest.mark.parametrize("cut", ["classes", "images", "patients"])
 def test_shapes_that_disagree_are_a_bug(cut: str) -> None:
-    probabilities, truths, patients = judged(MULTILABEL)
+    probabilities, targets, patients = evaluated(MULTILABEL)
     if cut == "classes":
-        probabilities, truths = probabilities[:, :2], truths[:, :2]
+        probabilities, targets = probabilities[:, :2], targets[:, :2]
     elif cut == "images":
         probabilities = probabilities[1:]
     else:
         patients = patients[1:]
     with pytest.raises(ValueError, match="classes|patients"):
-        compute_metrics(MULTILABEL, probabilities, truths, patients)
+        compute_metrics(MULTILABEL, probabilities, targets, patients)
 
 
 def test_the_table_is_readable() -> None:
-    truths = MULTILABEL.encode(["covid", "normal", "normal", "pneumonia"])
-    probabilities = np.where(truths, 0.9, 0.1).astype(np.float32)
+    targets = MULTILABEL.encode(["covid", "normal", "normal", "pneumonia"])
+    probabilities = np.where(targets, 0.9, 0.1).astype(np.float32)
     probabilities[1] = (0.1, 0.4, 0.1)
-    metrics = compute_metrics(MULTILABEL, probabilities, truths, list("aabc"), resamples=1000)
+    metrics = compute_metrics(MULTILABEL, probabilities, targets, list("aabc"), resamples=1000)
     metrics["notes"] = ["A sentence."]
     for name, low, high in (("accuracy", 0.25, 1), ("macro_f1", 0.5, 1)):
         metrics[name] |= {"low": low, "high": high}  # what is drawn is another test's

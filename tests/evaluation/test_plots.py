@@ -34,37 +34,37 @@ LONG = (
     "viral pneumonia, other than covid", "tuberculosis", "Pneumocystisjiroveciipneumonia",
     "costs $5 and $6", "cardiomegaly",
 )  # fmt: skip
-Judged = tuple[
+Evaluated = tuple[
     npt.NDArray[np.float32], npt.NDArray[np.bool_], npt.NDArray[np.bool_], list[str], LabelSpace
 ]
 
 
-def judged(
+def evaluated(
     classes: tuple[str, ...] = LONG[:3], task: Task = "multilabel", noise: float = 0.3
-) -> Judged:
-    """Probabilities, truths, decisions and keys of twenty images a class; some are wrong."""
+) -> Evaluated:
+    """Probabilities, targets, decisions and keys of twenty images a class; some are wrong."""
     space = LabelSpace.from_labels(task, {name: [name] for name in classes})
     keys = list(classes) * 20
-    truths = space.encode(keys)
-    shift = np.random.default_rng(0).normal(0, noise, truths.shape)
-    scores = np.clip(0.15 + 0.7 * truths + shift, 0.001, 0.999)
+    targets = space.encode(keys)
+    shift = np.random.default_rng(0).normal(0, noise, targets.shape)
+    scores = np.clip(0.15 + 0.7 * targets + shift, 0.001, 0.999)
     if task == "single_label":
         scores /= scores.sum(axis=1, keepdims=True)
     probabilities = scores.astype(np.float32)
-    return probabilities, truths, space.decide(probabilities), keys, space
+    return probabilities, targets, space.decide(probabilities), keys, space
 
 
-def metrics_of(judgement: Judged) -> dict[str, Any]:
-    probabilities, truths, _, keys, space = judgement
-    return compute_metrics(space, probabilities, truths, [None] * len(keys), resamples=50)
+def metrics_of(evaluation: Evaluated) -> dict[str, Any]:
+    probabilities, targets, _, keys, space = evaluation
+    return compute_metrics(space, probabilities, targets, [None] * len(keys), resamples=50)
 
 
-def examples_of(judgement: Judged, title: str = TITLE) -> Figure:
-    probabilities, truths, decisions, keys, space = judgement
-    chosen = choose_examples(probabilities, truths, decisions, keys)
+def examples_of(evaluation: Evaluated, title: str = TITLE) -> Figure:
+    probabilities, targets, decisions, keys, space = evaluation
+    chosen = choose_examples(probabilities, targets, decisions, keys)
     images = np.zeros((len(chosen), 8, 8), dtype=np.uint8)
     return examples_figure(
-        images, chosen, probabilities, truths, decisions, keys, space, title
+        images, chosen, probabilities, targets, decisions, keys, space, title
     )  # fmt: skip
 
 
@@ -120,15 +120,15 @@ def overlaps(figure: Figure) -> list[tuple[str, str]]:
 def written(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The three pictures, in a folder of their own."""
     folder = tmp_path_factory.mktemp("pictures")
-    judgement = judged()
-    probabilities, truths, decisions, keys, space = judgement
-    chosen = choose_examples(probabilities, truths, decisions, keys)
+    evaluation = evaluated()
+    probabilities, targets, decisions, keys, space = evaluation
+    chosen = choose_examples(probabilities, targets, decisions, keys)
     images = np.zeros((len(chosen), 8, 8), dtype=np.uint8)
     paths = [folder / f"{name}.png" for name in ("curves", "confusion", "examples")]
     plot_curves(paths[0], history(3), TITLE, 2)
-    plot_confusion(paths[1], metrics_of(judgement), TITLE)
+    plot_confusion(paths[1], metrics_of(evaluation), TITLE)
     plot_examples(
-        paths[2], images, chosen, probabilities, truths, decisions, keys, space, TITLE
+        paths[2], images, chosen, probabilities, targets, decisions, keys, space, TITLE
     )  # fmt: skip
     return paths
 
@@ -161,11 +161,11 @@ def test_a_write_that_fails_leaves_the_old_picture_whole(
 
 
 def test_the_title_is_in_every_picture() -> None:
-    judgement = judged()
+    evaluation = evaluated()
     figures = (
         curves_figure(history(3), TITLE, 2),
-        confusion_figure(metrics_of(judgement), TITLE),
-        examples_of(judgement),
+        confusion_figure(metrics_of(evaluation), TITLE),
+        examples_of(evaluation),
     )
     assert all(TITLE in said(figure) for figure in figures)
 
@@ -178,17 +178,17 @@ def test_texts_of_curves_keep_apart(epochs: int) -> None:
 @pytest.mark.parametrize("task", ["multilabel", "single_label"])
 @pytest.mark.parametrize("classes", [2, 3, 5, 8])
 def test_texts_of_confusion_keep_apart(task: Task, classes: int) -> None:
-    figure = confusion_figure(metrics_of(judged(LONG[:classes], task)), TITLE)
+    figure = confusion_figure(metrics_of(evaluated(LONG[:classes], task)), TITLE)
     assert overlaps(figure) == []
 
 
 @pytest.mark.parametrize("classes", [2, 3, 8])
 def test_texts_of_examples_keep_apart(classes: int) -> None:
-    assert overlaps(examples_of(judged(LONG[:classes]))) == []
+    assert overlaps(examples_of(evaluated(LONG[:classes]))) == []
 
 
 def test_a_title_too_long_for_a_line_is_wrapped() -> None:
-    assert overlaps(confusion_figure(metrics_of(judged(LONG[:2])), f"{TITLE}; " * 3)) == []
+    assert overlaps(confusion_figure(metrics_of(evaluated(LONG[:2])), f"{TITLE}; " * 3)) == []
 
 
 def test_epochs_are_whole_numbers() -> None:
@@ -215,7 +215,7 @@ def test_a_kept_epoch_without_macro_f1_is_named_without_it() -> None:
 
 @pytest.mark.parametrize("task", ["multilabel", "single_label"])
 def test_confusion_shows_every_count(task: Task) -> None:
-    metrics = metrics_of(judged(task=task))
+    metrics = metrics_of(evaluated(task=task))
     counts = np.array(
         list(metrics["confusion"].values()) if task == "multilabel" else metrics["confusion"]
     )
@@ -230,26 +230,26 @@ def test_a_class_without_images_has_no_percentages() -> None:
 
 
 def test_examples_say_right_and_wrong_in_words() -> None:
-    words = said(examples_of(judged(noise=0.6))).split("\n")
+    words = said(examples_of(evaluated(noise=0.6))).split("\n")
     assert (words.count("right"), words.count("wrong")) == (9, 9)
 
 
 def test_examples_say_how_many_of_a_class_are_right() -> None:
-    assert said(examples_of(judged(("covid", "normal"), noise=0.0))).count("20 of 20 right") == 2
+    assert said(examples_of(evaluated(("covid", "normal"), noise=0.0))).count("20 of 20 right") == 2
 
 
 def test_examples_without_a_wrong_one_show_only_right_ones() -> None:
-    assert "Wrong" not in said(examples_of(judged(noise=0.0)))
+    assert "Wrong" not in said(examples_of(evaluated(noise=0.0)))
 
 
 def test_examples_without_a_right_one_show_only_wrong_ones() -> None:
-    probabilities, truths, _, keys, space = judged(noise=0.0)
+    probabilities, targets, _, keys, space = evaluated(noise=0.0)
     flipped = 1 - probabilities
-    assert "Right" not in said(examples_of((flipped, truths, space.decide(flipped), keys, space)))
+    assert "Right" not in said(examples_of((flipped, targets, space.decide(flipped), keys, space)))
 
 
 def test_dollar_signs_are_no_formulas() -> None:
-    figure = confusion_figure(metrics_of(judged(("costs $5 and $6", "normal"))), TITLE)
+    figure = confusion_figure(metrics_of(evaluated(("costs $5 and $6", "normal"))), TITLE)
     priced = [text for text in texts_of(figure) if "$" in text.get_text()]
     assert priced and not any(text.get_parse_math() for text in priced)
 
@@ -257,36 +257,36 @@ def test_dollar_signs_are_no_formulas() -> None:
 def test_an_implied_label_is_explained() -> None:
     space = LabelSpace.from_labels("multilabel", {"covid": ["covid", "sick"], "sick": ["sick"]})
     probabilities = np.array([[0.9, 0.1]], dtype=np.float32)
-    truths, decisions = space.encode(["covid"]), space.decide(probabilities)
-    assert "implied" in said(examples_of((probabilities, truths, decisions, ["covid"], space)))
+    targets, decisions = space.encode(["covid"]), space.decide(probabilities)
+    assert "implied" in said(examples_of((probabilities, targets, decisions, ["covid"], space)))
 
 
 def test_up_to_three_right_and_three_wrong_of_each_class_are_chosen() -> None:
-    probabilities, truths, decisions, keys, space = judged(noise=0.6)
-    chosen = choose_examples(probabilities, truths, decisions, keys)
-    right = (truths == decisions).all(axis=1)
+    probabilities, targets, decisions, keys, space = evaluated(noise=0.6)
+    chosen = choose_examples(probabilities, targets, decisions, keys)
+    right = (targets == decisions).all(axis=1)
     for key in space.labels:
         assert sorted(bool(right[n]) for n in chosen if keys[n] == key) == [False] * 3 + [True] * 3
 
 
 def test_the_most_confident_mistakes_come_first() -> None:
     probabilities = np.array([[0.4, 0.6], [0.1, 0.9], [0.3, 0.7], [0.45, 0.55]])
-    truths = np.array([[True, False]] * 4)
-    chosen = choose_examples(probabilities, truths, probabilities > 0.5, ["a"] * 4)
+    targets = np.array([[True, False]] * 4)
+    chosen = choose_examples(probabilities, targets, probabilities > 0.5, ["a"] * 4)
     assert chosen == [1, 2, 0]
 
 
 def test_right_ones_spread_from_the_most_to_the_least_confident() -> None:
     sure = np.array([0.6, 0.95, 0.7, 0.99, 0.8])
     probabilities = np.column_stack([sure, 1 - sure])
-    truths = np.array([[True, False]] * 5)
-    assert choose_examples(probabilities, truths, probabilities > 0.5, ["a"] * 5) == [3, 4, 0]
+    targets = np.array([[True, False]] * 5)
+    assert choose_examples(probabilities, targets, probabilities > 0.5, ["a"] * 5) == [3, 4, 0]
 
 
 def test_the_confident_absence_of_a_label_that_is_there_is_a_confident_mistake() -> None:
     probabilities = np.array([[0.55, 0.55], [0.9, 0.01]])  # the second misses its second label
-    truths = np.array([[True, False], [True, True]])
-    assert choose_examples(probabilities, truths, probabilities > 0.5, ["a", "a"]) == [1, 0]
+    targets = np.array([[True, False], [True, True]])
+    assert choose_examples(probabilities, targets, probabilities > 0.5, ["a", "a"]) == [1, 0]
 
 
 @given(st.data())
@@ -297,9 +297,9 @@ def test_choices_are_of_the_data_and_never_twice(data: st.DataObject) -> None:
     tenths = data.draw(st.lists(st.integers(0, 10), min_size=2 * images, max_size=2 * images))
     probabilities = np.array(tenths, dtype=np.float32).reshape(shape) / 10
     flags = st.lists(st.booleans(), min_size=2 * images, max_size=2 * images)
-    truths = np.array(data.draw(flags), dtype=bool).reshape(shape)
+    targets = np.array(data.draw(flags), dtype=bool).reshape(shape)
     keys = data.draw(st.lists(st.sampled_from("ab"), min_size=images, max_size=images))
-    chosen = choose_examples(probabilities, truths, probabilities >= 0.5, keys)
+    chosen = choose_examples(probabilities, targets, probabilities >= 0.5, keys)
     assert len(set(chosen)) == len(chosen)
     assert all(0 <= place < images for place in chosen)
     assert {keys[place] for place in chosen} == set(keys)

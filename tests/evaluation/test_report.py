@@ -1,4 +1,4 @@
-"""A judgement as files; evaluate.py's own tests read all four of them."""
+"""An evaluation as files; evaluate.py's own tests read all four of them."""
 
 import csv
 import io
@@ -12,9 +12,9 @@ SPACE = LabelSpace.from_labels("single_label", {"a": ["a"], "b": ["b"]})
 
 
 def test_a_name_that_a_spreadsheet_would_run_becomes_text() -> None:
-    truths = np.array([[True, False]])
+    targets = np.array([[True, False]])
     probabilities = np.array([[0.75, 0.25]], dtype=np.float32)
-    text = predictions_csv(SPACE, probabilities, truths, truths, ["=cmd.png"], ["a"])
+    text = predictions_csv(SPACE, probabilities, targets, targets, ["=cmd.png"], ["a"])
     assert list(csv.reader(io.StringIO(text, newline="")))[1] == [
         "'=cmd.png", "a", "0.750000", "0.250000", "a", "true",
     ]  # fmt: skip

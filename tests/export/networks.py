@@ -1,4 +1,4 @@
-"""A network of a few hundred weights, and the evidence that an export of it is judged by."""
+"""A network of a few hundred weights, and the evidence that an export of it is evaluated by."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -98,16 +98,16 @@ def saturating_network() -> Prepared:
 
 def learn(network: Network, config: Config, steps: int = 80) -> None:
     """Fits the training images of `config`, all of them at every step."""
-    index = open_source(config, instead="")
+    index = open_source(config, demo_command="")
     rows = index.split("train")
     pixels = torch.from_numpy(Images(index, config.data.image_size, None).read(rows)).unsqueeze(1)
     labels = [index.samples[row].label for row in rows]
-    truths = torch.from_numpy(config.label_space.encode(labels)).float()
+    targets = torch.from_numpy(config.label_space.encode(labels)).float()
     optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
     network.train()
     for _ in range(steps):
         optimizer.zero_grad()
-        nn.functional.binary_cross_entropy_with_logits(network(pixels), truths).backward()
+        nn.functional.binary_cross_entropy_with_logits(network(pixels), targets).backward()
         optimizer.step()
         deaden(network)
     network.eval()
@@ -130,7 +130,7 @@ def evidence_of(
     weights = folder / "best.safetensors"
     weights.write_bytes(b"any bytes")
     trained = Trained(network, config, 3, {})
-    return gather_evidence(trained, weights, versions or {"onnx": "1"}, instead="make data")
+    return gather_evidence(trained, weights, versions or {"onnx": "1"}, demo_command="make data")
 
 
 def answering(evidence: Evidence, network: Network) -> Evidence:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from covid.export.any_size import TOLERANCE, any_size_graph, judge_any_size
+from covid.export.any_size import TOLERANCE, any_size_graph, check_any_size
 from tests.export.conftest import Small
 from tests.export.networks import SIZE
 
@@ -81,7 +81,7 @@ def judged_against(
 ) -> dict[str, bool]:
     path.write_bytes(any_size_graph(small.model, SIZE).SerializeToString())
     evidence = replace(small.evidence, probabilities=probabilities)
-    return {check.name: check.holds for check in judge_any_size(path, evidence)["checks"]}
+    return {check.name: check.holds for check in check_any_size(path, evidence)["checks"]}
 
 
 def test_the_network_s_own_answers_hold(small: Small, tmp_path: Path) -> None:
@@ -109,4 +109,4 @@ def test_an_answer_that_is_no_number_is_infinitely_far(small: Small, tmp_path: P
     bias.CopyFrom(onnx.numpy_helper.from_array(values, bias.name))
     path = tmp_path / "a.onnx"
     path.write_bytes(any_size_graph(broken, SIZE).SerializeToString())
-    assert judge_any_size(path, small.evidence)["largest_difference"] == np.inf
+    assert check_any_size(path, small.evidence)["largest_difference"] == np.inf

@@ -31,7 +31,7 @@ def agreeing(small: Small, model: onnx.ModelProto) -> Agreement:
     return agreement(evidence.space, fp32, int8, patients)
 
 
-def judged(small: Small, model: onnx.ModelProto) -> Verdict:
+def evaluated(small: Small, model: onnx.ModelProto) -> Verdict:
     """The gate itself, on the images that calibration did not use."""
     evidence = small.evidence
     rows = [*evidence.unseen, *evidence.rows]
@@ -40,7 +40,7 @@ def judged(small: Small, model: onnx.ModelProto) -> Verdict:
     )
     # Not of macro F1: on 45 images a hair decides.
     return compare(
-        evidence.space, fp32, int8, evidence.truths, evidence.patients_of(rows), max_drop=1
+        evidence.space, fp32, int8, evidence.targets, evidence.patients_of(rows), max_drop=1
     )
 
 
@@ -82,7 +82,7 @@ def test_weights_that_no_processor_saturates_are_the_choice_where_they_hold(
 ) -> None:
     attempts = choose_int8(
         small.prepared, lambda model: agreeing(small, model),
-        lambda model: judged(small, model), examples(small), len,
+        lambda model: evaluated(small, model), examples(small), len,
     )  # fmt: skip
     assert [(one.limit, one.kept_in_float, one.holds) for one in attempts] == [(SAFE, [], True)]
 

@@ -1,4 +1,4 @@
-"""What files are judged by: the right images, the network's own answers, and each mistake."""
+"""What files are evaluated by: the right images, the network's own answers, and each mistake."""
 
 import copy
 import hashlib
@@ -62,7 +62,7 @@ def test_logits_are_the_network_s_in_fp32(small: Small) -> None:
 def test_truths_are_those_of_the_rows(small: Small) -> None:
     names = small.evidence.names(list(range(len(small.evidence.rows))))
     labels = [name.split("/")[1] for name in names]
-    np.testing.assert_array_equal(small.evidence.truths, small.evidence.space.encode(labels))
+    np.testing.assert_array_equal(small.evidence.targets, small.evidence.space.encode(labels))
 
 
 def test_single_labels_have_probabilities_that_sum_to_one(images: Path, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_unreadable_images_are_left_out_where_the_run_skipped_them(
     counts = (len(evidence.rows), len(evidence.calibration), len(evidence.unseen))
     assert counts == (5, 3, 2)
     assert "validation/covid/covid-0.png" not in evidence.names(list(range(5)))
-    assert len(evidence.logits) == len(evidence.truths) == len(evidence.patients) == 5
+    assert len(evidence.logits) == len(evidence.targets) == len(evidence.patients) == 5
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])

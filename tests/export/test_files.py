@@ -107,7 +107,7 @@ def test_the_gate_looks_at_500_images_at_most(small: Small, tmp_path: Path) -> N
     repeated = replace(
         evidence, rows=evidence.rows * 12, logits=np.tile(evidence.logits, (12, 1)),
         probabilities=np.tile(evidence.probabilities, (12, 1)),
-        truths=np.tile(evidence.truths, (12, 1)),
+        targets=np.tile(evidence.targets, (12, 1)),
     )  # fmt: skip
     assert many > 500
     parity = write_fp32(tmp_path / FP32, small.model, repeated)
@@ -172,7 +172,7 @@ def evaluating(small: Small) -> Callable[[Floats], Verdict]:
 
     def evaluate(given: Floats) -> Verdict:
         patients = evidence.patients_of(rows)
-        return compare(evidence.space, fp32, given, evidence.truths, patients, DROP)
+        return compare(evidence.space, fp32, given, evidence.targets, patients, DROP)
 
     return evaluate
 
@@ -235,7 +235,7 @@ def test_a_file_that_gives_no_numbers_is_refused(
 def test_a_file_judged_on_20_images_is_refused(small: Small, tmp_path: Path) -> None:
     few = replace(small.evidence, unseen=small.evidence.unseen[:5])
     few = replace(
-        few, rows=few.rows[:15], truths=few.truths[:15], logits=few.logits[:15],
+        few, rows=few.rows[:15], targets=few.targets[:15], logits=few.logits[:15],
         probabilities=few.probabilities[:15],
     )  # fmt: skip
     quantised = write(tmp_path, small, few)
@@ -289,7 +289,7 @@ def test_validation_without_a_class_is_judged_by_what_is_left(small: Small, tmp_
     names = evidence.names(list(range(len(evidence.rows))))
     left = [place for place, name in enumerate(names) if "/covid/" not in name]
     others = replace(
-        evidence, rows=[evidence.rows[place] for place in left], truths=evidence.truths[left],
+        evidence, rows=[evidence.rows[place] for place in left], targets=evidence.targets[left],
         logits=evidence.logits[left], probabilities=evidence.probabilities[left],
     )  # fmt: skip
     verdict = write(tmp_path / "out", small, others).attempts[-1].verdict
@@ -329,8 +329,8 @@ def test_no_temporary_folder_is_one_sentence(
 
 
 def test_an_any_size_file_says_that_it_resizes_itself(small: Small, tmp_path: Path) -> None:
-    judged = write_any_size(tmp_path / ANY_SIZE, small.model, small.evidence)
-    assert all(check.holds for check in judged["checks"])
+    evaluated = write_any_size(tmp_path / ANY_SIZE, small.model, small.evidence)
+    assert all(check.holds for check in evaluated["checks"])
     assert names_in(tmp_path) == [ANY_SIZE]
     card = read_card(tmp_path / ANY_SIZE)
     assert replace(card, resize=small.evidence.card.resize, golden=None) == small.evidence.card
@@ -342,6 +342,6 @@ def test_an_any_size_file_far_from_the_network_is_not_left(small: Small, tmp_pat
     other = copy.deepcopy(small.network)
     with torch.no_grad():
         other.get_parameter("head.3.bias").add_(3)
-    judged = write_any_size(tmp_path / ANY_SIZE, small.model, answering(small.evidence, other))
-    assert "probabilities" in [check.name for check in judged["checks"] if not check.holds]
+    evaluated = write_any_size(tmp_path / ANY_SIZE, small.model, answering(small.evidence, other))
+    assert "probabilities" in [check.name for check in evaluated["checks"] if not check.holds]
     assert names_in(tmp_path) == []

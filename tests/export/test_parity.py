@@ -11,7 +11,7 @@ from onnx import numpy_helper
 from PIL import Image
 
 from covid.data.cache import Images
-from covid.data.rows import Rows
+from covid.data.record_file import RecordFile
 from covid.edge.card import Card
 from covid.export.evidence import Evidence
 from covid.export.golden import prove_float
@@ -35,7 +35,7 @@ def write_file(path: Path, model: onnx.ModelProto, evidence: Evidence) -> Card:
     return card
 
 
-def judge(evidence: Evidence, path: Path, card: Card) -> Parity:
+def evaluate(evidence: Evidence, path: Path, card: Card) -> Parity:
     """A file at `path` against what the network says of all validation images."""
     places = list(range(len(evidence.rows)))
     return check_parity(
@@ -44,10 +44,10 @@ def judge(evidence: Evidence, path: Path, card: Card) -> Parity:
     )  # fmt: skip
 
 
-def judge_changed(small: Small, folder: Path, change: Change) -> Parity:
+def evaluate_changed(small: Small, folder: Path, change: Change) -> Parity:
     model, path = copy_of(small.model), folder / "model.onnx"
     change(model)
-    return judge(small.evidence, path, write_file(path, model, small.evidence))
+    return evaluate(small.evidence, path, write_file(path, model, small.evidence))
 
 
 def failing(parity: Parity) -> list[str]:
@@ -74,7 +74,7 @@ def swap(model: onnx.ModelProto) -> None:
 
 
 def test_the_graph_as_it_was_exported_goes_out(small: Small, tmp_path: Path) -> None:
-    parity = judge_changed(small, tmp_path, lambda model: None)
+    parity = evaluate_changed(small, tmp_path, lambda model: None)
     assert failing(parity) == []
     assert [check.name for check in parity.checks] == [
         "opens", "card", "pixels", "logits", "probabilities", "decisions",
@@ -85,17 +85,17 @@ def test_a_wrong_mean_in_the_graph_is_told_by_logits(small: Small, tmp_path: Pat
     def brighter(model: onnx.ModelProto) -> None:
         edit(model, node(model, "Sub").input[1], lambda mean: mean + 0.1)
 
-    assert "logits" in failing(judge_changed(small, tmp_path, brighter))
+    assert "logits" in failing(evaluate_changed(small, tmp_path, brighter))
 
 
 def test_swapped_rows_of_the_last_layer_are_told_by_logits_and_decisions(
     small: Small, tmp_path: Path
 ) -> None:
-    assert {"logits", "decisions"} <= set(failing(judge_changed(small, tmp_path, swap)))
+    assert {"logits", "decisions"} <= set(failing(evaluate_changed(small, tmp_path, swap)))
 
 
 def test_the_images_that_are_decided_otherwise_are_named(small: Small, tmp_path: Path) -> None:
-    parity = judge_changed(small, tmp_path, swap)
+    parity = evaluate_changed(small, tmp_path, swap)
     assert "validation/covid/covid-0.png" in parity.changed
     found = next(check.found for check in parity.checks if check.name == "decisions")
     assert "validation/covid/covid-0.png" in found and "more" in found
@@ -108,7 +108,7 @@ def test_another_function_than_the_sigmoid_is_told_by_probabilities(
     def other(model: onnx.ModelProto) -> None:
         node(model, "Sigmoid").op_type = last
 
-    names = failing(judge_changed(small, tmp_path, other))
+    names = failing(evaluate_changed(small, tmp_path, other))
     assert "probabilities" in names and "logits" not in names
 
 
@@ -117,7 +117,7 @@ def test_a_frozen_batch_does_not_open(small: Small, tmp_path: Path) -> None:
         for one in (*model.graph.input, *model.graph.output):
             one.type.tensor_type.shape.dim[0].dim_value = 1
 
-    parity = judge_changed(small, tmp_path, freeze)
+    parity = evaluate_changed(small, tmp_path, freeze)
     assert failing(parity) == ["opens"]
     assert parity.failures[0].found.startswith("its graph takes batches of one size only")
 
@@ -128,14 +128,14 @@ def test_a_batch_frozen_inside_is_told_when_the_file_opens(small: Small, tmp_pat
         tensor = next(one for one in model.graph.initializer if one.name == shape)
         tensor.CopyFrom(numpy_helper.from_array(np.array([1, 8], dtype=np.int64), shape))
 
-    assert failing(judge_changed(small, tmp_path, freeze)) == ["opens"]
+    assert failing(evaluate_changed(small, tmp_path, freeze)) == ["opens"]
 
 
 def test_answers_that_are_no_numbers_do_not_open(small: Small, tmp_path: Path) -> None:
     def no_number(model: onnx.ModelProto) -> None:
         edit(model, "head.3.bias", lambda bias: np.full_like(bias, np.nan))
 
-    parity = judge_changed(small, tmp_path, no_number)
+    parity = evaluate_changed(small, tmp_path, no_number)
     assert failing(parity) == ["opens"]
     assert parity.failures[0].found.startswith("gives probabilities beyond")
 
@@ -144,7 +144,7 @@ def test_an_infinite_logit_does_not_open(small: Small, tmp_path: Path) -> None:
     def infinite(model: onnx.ModelProto) -> None:
         edit(model, "head.3.bias", lambda bias: bias + np.array([0, np.inf, 0]))
 
-    parity = judge_changed(small, tmp_path, infinite)
+    parity = evaluate_changed(small, tmp_path, infinite)
     assert failing(parity) == ["opens"]
     assert "a golden logit differs by inf" in parity.failures[0].found
 
@@ -156,7 +156,7 @@ def test_the_largest_difference_says_which_image_which_class_and_how_far(
     card = write_file(path, small.model, small.evidence)
     logits = small.evidence.logits.copy()
     logits[4, 2] += 0.5
-    parity = judge(replace(small.evidence, logits=logits), path, card)
+    parity = evaluate(replace(small.evidence, logits=logits), path, card)
     assert parity.largest is not None
     assert parity.largest["image"] == small.evidence.names(places)[4]
     assert parity.largest["class"] == "pneumonia"
@@ -170,11 +170,11 @@ def test_a_logit_may_be_a_ten_thousandth_off(
 ) -> None:
     path = tmp_path / "model.onnx"
     card = write_file(path, small.model, small.evidence)
-    exact = judge(small.evidence, path, card)
+    exact = evaluate(small.evidence, path, card)
     assert exact.largest is not None and exact.largest["difference"] < 0.1e-4
     logits = small.evidence.logits.copy()
     logits[0, 0] += np.float32(off)
-    assert failing(judge(replace(small.evidence, logits=logits), path, card)) == names
+    assert failing(evaluate(replace(small.evidence, logits=logits), path, card)) == names
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_card_that_says_something_else_is_told_by_card(
     path = tmp_path / "model.onnx"
     card = write_file(path, small.model, small.evidence)
     wrong = replace(card, **{name: value})  # type: ignore[arg-type]
-    parity = judge(small.evidence, path, wrong)
+    parity = evaluate(small.evidence, path, wrong)
     assert failing(parity) == ["card"]
     assert parity.failures[0].found == f"{name} differ from the trained network's"
 
@@ -204,7 +204,7 @@ def test_swapped_class_names_are_told_by_card(small: Small, tmp_path: Path) -> N
     path = tmp_path / "model.onnx"
     card = write_file(path, small.model, small.evidence)
     path.write_bytes(replace(card, space=swapped).attach(small.model.SerializeToString()))
-    assert failing(judge(small.evidence, path, card)) == ["card"]
+    assert failing(evaluate(small.evidence, path, card)) == ["card"]
 
 
 def trained_with(filter_: Image.Resampling, small: Small, folder: Path) -> Evidence:
@@ -215,7 +215,7 @@ def trained_with(filter_: Image.Resampling, small: Small, folder: Path) -> Evide
     for path in images.paths:
         with Image.open(path) as image:
             resized.append(np.asarray(image.convert("L").resize((size, size), filter_)))
-    rows = Rows(folder, f"images-{images.key}", count=len(resized), length=size**2)
+    rows = RecordFile(folder, f"images-{images.key}", count=len(resized), length=size**2)
     rows.write(range(len(resized)), np.stack(resized))
     return answering(replace(small.evidence, images=images), small.network)
 
@@ -226,7 +226,7 @@ def test_another_resize_filter_is_told_by_pixels(
 ) -> None:
     evidence = trained_with(filter_, small, tmp_path / "cache")
     path = tmp_path / "model.onnx"
-    parity = judge(evidence, path, write_file(path, small.model, evidence))
+    parity = evaluate(evidence, path, write_file(path, small.model, evidence))
     assert failing(parity) == ["pixels"]
     assert "validation/covid/covid-0.png is read otherwise" in parity.failures[0].found
     assert "grey levels off" in parity.failures[0].found
@@ -235,7 +235,7 @@ def test_another_resize_filter_is_told_by_pixels(
 def test_the_same_filter_is_told_apart_from_others(small: Small, tmp_path: Path) -> None:
     evidence = trained_with(Image.Resampling.BILINEAR, small, tmp_path / "cache")
     path = tmp_path / "model.onnx"
-    assert failing(judge(evidence, path, write_file(path, small.model, evidence))) == []
+    assert failing(evaluate(evidence, path, write_file(path, small.model, evidence))) == []
 
 
 @pytest.mark.parametrize("left", [0, 1, 1000, -1])
@@ -243,7 +243,7 @@ def test_a_truncated_file_does_not_open(small: Small, tmp_path: Path, left: int)
     path = tmp_path / "model.onnx"
     card = write_file(path, small.model, small.evidence)
     path.write_bytes(path.read_bytes()[:left])
-    assert failing(judge(small.evidence, path, card)) == ["opens"]
+    assert failing(evaluate(small.evidence, path, card)) == ["opens"]
 
 
 def test_weights_in_a_side_file_do_not_open(small: Small, tmp_path: Path) -> None:
@@ -253,11 +253,11 @@ def test_weights_in_a_side_file_do_not_open(small: Small, tmp_path: Path) -> Non
     path = tmp_path / "model.onnx"
     card = write_file(path, small.model, small.evidence)
     path.write_bytes(card.attach(side.read_bytes()))
-    assert failing(judge(small.evidence, path, card)) == ["opens"]
+    assert failing(evaluate(small.evidence, path, card)) == ["opens"]
 
 
 def test_what_was_found_names_no_file_of_this_machine(small: Small, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(b"nothing")
-    checks = judge(small.evidence, path, small.evidence.card).checks
+    checks = evaluate(small.evidence, path, small.evidence.card).checks
     assert not any(str(tmp_path) in check.found for check in checks)

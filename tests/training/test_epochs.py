@@ -37,9 +37,9 @@ class MeanBrightness(nn.Module):
 @pytest.fixture
 def split(make_images: MakeImages) -> Split:
     index = load_index(make_images(), LABELS)
-    truths = SPACE.encode(sample.label for sample in index.samples)
+    targets = SPACE.encode(sample.label for sample in index.samples)
     rows = list(range(len(index.samples)))
-    return Split(Images(index, 32, None), rows, truths, seed=0, horizontal_flip=True)
+    return Split(Images(index, 32, None), rows, targets, seed=0, horizontal_flip=True)
 
 
 def train_once(split: Split, network: nn.Module, rate: float = 0.1) -> list[Predictions]:
@@ -61,8 +61,8 @@ def test_an_epoch_sees_every_image_once(split: Split) -> None:
 def test_a_step_knows_whether_there_was_a_gradient(
     split: Split, factor: float, gradient: bool
 ) -> None:
-    def scaled(logits: torch.Tensor, truths: torch.Tensor) -> torch.Tensor:
-        return bce(logits, truths) * factor
+    def scaled(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return bce(logits, targets) * factor
 
     accelerator, network = Accelerator(cpu=True), MeanBrightness()
     sgd, loaded = torch.optim.SGD(network.parameters(), 0.1), load_batches(
@@ -95,7 +95,7 @@ def test_predictions_come_in_the_order_of_the_split(split: Split) -> None:
     expected = pixels.astype(np.float32).mean(axis=(1, 2)) / 255
     # A mean of 1,024 numbers in float32, summed in another order.
     assert np.allclose(found.logits[:, 0], expected, atol=1e-5)
-    assert (found.truths == split.truths.numpy().astype(bool)).all()
+    assert (found.targets == split.targets.numpy().astype(bool)).all()
 
 
 def test_prediction_is_in_eval_mode_whatever_it_was_given(split: Split) -> None:
@@ -114,15 +114,15 @@ def test_only_the_images_that_say_so_are_flipped() -> None:
 
 def test_an_image_counts_as_right_when_all_its_labels_are() -> None:
     logits = np.array([[5, -5, -5], [5, 5, 5], [-5, -5, 5]], dtype=np.float32)
-    truths = SPACE.encode(["covid", "covid", "pneumonia"])
-    assert count_right(SPACE, Predictions(logits, truths)) == 2
+    targets = SPACE.encode(["covid", "covid", "pneumonia"])
+    assert count_right(SPACE, Predictions(logits, targets)) == 2
 
 
 def test_the_mean_loss_does_not_depend_on_batches() -> None:
     logits = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
-    truths = SPACE.encode(["covid"] * 7)
-    whole = mean_loss(bce, Predictions(logits, truths))
-    each = [mean_loss(bce, Predictions(logits[i : i + 1], truths[i : i + 1])) for i in range(7)]
+    targets = SPACE.encode(["covid"] * 7)
+    whole = mean_loss(bce, Predictions(logits, targets))
+    each = [mean_loss(bce, Predictions(logits[i : i + 1], targets[i : i + 1])) for i in range(7)]
     assert whole == pytest.approx(np.mean(each), rel=1e-6)  # float32
 
 

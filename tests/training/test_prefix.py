@@ -76,12 +76,12 @@ def make(root: Path, tmp_path: Path) -> Make:
         network = build_network(config.model, 3, mean=mean, std=0.25)
         freeze(network, config.model.trainable)
         rows = {name: index.split(name) for name in ("train", "validation")}
-        truths = {name: np.zeros((len(rows[name]), 3), dtype=bool) for name in rows}
+        targets = {name: np.zeros((len(rows[name]), 3), dtype=bool) for name in rows}
         train = Split(
-            images, rows["train"], truths["train"], seed=0,
+            images, rows["train"], targets["train"], seed=0,
             horizontal_flip=config.data.horizontal_flip,
         )  # fmt: skip
-        validation = Split(images, rows["validation"], truths["validation"])
+        validation = Split(images, rows["validation"], targets["validation"])
         return Experiment(network, train, validation, config, [])
 
     return make

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from covid.edge.formatters import csv_rows, json_rows, table_rows
 from covid.edge.predict import Prediction
 from covid.edge.progress import draw_bar
-from covid.edge.rows import csv_rows, json_rows, table_rows
 from tests.edge.networks import CARD
 
 SOUND = Prediction(

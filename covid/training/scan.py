@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from covid.config import Config
 from covid.data.audit import find_duplicates
-from covid.data.baseline import Baseline, judge_metadata
-from covid.data.cache import Images, Survey
+from covid.data.baseline import Baseline, measure_baseline
+from covid.data.cache import Images, Scan
 from covid.data.index import LISTED, Index, require_training_splits
 from covid.data.source import data_name, is_synthetic
 from covid.errors import DataError
@@ -32,7 +32,7 @@ class TrainingData:
     baseline: str  # how well the label can be told without the picture: one line
 
 
-def survey(
+def scan(
     accelerator: Accelerator,
     index: Index,
     images: Images,
@@ -43,13 +43,13 @@ def survey(
     That fills the cache, so the first epoch decodes nothing again. Test images are read too, where
     there are any, since what is trained on must not be among them; one of them that cannot be
     read is a warning. Raises DataError: see `require_training_splits`,
-    `Survey.require_readable` and `Duplicates.warnings`.
+    `Scan.require_readable` and `Duplicates.warnings`.
     """
     warnings = [*index.warnings, *require_training_splits(index, list(config.data.labels))]
     train, validation = index.split("train"), index.split("validation")
-    seen = look(accelerator, images, train, "reading training images")
-    judged = look(accelerator, images, validation, "reading validation images")
-    every = seen + judged
+    seen = scan_images(accelerator, images, train, "reading training images")
+    evaluated = scan_images(accelerator, images, validation, "reading validation images")
+    every = seen + evaluated
     if not config.data.skip_unreadable:
         every.require_readable(len(train) + len(validation))
     elif every.unreadable:
@@ -59,7 +59,7 @@ def survey(
         )
     test = index.split("test")
     if test:
-        tested = look(accelerator, images, test, "reading test images")
+        tested = scan_images(accelerator, images, test, "reading test images")
         if tested.unreadable:
             warnings.append(
                 f"{len(tested.unreadable)} test images cannot be read and were not compared with "
@@ -102,20 +102,20 @@ def survey(
 
 
 def metadata_baseline(accelerator: Accelerator, index: Index, rows: list[int]) -> Baseline:
-    """`judge_metadata`, by the main process for all: it needs no pixels, and files only once."""
-    judged = [judge_metadata(index, rows) if accelerator.is_main_process else None]
-    baseline = broadcast_object_list(judged)[0]
+    """`measure_baseline`, by the main process for all: it needs no pixels, and files only once."""
+    evaluated = [measure_baseline(index, rows) if accelerator.is_main_process else None]
+    baseline = broadcast_object_list(evaluated)[0]
     assert isinstance(baseline, Baseline)
     return baseline
 
 
-def look(accelerator: Accelerator, images: Images, rows: list[int], what: str) -> Survey:
+def scan_images(accelerator: Accelerator, images: Images, rows: list[int], what: str) -> Scan:
     """Reads `rows` once, each process its share; all of them get the whole result."""
     bar = tqdm(total=len(rows), desc=what, unit="image", leave=False, delay=1,
                disable=None if accelerator.is_main_process else True)  # fmt: skip
     with accelerator.split_between_processes(rows) as share, bar:
-        found = images.survey(share, lambda n: bar.update(n * accelerator.num_processes))
+        found = images.scan(share, lambda n: bar.update(n * accelerator.num_processes))
     if accelerator.num_processes == 1:
         return found
-    shares: list[Survey] = gather_object([found])
+    shares: list[Scan] = gather_object([found])
     return reduce(add, shares)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 ABSENT = 0  # the checksum of a row that was never written: what a hole in a file reads as
 
 
-class Rows:
+class RecordFile:
     """`count` rows of `length` bytes each, in FOLDER/NAME.rows and FOLDER/NAME.checksums."""
 
     def __init__(self, folder: Path, name: str, *, count: int, length: int):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from covid.data.rows import Rows
+from covid.data.record_file import RecordFile
 
 LENGTH = 12
 
@@ -16,67 +16,67 @@ def content(*rows: int) -> np.ndarray:
 
 
 @pytest.fixture
-def rows(tmp_path: Path) -> Rows:
+def rows(tmp_path: Path) -> RecordFile:
     """Eight rows, of which 2, 5 and 6 are written."""
-    made = Rows(tmp_path / "cache", "things", count=8, length=LENGTH)
+    made = RecordFile(tmp_path / "cache", "things", count=8, length=LENGTH)
     made.make()
     made.write([2, 5, 6], content(2, 5, 6))
     return made
 
 
-def read(rows: Rows, *wanted: int) -> tuple[np.ndarray, list[int]]:
+def read(rows: RecordFile, *wanted: int) -> tuple[np.ndarray, list[int]]:
     into = np.zeros((len(wanted), LENGTH), dtype=np.uint8)
     absent = rows.read(wanted, into)
     return into, absent
 
 
-def test_what_was_written_comes_back_in_the_order_asked_for(rows: Rows) -> None:
+def test_what_was_written_comes_back_in_the_order_asked_for(rows: RecordFile) -> None:
     found, absent = read(rows, 6, 2, 2)
     assert (found == content(6, 2, 2)).all() and absent == []
 
 
-def test_what_was_never_written_is_told_by_its_place(rows: Rows) -> None:
+def test_what_was_never_written_is_told_by_its_place(rows: RecordFile) -> None:
     assert read(rows, 7, 5, 0)[1] == [0, 2]
 
 
-def test_a_row_whose_bytes_changed_is_absent(rows: Rows) -> None:
+def test_a_row_whose_bytes_changed_is_absent(rows: RecordFile) -> None:
     with rows.content.open("r+b") as file:
         file.seek(5 * LENGTH + 3)
         file.write(b"x")
     assert read(rows, 2, 5, 6)[1] == [1]
 
 
-def test_a_row_that_is_cut_short_is_absent(rows: Rows) -> None:
+def test_a_row_that_is_cut_short_is_absent(rows: RecordFile) -> None:
     with rows.content.open("r+b") as file:
         file.truncate(6 * LENGTH + 5)
     assert read(rows, 2, 5, 6)[1] == [2]
 
 
 def test_a_row_whose_checksum_is_zero_is_not_an_absent_one(tmp_path: Path) -> None:
-    rows = Rows(tmp_path, "short", count=1, length=4)
+    rows = RecordFile(tmp_path, "short", count=1, length=4)
     rows.make()
     one = np.frombuffer(bytes.fromhex("9d0ad96d"), dtype=np.uint8)[None]  # its CRC-32 is 0
     rows.write([0], one)
     assert rows.read([0], np.empty((1, 4), dtype=np.uint8)) == []
 
 
-def test_another_opening_finds_what_the_first_wrote(rows: Rows) -> None:
-    again = Rows(rows.folder, "things", count=8, length=LENGTH)
+def test_another_opening_finds_what_the_first_wrote(rows: RecordFile) -> None:
+    again = RecordFile(rows.folder, "things", count=8, length=LENGTH)
     again.make()
     assert read(again, 2, 5, 6)[1] == []
 
 
-def test_the_rows_that_are_written_are_counted(rows: Rows) -> None:
+def test_the_rows_that_are_written_are_counted(rows: RecordFile) -> None:
     assert (rows.written(range(8)), rows.written([5, 7])) == (3, 1)
 
 
-def test_rows_that_were_removed_are_absent_to_whoever_still_reads(rows: Rows) -> None:
+def test_rows_that_were_removed_are_absent_to_whoever_still_reads(rows: RecordFile) -> None:
     rows.remove()
     assert read(rows, 2, 5)[1] == [0, 1] and rows.written([2]) == 0
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk always full")
-def test_a_full_disk_leaves_the_row_absent(rows: Rows) -> None:
+def test_a_full_disk_leaves_the_row_absent(rows: RecordFile) -> None:
     rows.content.unlink()
     rows.content.symlink_to("/dev/full")
     with pytest.raises(OSError) as caught:
@@ -87,7 +87,7 @@ def test_a_full_disk_leaves_the_row_absent(rows: Rows) -> None:
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's figures")
 def test_reading_many_rows_takes_the_memory_of_a_few(tmp_path: Path) -> None:
     length = 2**18
-    rows = Rows(tmp_path, "many", count=400, length=length)  # 100 MB
+    rows = RecordFile(tmp_path, "many", count=400, length=length)  # 100 MB
     rows.make()
     some = np.ones((20, length), dtype=np.uint8)
     for start in range(0, 400, 20):
