@@ -146,7 +146,7 @@ def evaluate_file(arguments: argparse.Namespace) -> None:
     with tqdm(model.predict(files), total=len(rows), desc=f"evaluating {split}", unit=" images",
               leave=False, delay=1, disable=None) as bar:  # fmt: skip
         predictions = list(bar)
-    unreadable = [one.error for one in predictions if one.error]
+    unreadable = [prediction.error for prediction in predictions if prediction.error]
     if unreadable:
         more = f" (and {len(unreadable) - LISTED} more)" if len(unreadable) > LISTED else ""
         raise DataError(
@@ -164,7 +164,7 @@ def evaluate_file(arguments: argparse.Namespace) -> None:
     report(
         arguments.output or beside,
         card.space,
-        np.array([list(one.probabilities.values()) for one in predictions], dtype=np.float32),
+        np.array([list(each.probabilities.values()) for each in predictions], dtype=np.float32),
         index,
         rows,
         lambda places: np.stack([model.read(files[place]) for place in places]),

@@ -77,9 +77,9 @@ def predict(arguments: argparse.Namespace) -> int:
     def watch(predictions: Iterable["Prediction"]) -> Iterator["Prediction"]:
         """The same, counted, until a signal has come in and its batch is through."""
         nonlocal done, unreadable
-        for one in predictions:
-            yield one  # it goes on here once the row is written
-            done, unreadable = done + 1, unreadable + bool(one.error)
+        for prediction in predictions:
+            yield prediction  # it goes on here once the row is written
+            done, unreadable = done + 1, unreadable + bool(prediction.error)
             bar.draw(done)
             if caught and done % model.batch_size == 0:
                 return

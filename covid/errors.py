@@ -12,7 +12,7 @@ class UserError(Exception):
     """
 
     def __init__(self, message: str):
-        printable = "".join(one if one.isprintable() else " " for one in message)
+        printable = "".join(character if character.isprintable() else " " for character in message)
         super().__init__(" ".join(printable.split()))
 
 

@@ -22,6 +22,17 @@ LABELS = ("covid", "normal", "pneumonia")
 MakeImages = Callable[..., Path]
 
 
+def pytest_configure() -> None:
+    """Gives each of several test processes, and all that it starts, a processor of its own.
+
+    Else each training uses all of them, and threads wait for each other more than they compute.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker and hasattr(os, "sched_setaffinity"):
+        usable = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {usable[int(worker.removeprefix("gw")) % len(usable)]})
+
+
 def write_image(path: Path, seed: int, brightness: int = 128, size: int = 40) -> None:
     """Noise around a brightness: enough to tell classes apart, and no two images alike."""
     path.parent.mkdir(parents=True, exist_ok=True)

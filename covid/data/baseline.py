@@ -168,7 +168,7 @@ def _features(samples: Sequence[Sample], headers: Sequence[Header]) -> dict[str,
     An empty cell is a value like others: where it stands in one class only, the classes come
     from different sources.
     """
-    sizes = [(one.width, one.height, one.width / one.height) for one in headers]
+    sizes = [(header.width, header.height, header.width / header.height) for header in headers]
     features = {
         "format": _one_hot([header.format for header in headers]),
         "mode": _one_hot([header.mode for header in headers]),
@@ -194,4 +194,4 @@ def _one_hot(values: Sequence[str]) -> Floats:
 def _ages(values: Sequence[str]) -> Floats:
     """`[images, 1]`: the first number of each cell ("045Y" is 45), -1 where there is none."""
     found = [re.search(r"\d+(\.\d+)?", value) for value in values]
-    return np.array([[float(one.group()) if one else -1.0] for one in found])
+    return np.array([[float(match.group()) if match else -1.0] for match in found])

@@ -17,10 +17,11 @@ def csv_rows(space: LabelSpace, predictions: Iterable[Prediction]) -> Iterator[s
     """A header, then a line a prediction: path, probability_NAME…, predicted, error."""
     columns = [f"probability_{name}" for name in space.classes]
     yield csv_line(["path", *columns, "predicted", "error"])
-    for one in predictions:
+    for prediction in predictions:
         # Six decimals: float32 has no more to say of a number below 1.
-        numbers = [f"{value:.6f}" for value in one.probabilities.values()] or [""] * len(columns)
-        yield csv_line([str(one.path), *numbers, SEPARATOR.join(one.labels), one.error or ""])
+        numbers = [f"{value:.6f}" for value in prediction.probabilities.values()]
+        labels, error = SEPARATOR.join(prediction.labels), prediction.error or ""
+        yield csv_line([str(prediction.path), *(numbers or [""] * len(columns)), labels, error])
 
 
 def json_rows(predictions: Iterable[Prediction]) -> Iterator[str]:
@@ -30,13 +31,13 @@ def json_rows(predictions: Iterable[Prediction]) -> Iterator[str]:
     that it is JSON in whatever encoding it is written.
     """
     before = "[\n"
-    for one in predictions:
-        shown = {name: round(value, 6) for name, value in one.probabilities.items()}
+    for prediction in predictions:
+        shown = {name: round(value, 6) for name, value in prediction.probabilities.items()}
         fields = {
-            "path": str(one.path),
-            "probability": None if one.error else shown,
-            "predicted": None if one.error else list(one.labels),
-            "error": one.error,
+            "path": str(prediction.path),
+            "probability": None if prediction.error else shown,
+            "predicted": None if prediction.error else list(prediction.labels),
+            "error": prediction.error,
         }
         yield before + json.dumps(fields, allow_nan=False)
         before = ",\n"
@@ -65,22 +66,22 @@ def table_rows(
         others = sum(columns) + max(len("predicted"), *last) + len(GAP) * (len(columns) + 1)
         width = min(width, max(NARROWEST, line - others))
     yield GAP.join(["image".ljust(width), *heads, "predicted"]) + "\n"
-    for one in predictions:
-        name = names[one.path]
+    for prediction in predictions:
+        name = names[prediction.path]
         name = name if len(name) <= width else "..." + name[len(name) - width + 3 :]
-        if one.error:
+        if prediction.error:
             # The sentence begins with the path, which stands beside it already.
-            what = one.error.removeprefix(f"{one.path}: ")
+            what = prediction.error.removeprefix(f"{prediction.path}: ")
             yield GAP.join([name.ljust(width), f"unreadable: {what}"]) + "\n"
             continue
         cells = [
             f"{value:.3f} {bar(value, BAR)}".ljust(column)
-            for value, column in zip(one.probabilities.values(), columns, strict=True)
+            for value, column in zip(prediction.probabilities.values(), columns, strict=True)
         ]
-        decided = SEPARATOR.join(one.labels) or "-"
+        decided = SEPARATOR.join(prediction.labels) or "-"
         yield GAP.join([name.ljust(width), *cells, decided]) + "\n"
 
 
 def printable(text: str) -> str:
     """Without line breaks, and without codes that a terminal would obey."""
-    return "".join(one if one.isprintable() else "?" for one in text)
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -65,7 +65,7 @@ class Golden:
         """As plain values, for JSON; `from_fields` reads them."""
         return {
             "formula": FORMULA,
-            "images": [{"seed": one.seed, "side": one.side} for one in self.patterns],
+            "images": [{"seed": pattern.seed, "side": pattern.side} for pattern in self.patterns],
             "logits": [list(row) for row in self.logits],
             "tolerance": self.tolerance,
         }
@@ -79,8 +79,8 @@ class Golden:
         if not 1 <= len(images) <= MOST_IMAGES or len(logits) != len(images):
             raise ValueError("golden: images and logits")
         patterns = tuple(
-            Pattern(_whole(one["seed"], 0, LARGEST_SEED), _whole(one["side"], 1, LARGEST_SEED))
-            for one in images
+            Pattern(_whole(image["seed"], 0, LARGEST_SEED), _whole(image["side"], 1, LARGEST_SEED))
+            for image in images
         )
         rows = tuple(tuple(_finite(value) for value in row) for row in logits)
         tolerance = _finite(fields["tolerance"])

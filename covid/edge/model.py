@@ -229,8 +229,8 @@ def _batch_size(image_size: int) -> int:
 
 def _check_graph(path: Path, session: "onnxruntime.InferenceSession", card: Card) -> None:
     """Raises ModelError unless the graph takes and gives what the card says."""
-    inputs = [(one.name, one.type, one.shape) for one in session.get_inputs()]
-    outputs = [(one.name, one.type, one.shape) for one in session.get_outputs()]
+    inputs = [(tensor.name, tensor.type, tensor.shape) for tensor in session.get_inputs()]
+    outputs = [(tensor.name, tensor.type, tensor.shape) for tensor in session.get_outputs()]
     for _, _, shape in (*inputs, *outputs):
         if not shape or not isinstance(shape[0], str):
             raise ModelError(

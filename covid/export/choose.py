@@ -100,7 +100,7 @@ def layer_errors(
 
     exact = ask(names)
     return {
-        name: float(((ask([one for one in names if one != name]) - exact) ** 2).mean())
+        name: float(((ask([other for other in names if other != name]) - exact) ** 2).mean())
         for name in names
     }
 

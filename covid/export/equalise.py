@@ -32,7 +32,7 @@ def equalise(model: onnx.ModelProto, reach: Mapping[str, Doubles]) -> onnx.Model
     off there, as quantising would.
     """
     model = onnx.ModelProto.FromString(model.SerializeToString())
-    constants = {one.name: one for one in model.graph.initializer}
+    constants = {constant.name: constant for constant in model.graph.initializer}
     tied = _ties(model)
     scales = _scales(model, reach, tied)
     for layer, node in zip(
@@ -76,7 +76,7 @@ def _scales(
     model: onnx.ModelProto, reach: Mapping[str, Doubles], tied: Callable[[str], str]
 ) -> dict[str, Doubles]:
     """Name of a tied set -> what its channels are divided by, up to 1."""
-    constants = {one.name: one for one in model.graph.initializer}
+    constants = {constant.name: constant for constant in model.graph.initializer}
     free = {tied(node.output[0]) for node in model.graph.node if node.op_type == "Conv"}
     bounds: dict[str, float] = {}
     for node in model.graph.node:
@@ -84,7 +84,7 @@ def _scales(
             bounds[tied(node.output[0])] = float(numpy_helper.to_array(constants[node.input[2]]))
         if node.op_type not in (*TIES, "Conv"):
             free -= {tied(name) for name in node.input}
-    free -= {tied(one.name) for one in model.graph.input}
+    free -= {tied(tensor.name) for tensor in model.graph.input}
     farthest: dict[str, Doubles] = {}
     for name, channels in reach.items():
         if tied(name) in free:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import torch
 from onnx import helper, numpy_helper
@@ -105,6 +106,11 @@ def add_calibration(model: onnx.ModelProto) -> None:
     )
 
 
+def constants_of(model: onnx.ModelProto) -> dict[str, npt.NDArray[Any]]:
+    """Name -> values of every constant of a graph."""
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+
+
 def check(model: onnx.ModelProto) -> None:
     """onnx's own checker in full; raises its errors, which would be a bug of this package."""
     onnx.checker.check_model(model, full_check=True)
@@ -118,8 +124,8 @@ def strip_notes(message: Any) -> None:
         if field.name in NOTES:
             message.ClearField(field.name)
         elif field.message_type is not None:
-            for one in value if field.is_repeated else [value]:
-                strip_notes(one)
+            for part in value if field.is_repeated else [value]:
+                strip_notes(part)
 
 
 def name_layers(model: onnx.ModelProto) -> None:
@@ -183,8 +189,8 @@ def plain_pooling(backbone: nn.Module, image_size: int) -> None:
     hooks = [module.register_forward_pre_hook(remember(name)) for name, module in pools.items()]
     with torch.inference_mode():
         backbone(torch.zeros(1, 1, image_size, image_size))
-    for one in hooks:
-        one.remove()
+    for handle in hooks:
+        handle.remove()
     for name, module in pools.items():
         outputs, flatten = _adaptive(module) or (0, False)
         plain = equal_pooling(sides[name], outputs)

@@ -28,7 +28,7 @@ from covid.export.calibration import (
     channel_reach,
 )
 from covid.export.equalise import equalise
-from covid.export.graph import check
+from covid.export.graph import check, constants_of
 from covid.export.rounding import FULL, Rounded, convolutions, replace_layers, round_layers
 
 PASSES = 3  # over the calibration images
@@ -72,7 +72,7 @@ def fold_mean(model: onnx.ModelProto) -> Centred:
     """
     model = onnx.ModelProto.FromString(model.SerializeToString())
     graph = model.graph
-    constants = {one.name: one for one in graph.initializer}
+    constants = {constant.name: constant for constant in graph.initializer}
     assert graph.node[0].op_type == "Cast"
     graph.node.remove(graph.node[0])
     mean = 0.0  # of black images; the exporter leaves out that nothing is taken off
@@ -206,7 +206,7 @@ def store_head_in_8_bits(model: onnx.ModelProto) -> None:
     x · (s · W) becomes (x · W) · s: a runtime casts W to float once, when it opens the file.
     """
     graph = model.graph
-    constants = {one.name: one for one in graph.initializer}
+    constants = {constant.name: constant for constant in graph.initializer}
     for node in [node for node in graph.node if node.op_type == "Gemm"]:
         assert helper.get_node_attr_value(node, "transB") == 1  # [outputs, inputs]
         weight = numpy_helper.to_array(constants[node.input[1]])
@@ -248,7 +248,7 @@ def _keep_weights_float(model: onnx.ModelProto, kept: Sequence[str]) -> None:
     lowest and highest value that 8 bits can say keeps it from that.
     """
     graph = model.graph
-    constants = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
+    constants = constants_of(model)
     producer = {name: node for node in graph.node for name in node.output}
     for node in [node for node in graph.node if node.name in kept]:
         dequantise = producer.get(node.input[0])
@@ -270,5 +270,5 @@ def _keep_weights_float(model: onnx.ModelProto, kept: Sequence[str]) -> None:
 
 def _drop_unread(graph: onnx.GraphProto) -> None:
     read = {name for node in graph.node for name in node.input}
-    for constant in [one for one in graph.initializer if one.name not in read]:
+    for constant in [constant for constant in graph.initializer if constant.name not in read]:
         graph.initializer.remove(constant)

@@ -86,8 +86,8 @@ def check_parity(
                 found = f"a batch of {batch} ({which}): {without_path(error, path)}"
                 checks.append(Check("batches", False, found))
                 return Parity(checks, len(files), None, [])
-        got = np.concatenate([one.logits for one in given])
-        likely = np.concatenate([one.probabilities for one in given])
+        got = np.concatenate([outputs.logits for outputs in given])
+        likely = np.concatenate([outputs.probabilities for outputs in given])
         apart = max(apart, float(_distance(likely, probabilities).max()))
         difference = _distance(got, logits)
         image, column = divmod(int(difference.argmax()), difference.shape[1])
@@ -123,7 +123,8 @@ def check_file(
         return [Check("opens", False, without_path(error, path))], None
     checks = [Check("opens", True, f"{path.stat().st_size:,} bytes")]
     wrong = [
-        one.name for one in fields(Card) if getattr(card, one.name) != getattr(model.card, one.name)
+        field.name for field in fields(Card)
+        if getattr(card, field.name) != getattr(model.card, field.name)
     ]
     found = f"{', '.join(wrong)} differ from the trained network's" if wrong else "as trained"
     checks.append(Check("card", not wrong, found))

@@ -135,12 +135,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items()}
     if isinstance(value, list):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _checks(checks: list[Check]) -> list[dict[str, Any]]:
-    return [{"name": one.name, "holds": one.holds, "found": one.found} for one in checks]
+    return [{"name": check.name, "holds": check.holds, "found": check.found} for check in checks]
 
 
 def _latency(files: list[Path], evidence: Evidence) -> dict[str, Any]:

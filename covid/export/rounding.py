@@ -13,6 +13,8 @@ import onnx
 import torch
 from onnx import helper, numpy_helper
 
+from covid.export.graph import constants_of
+
 Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
 
@@ -70,12 +72,12 @@ class Convolution:
 
 def convolutions(model: onnx.ModelProto) -> list[Convolution]:
     """Every convolution of a graph, in execution order. Each has a bias."""
-    shapes = {one.name: tuple(one.dims) for one in model.graph.initializer}
+    shapes = {constant.name: tuple(constant.dims) for constant in model.graph.initializer}
     found = []
     for node in model.graph.node:
         if node.op_type != "Conv":
             continue
-        given = {one.name: helper.get_attribute_value(one) for one in node.attribute}
+        given = {each.name: helper.get_attribute_value(each) for each in node.attribute}
         found.append(
             Convolution(
                 node.name, *node.input, kernel=shapes[node.input[1]][2:],  # type: ignore[misc]
@@ -128,7 +130,7 @@ def round_layers(
     model: onnx.ModelProto, moments: Mapping[str, Moments], limit: int
 ) -> dict[str, Rounded]:
     """Convolution -> its weights in integers of at most `limit` in magnitude."""
-    constants = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
+    constants = constants_of(model)
     return {
         layer.name: round_layer(
             constants[layer.weight], constants[layer.bias], moments[layer.name], limit
@@ -225,7 +227,7 @@ def replace_layers(
 ) -> onnx.ModelProto:
     """A copy of a float graph whose layers, but those `kept`, have the rounded weights."""
     model = onnx.ModelProto.FromString(model.SerializeToString())
-    constants = {one.name: one for one in model.graph.initializer}
+    constants = {constant.name: constant for constant in model.graph.initializer}
     for layer in convolutions(model):
         if layer.name in kept:
             continue

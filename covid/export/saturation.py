@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
+
+from covid.export.graph import constants_of
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -27,7 +29,7 @@ DOMAIN = "covid.emulation"
 
 def saturable_pairs(model: onnx.ModelProto) -> int:
     """How many pairs of neighbouring weights could saturate 16 bits, whatever the image."""
-    constants = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
+    constants = constants_of(model)
     return sum(
         int(_saturable(_pairs(constants[name])).sum())
         for name in _integer_layers(model).values()
@@ -48,7 +50,7 @@ def _integer_layers(model: onnx.ModelProto) -> dict[str, str]:
     producer = {name: node for node in model.graph.node for name in node.output}
     found = {}
     for node in model.graph.node:
-        groups = {one.name: one.i for one in node.attribute}.get("group", 1)
+        groups = {attribute.name: attribute.i for attribute in node.attribute}.get("group", 1)
         weight = producer.get(node.input[1]) if node.op_type == "Conv" else None
         if groups == 1 and weight is not None and weight.op_type == "DequantizeLinear":
             found[node.name] = weight.input[0]

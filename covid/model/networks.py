@@ -171,7 +171,7 @@ def stages(network: Network, arch: str) -> list[Stage]:
 
 def frozen_stages(steps: Sequence[Stage]) -> int:
     """How many of the first stages hold nothing that trains, as `freeze` has left them."""
-    trains = [any(one.requires_grad for one in step.module.parameters()) for step in steps]
+    trains = [any(each.requires_grad for each in step.module.parameters()) for step in steps]
     return trains.index(True)  # the head always trains
 
 

@@ -110,7 +110,7 @@ class FrozenFeatures:
                     break
                 self._read(share[start : start + self.batch])
                 bar.update(min(self.batch, len(share) - start) * self.accelerator.num_processes)
-        problems = [one for one in gather_object([self.problem]) if one]
+        problems = [problem for problem in gather_object([self.problem]) if problem]
         self.problem = problems[0] if problems else None
         if self.problem and main:
             with suppress(OSError):  # a folder that cannot be written cannot be tidied either

@@ -28,7 +28,8 @@ ONE_DECISION = (
 
 def has_gradient(optimizer: torch.optim.Optimizer) -> bool:
     """Whether any gradient of what `optimizer` trains is not exactly zero (NaN is not)."""
-    gradients = (one.grad for group in optimizer.param_groups for one in group["params"])
+    parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
+    gradients = (parameter.grad for parameter in parameters)
     # The first tensor nearly always ends this, so that it costs nothing beside a step.
     return any(bool(gradient.any()) for gradient in gradients if gradient is not None)
 

@@ -9,11 +9,10 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 import pytest
-from onnx import numpy_helper
 
 from covid.export.calibration import PIXELS, Centred, Statistics
 from covid.export.golden import exact_answers
-from covid.export.graph import export_graph
+from covid.export.graph import constants_of, export_graph
 from covid.export.int8 import PASSES, fold_mean, layers, prepare, quantise
 from covid.export.rounding import FULL, SAFE
 from covid.export.saturation import saturable_pairs
@@ -32,10 +31,6 @@ def in_8_bits(small: Small, *kept: str, limit: int = SAFE) -> onnx.ModelProto:
 
 def validation(small: Small) -> Pixels:
     return small.evidence.pixels(list(range(len(small.evidence.rows))))
-
-
-def constants(model: onnx.ModelProto) -> dict[str, npt.NDArray[np.generic]]:
-    return {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
 
 
 def producers(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
@@ -121,7 +116,7 @@ def test_activations_weights_and_biases_have_their_kind_of_integer(
     small: Small, place: int, kind: type
 ) -> None:
     model = in_8_bits(small)
-    given_by, values = producers(model), constants(model)
+    given_by, values = producers(model), constants_of(model)
     kinds = set()
     for node in model.graph.node:
         if node.op_type == "Conv":
@@ -135,7 +130,7 @@ def test_activations_weights_and_biases_have_their_kind_of_integer(
 @LIMITS
 def test_no_weight_is_larger_than_its_limit(small: Small, limit: int) -> None:
     model = in_8_bits(small, limit=limit)
-    given_by, values = producers(model), constants(model)
+    given_by, values = producers(model), constants_of(model)
     largest = max(
         int(np.abs(values[given_by[node.input[1]].input[0]].astype(int)).max())
         for node in model.graph.node
@@ -167,13 +162,13 @@ def test_pooling_and_head_compute_in_float(small: Small) -> None:
 
 
 def test_the_head_s_weights_are_stored_in_8_bits(small: Small) -> None:
-    values = constants(in_8_bits(small))
+    values = constants_of(in_8_bits(small))
     stored = [one.dtype for name, one in values.items() if name.endswith("weight_quantized")]
     assert stored.count(np.dtype(np.int8)) >= 2
 
 
 def test_constants_of_calibration_travel_as_they_were(small: Small) -> None:
-    values = constants(in_8_bits(small))
+    values = constants_of(in_8_bits(small))
     assert values["calibration_scale"].tolist() == [1, 1, 1]
     assert values["calibration_shift"].tolist() == [0, 0, 0]
 
@@ -181,7 +176,7 @@ def test_constants_of_calibration_travel_as_they_were(small: Small) -> None:
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_kept_in_float_has_float_weights_in_the_graph(small: Small, name: str) -> None:
     model = in_8_bits(small, name)
-    values = constants(model)
+    values = constants_of(model)
     (node,) = (node for node in model.graph.node if node.name == name)
     assert values[node.input[1]].dtype == np.float32
 
