@@ -20,7 +20,7 @@ def figure(
     most: float | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> Figure:
-    """A measured `value`; `least` or `most` is what was asked of it, where anything was."""
+    """A measured `value`; `least` or `most` is its target, where it has one."""
     target = least if least is not None else most
     holds = None
     if least is not None:
@@ -38,7 +38,7 @@ def figure(
 
 
 def figures_table(figures: Sequence[Figure]) -> str:
-    """A line a figure; what nothing was asked of has a dash."""
+    """One line per figure; what has no target has a dash."""
     rows = [
         [
             one["name"],
@@ -48,7 +48,7 @@ def figures_table(figures: Sequence[Figure]) -> str:
         ]
         for one in figures
     ]
-    return format_table(["figure", "measured", "asked for", ""], rows)
+    return format_table(["figure", "measured", "target", ""], rows)
 
 
 def _readable(value: float) -> str:

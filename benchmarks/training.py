@@ -4,7 +4,7 @@
     python benchmarks/training.py --quick                      a check that it works
     python benchmarks/training.py --rows resnet18-head --data data/xray3
 
-The usual loop stands below, in `usual_loop`: torchvision's ImageFolder, a transform an image,
+The usual loop stands below, in `usual_loop`: torchvision's ImageFolder, one transform per image,
 RGB, fp32, a DataLoader, Accelerate. Each side is a process of its own, timed from after its
 imports to the trained network, validation included. Let nothing else run meanwhile.
 """

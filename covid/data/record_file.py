@@ -1,4 +1,4 @@
-"""Rows of bytes in one file and a checksum a row in another: what caches are made of.
+"""Rows of bytes in one file and one checksum per row in another: what caches are made of.
 
 A row counts only once its checksum stands in the second file and matches, so a row that is half
 written, by a killed process or a full disk, is as good as absent. Two processes may write the

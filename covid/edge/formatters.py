@@ -14,7 +14,7 @@ GAP = "  "
 
 
 def csv_rows(space: LabelSpace, predictions: Iterable[Prediction]) -> Iterator[str]:
-    """A header, then a line a prediction: path, probability_NAME…, predicted, error."""
+    """A header, then one line per prediction: path, probability_NAME…, predicted, error."""
     columns = [f"probability_{name}" for name in space.classes]
     yield csv_line(["path", *columns, "predicted", "error"])
     for prediction in predictions:
@@ -52,7 +52,7 @@ def table_rows(
     *,
     line: int | None,
 ) -> Iterator[str]:
-    """A header, then a line a prediction, with a bar for every probability.
+    """A header, then one line per prediction, with a bar for every probability.
 
     `paths` are all that will come, for the first column's width; where that would make a line
     of more than `line` characters, only the ends of paths are shown. `bar(share, width)` draws.

@@ -22,7 +22,7 @@ class LabelSpace:
     """What can be true of an image, and how probabilities become decisions.
 
     `labels` maps a key to the labels true of it; `implies` a label to those that follow from
-    it; `thresholds` has one number a class, or is None for `single_label`.
+    it; `thresholds` has one number per class, or is None for `single_label`.
     """
 
     task: Task

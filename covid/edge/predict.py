@@ -74,7 +74,7 @@ def predict_files(
     decoders: int,
     batch_size: int,
 ) -> Iterator[Prediction]:
-    """A prediction a path, in order, as soon as its batch is done.
+    """One prediction per path, in order, as soon as its batch is done.
 
     `read` gives uint8 `[size, size]` or raises ImageError; `infer` takes uint8 `[n, size, size]`,
     n up to `batch_size`, and gives probabilities `[n, classes]`. `decoders` threads read up to

@@ -54,7 +54,7 @@ def plot_curves(
 
 
 def plot_confusion(path: Path, metrics: Mapping[str, Any], title: str) -> None:
-    """The `confusion` of `compute_metrics`: a matrix a label for multilabel, else one of all.
+    """The `confusion` of `compute_metrics`: one matrix per label for multilabel, else one of all.
 
     `title` names run and data. Raises StorageError where `path` cannot be written.
     """
@@ -288,7 +288,7 @@ def _draw_answer(
     probabilities: npt.NDArray[np.floating[Any]], target: Booleans, decision: Booleans,
     space: LabelSpace,
 ) -> None:  # fmt: skip
-    """Below an image: the verdict, the target, the decision, and a bar a class."""
+    """Below an image: the verdict, the target, the decision, and one bar per class."""
     page.text(x, y, said, SMALL, color, weight="bold")
     for line, (what, row) in enumerate((("target", target), ("decision", decision)), start=1):
         names = ", ".join(space.names(row)) or "none"

@@ -124,7 +124,7 @@ class Statistics:
                     self.moments[layer.name].add(layer.patches(values, draw, PLACES))
 
     def ranges(self) -> dict[str, Range]:
-        """A range an activation. Each holds zero, which padding and ReLU need exactly."""
+        """One range per activation. Each holds zero, which padding and ReLU need exactly."""
         chosen = {}
         for name, counts in self.counts.items():
             low, high = least_error_range(counts, self.low[name], self.high[name])

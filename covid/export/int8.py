@@ -1,7 +1,7 @@
 """A float graph to an 8-bit one: pixels as they are, convolutions in integers, the head in float.
 
-Static quantisation in ONNX's QDQ form: activations uint8 with a zero point, weights int8 with a
-scale a channel, biases int32. Where ranges lie, how weights are rounded and which layers are left
+Static quantisation in ONNX's QDQ form: activations uint8 with a zero point, weights int8 with one
+scale per channel, biases int32. Where ranges lie, how weights are rounded and which layers are left
 alone is decided here and beside; the graph is written by onnxruntime's quantiser.
 """
 
@@ -201,7 +201,7 @@ def use_uint8_input(model: onnx.ModelProto, zero_point: int) -> None:
 
 
 def store_head_in_8_bits(model: onnx.ModelProto) -> None:
-    """Weights of dense layers as int8 with a scale an output; the layers compute in float.
+    """Weights of dense layers as int8 with one scale per output; the layers compute in float.
 
     x · (s · W) becomes (x · W) · s: a runtime casts W to float once, when it opens the file.
     """

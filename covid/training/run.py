@@ -113,7 +113,7 @@ def best_weights(folder: Path) -> Path:
 
 
 def write_history(folder: Path, history: Sequence[Mapping[str, float | int | None]]) -> None:
-    """history.csv: a row an epoch; an undefined figure is an empty cell."""
+    """history.csv: one row per epoch; an undefined figure is an empty cell."""
     text = io.StringIO()
     writer = csv.DictWriter(text, HISTORY, lineterminator="\n")
     writer.writeheader()
