@@ -95,7 +95,7 @@ def quick_figures(
 
 
 def metrics_table(metrics: Mapping[str, Any], title: str) -> str:
-    """The same for people: the headline, one row per class, the notes; a dash for what is undefined.
+    """The same for people: headline, one row per class, notes; a dash for what is undefined.
 
     Lines stay within 90 characters unless a class has a name of more than 20.
     """

@@ -119,7 +119,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class Rounded:
-    """A layer's weights as integers times one scale per channel, and the bias that goes with them."""
+    """A layer's weights as integers times one scale per channel, and the bias beside them."""
 
     integers: npt.NDArray[np.int8]  # shaped as the weights
     scales: Floats  # [outputs]
