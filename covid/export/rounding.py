@@ -25,6 +25,9 @@ SAFE, FULL = 64, 127
 # fits, more is lost by clipping than won by finer steps, whatever the distribution.
 SHRINK = np.linspace(0.35, 1.0, 40)
 DAMPING = 0.01  # of the mean variance, added to every variance: Frantar et al. 2023, section 3
+# Positions whose products are added to the sums at once: the sums are of 170 MB for 4,608 inputs,
+# and the positions of all layers of VGG-16 or ResNet-18 that wait take as much.
+TOGETHER = 1024
 BLOCK = 128  # columns whose corrections are applied together to the rest; changes speed alone
 
 
@@ -95,18 +98,31 @@ class Moments:
 
     def __init__(self) -> None:
         self.positions = 0
+        self._waiting: list[Floats] = []  # until their products are worth a pass over the sums
         self._sum: Doubles = np.zeros(1)  # grows to its shape with the first patches
         self._products: Doubles = np.zeros(1)
 
     def add(self, patches: Floats) -> None:
         """`[groups, positions, inputs]`."""
         self.positions += patches.shape[1]
-        self._sum = self._sum + patches.sum(axis=1, dtype=np.float64)
-        products = patches.transpose(0, 2, 1) @ patches
-        self._products = self._products + products.astype(np.float64)
+        self._waiting.append(patches)
+        if sum(part.shape[1] for part in self._waiting) >= TOGETHER:
+            self._add_products()
+
+    def _add_products(self) -> None:
+        if not self._waiting:
+            return
+        patches = torch.from_numpy(np.concatenate(self._waiting, axis=1))
+        self._waiting = []
+        products = (patches.transpose(1, 2) @ patches).numpy()
+        self._sum = self._sum + patches.sum(dim=1, dtype=torch.float64).numpy()
+        if self._products.shape != products.shape:
+            self._products = np.zeros(products.shape)
+        np.add(self._products, products, out=self._products)
 
     def mean(self) -> Doubles:
         """`[groups, inputs]`."""
+        self._add_products()
         return np.asarray(self._sum / self.positions)
 
     def covariance(self) -> Doubles:

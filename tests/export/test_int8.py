@@ -99,7 +99,8 @@ def test_memory_does_not_grow_with_the_number_of_images(small: Small) -> None:
     peaks = []
     gc.collect()
     gc.freeze()  # all that is there already: collecting looks at what comes
-    for batches in (2, 2, 32):  # the first warms up
+    # The first warms up; from 16 batches on as many positions wait together as ever do.
+    for batches in (16, 16, 64):
         tracemalloc.start()
         Statistics(small.prepared.centred, random_batches(batches), lambda _: gc.collect())
         peaks.append(tracemalloc.get_traced_memory()[1])
