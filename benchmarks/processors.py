@@ -215,20 +215,20 @@ def compare(
     digest = hashlib.sha256(pixels.tobytes()).hexdigest()
     exact = exact_answers(onnx.load(path), pixels, "probability")
     decided, near = space.decide(exact), near_a_threshold(exact, space.thresholds)
-    found = []
+    answers = []
     for processor, command in tqdm(commands.items(), desc=f"{name}, {precision}", leave=False):
         answer = ask(command, path, images)
         if "refused" in answer:
-            found.append(Answers(name, precision, processor, answer["refused"]))
+            answers.append(Answers(name, precision, processor, answer["refused"]))
             continue
         given = np.array(answer["probabilities"], dtype=np.float32)
         other = (space.decide(given) != decided).any(axis=1)
-        found.append(Answers(
+        answers.append(Answers(
             name, precision, processor, None, answer["arithmetic"], answer["pixels"] == digest,
             float(np.abs(given - exact).max()), int(other.sum()), int((other & ~near).sum()),
             len(images),
         ))  # fmt: skip
-    return found
+    return answers
 
 
 def near_a_threshold(probabilities: Floats, thresholds: Sequence[float] | None) -> Booleans:
@@ -249,7 +249,7 @@ def benchmark(arguments: argparse.Namespace) -> list[Answers]:
                   file=sys.stderr)  # fmt: skip
         else:
             commands[processor] = command
-    found = []
+    answers = []
     with tempfile.TemporaryDirectory() as folder:
         source = arguments.images or render_set(
             Path(folder) / "phantoms", ["normal", "pneumonia"], images=arguments.most, size=512
@@ -260,23 +260,23 @@ def benchmark(arguments: argparse.Namespace) -> list[Answers]:
         for path in arguments.subjects:
             subject = find_subject(path)
             for file in subject.files.values():
-                found += compare(subject.name, file, images, commands)
-    return found
+                answers += compare(subject.name, file, images, commands)
+    return answers
 
 
 def main() -> int:
     arguments = parse_arguments()
     try:
-        found = benchmark(arguments)
+        answers = benchmark(arguments)
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
     header = ["file", "processor", "arithmetic", "pixels", "largest difference", "changed"]
-    print(format_table(header, [one.row() for one in found]))
+    print(format_table(header, [each.row() for each in answers]))
     print("\nEmulation proves answers, not speed. For learning and research, not for diagnosis.")
     if arguments.json:
-        write_figures(arguments.json, [one for answers in found for one in answers.figures()])
-    return 0 if all(one.holds for one in found) else 1
+        write_figures(arguments.json, [figure for each in answers for figure in each.figures()])
+    return 0 if all(each.holds for each in answers) else 1
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 def is_dicom(file: BinaryIO) -> bool:
     """Whether DICOM's mark stands behind its preamble; leaves `file` at its beginning."""
     file.seek(MARK_PLACE)
-    found = file.read(len(MARK))
+    mark = file.read(len(MARK))
     file.seek(0)
-    return found == MARK
+    return mark == MARK
 
 
 def read_dicom(

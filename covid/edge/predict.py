@@ -36,7 +36,7 @@ def find_images(sources: Iterable[Path]) -> tuple[list[Path], int]:
     are not followed, so that none leads in a circle; hidden files are left out uncounted.
     Raises DataError where a source is missing, a folder holds no image or cannot be listed.
     """
-    found: list[Path] = []
+    paths: list[Path] = []
     other = 0
     for source in sources:
         if source.is_dir():
@@ -47,13 +47,13 @@ def find_images(sources: Iterable[Path]) -> tuple[list[Path], int]:
                     f"{source}: holds no image ({len(files)} other files); "
                     f"name a folder of PNG, JPEG, TIFF or DICOM files."
                 )
-            found += images
+            paths += images
             other += len(files) - len(images)
         elif source.exists():
-            found.append(source)
+            paths.append(source)
         else:
             raise DataError(f"{source}: there is no such file or folder.")
-    return found, other
+    return paths, other
 
 
 def _files(folder: Path) -> Iterator[Path]:

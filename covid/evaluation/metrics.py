@@ -158,8 +158,8 @@ def _headline(totals: npt.NDArray[Any]) -> tuple[Floats, Floats]:
     Macro F1 is NaN where a class has no image: over fewer classes it would be another figure.
     """
     images, right = totals[..., 0], totals[..., 1]
-    found, decided, true = np.split(totals[..., 2:], 3, axis=-1)
-    f1 = 2 * found / np.maximum(decided + true, 1)
+    true_positives, decided, true = np.split(totals[..., 2:], 3, axis=-1)
+    f1 = 2 * true_positives / np.maximum(decided + true, 1)
     return right / images, np.where((true > 0).all(axis=-1), f1.mean(axis=-1), np.nan)
 
 
@@ -204,14 +204,15 @@ def _class_figures(
     target: Booleans, decided: Booleans, probability: npt.NDArray[np.floating[Any]]
 ) -> dict[str, float | None]:
     """One class's figures; arrays are `[images]`."""
-    found, true, claimed = int((target & decided).sum()), int(target.sum()), int(decided.sum())
-    false, spared = len(target) - true, int((~target & ~decided).sum())
-    both = true > 0 and false > 0
+    true_positives, true_negatives = int((target & decided).sum()), int((~target & ~decided).sum())
+    positives, predicted = int(target.sum()), int(decided.sum())
+    negatives = len(target) - positives
+    both = positives > 0 and negatives > 0
     return {
-        "precision": found / claimed if claimed else None,
-        "recall": found / true if true else None,
-        "specificity": spared / false if false else None,
-        "f1": 2 * found / (claimed + true) if true else None,
+        "precision": true_positives / predicted if predicted else None,
+        "recall": true_positives / positives if positives else None,
+        "specificity": true_negatives / negatives if negatives else None,
+        "f1": 2 * true_positives / (predicted + positives) if positives else None,
         "auroc": float(roc_auc_score(target, probability)) if both else None,
         "average_precision": float(average_precision_score(target, probability)) if both else None,
     }

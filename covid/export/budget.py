@@ -155,12 +155,12 @@ def _disagreements(unseen: Agreement) -> list[str]:
     return reasons
 
 
-def acceptable(found: Agreement) -> bool:
+def acceptable(calibrated: Agreement) -> bool:
     """Whether two files agree as far as the same images can say: no limit, no confidence."""
     return (
-        found.changed.value <= MOST_CHANGED
-        and math.isfinite(found.mean_difference)
-        and found.mean_difference <= MOST_DIFFERENCE
+        calibrated.changed.value <= MOST_CHANGED
+        and math.isfinite(calibrated.mean_difference)
+        and calibrated.mean_difference <= MOST_DIFFERENCE
     )
 
 

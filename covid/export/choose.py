@@ -71,9 +71,9 @@ def choose_int8(
 
     def attempt(limit: int, rounded: Mapping[str, Rounded], kept: list[str]) -> bool:
         model = quantise(prepared, rounded, kept)
-        found = agree(model)
-        verdict = evaluate(model) if acceptable(found) else None
-        attempts.append(Attempt(limit, kept, found, verdict, model))
+        calibrated = agree(model)
+        verdict = evaluate(model) if acceptable(calibrated) else None
+        attempts.append(Attempt(limit, kept, calibrated, verdict, model))
         reasons = "; ".join(attempts[-1].reasons) or "within the budget"
         log(f"int8, weights up to {limit}, {len(kept)} layers in float: {reasons}")
         return attempts[-1].holds

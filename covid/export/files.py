@@ -178,13 +178,13 @@ def check_int8(
 def _check_saturation(proof: Proof) -> Check:
     """Whether a processor that adds 8-bit products in 16 bits would be noticed."""
     if not proof.saturable_pairs:
-        found = "no pair of weights can, on any processor"
+        detail = "no pair of weights can, on any processor"
     else:
-        found = (
+        detail = (
             f"emulated, it moves a golden logit by {proof.saturated:.2g} "
             f"(noticed above {proof.golden.tolerance:.2g})"
         )
-    return Check("saturation", proof.shows_saturation, found)
+    return Check("saturation", proof.shows_saturation, detail)
 
 
 def write_any_size(path: Path, model: onnx.ModelProto, evidence: Evidence) -> dict[str, Any]:

@@ -83,8 +83,8 @@ def check_parity(
                 given.append(model.run(pixels[start : start + batch]))
             except ModelError as error:
                 which = ", ".join(names[start : start + batch])
-                found = f"a batch of {batch} ({which}): {without_path(error, path)}"
-                checks.append(Check("batches", False, found))
+                detail = f"a batch of {batch} ({which}): {without_path(error, path)}"
+                checks.append(Check("batches", False, detail))
                 return Parity(checks, len(files), None, [])
         got = np.concatenate([outputs.logits for outputs in given])
         likely = np.concatenate([outputs.probabilities for outputs in given])
@@ -103,8 +103,8 @@ def check_parity(
         other = (card.space.decide(likely) != decided).any(axis=1)
         changed |= dict.fromkeys(names[place] for place in np.flatnonzero(other).tolist())
     checks.append(_check_logits(largest))
-    found = f"largest difference {apart:.2g} (at most {TOLERANCE:g})"
-    checks.append(Check("probabilities", apart <= TOLERANCE, found))
+    detail = f"largest difference {apart:.2g} (at most {TOLERANCE:g})"
+    checks.append(Check("probabilities", apart <= TOLERANCE, detail))
     checks.append(_check_decisions(list(changed), len(files)))
     return Parity(checks, len(files), largest, list(changed))
 
@@ -126,8 +126,8 @@ def check_file(
         field.name for field in fields(Card)
         if getattr(card, field.name) != getattr(model.card, field.name)
     ]
-    found = f"{', '.join(wrong)} differ from the trained network's" if wrong else "as trained"
-    checks.append(Check("card", not wrong, found))
+    detail = f"{', '.join(wrong)} differ from the trained network's" if wrong else "as trained"
+    checks.append(Check("card", not wrong, detail))
     if not wrong:
         checks.append(_check_pixels(model, files, names, pixels))
     return checks, model
@@ -142,8 +142,8 @@ def _check_pixels(
             off = "another size"
             if read.shape == trained.shape:
                 off = f"up to {int(np.abs(read.astype(int) - trained).max())} grey levels off"
-            found = f"{name} is read otherwise than in training: {off}"
-            return Check("pixels", False, found)
+            detail = f"{name} is read otherwise than in training: {off}"
+            return Check("pixels", False, detail)
     return Check("pixels", True, f"{len(files)} images read to the same pixels")
 
 
@@ -154,11 +154,11 @@ def _distance(one: Floats, other: Floats) -> Floats:
 
 
 def _check_logits(largest: dict[str, Any]) -> Check:
-    found = (
+    detail = (
         f"largest difference {largest['difference']:.2g} (at most {TOLERANCE:g}): "
         f"{largest['image']}, {largest['class']}, batch of {largest['batch']}"
     )
-    return Check("logits", largest["difference"] <= TOLERANCE, found)
+    return Check("logits", largest["difference"] <= TOLERANCE, detail)
 
 
 def _check_decisions(changed: list[str], images: int) -> Check:

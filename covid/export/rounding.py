@@ -76,12 +76,12 @@ class Convolution:
 def convolutions(model: onnx.ModelProto) -> list[Convolution]:
     """Every convolution of a graph, in execution order. Each has a bias."""
     shapes = {constant.name: tuple(constant.dims) for constant in model.graph.initializer}
-    found = []
+    layers = []
     for node in model.graph.node:
         if node.op_type != "Conv":
             continue
         given = {each.name: helper.get_attribute_value(each) for each in node.attribute}
-        found.append(
+        layers.append(
             Convolution(
                 node.name, *node.input, kernel=shapes[node.input[1]][2:],  # type: ignore[misc]
                 strides=tuple(given.get("strides", (1, 1))),
@@ -90,7 +90,7 @@ def convolutions(model: onnx.ModelProto) -> list[Convolution]:
                 groups=given.get("group", 1),
             )
         )  # fmt: skip
-    return found
+    return layers
 
 
 class Moments:

@@ -48,13 +48,13 @@ def emulate(model: onnx.ModelProto, images: Pixels) -> Floats:
 def _integer_layers(model: onnx.ModelProto) -> dict[str, str]:
     """Names of the convolutions in integers that are not depthwise -> of their integers."""
     producer = {name: node for node in model.graph.node for name in node.output}
-    found = {}
+    layers = {}
     for node in model.graph.node:
         groups = {attribute.name: attribute.i for attribute in node.attribute}.get("group", 1)
         weight = producer.get(node.input[1]) if node.op_type == "Conv" else None
         if groups == 1 and weight is not None and weight.op_type == "DequantizeLinear":
-            found[node.name] = weight.input[0]
-    return found
+            layers[node.name] = weight.input[0]
+    return layers
 
 
 def _pairs(weights: npt.NDArray[Any]) -> Integers:
