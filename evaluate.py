@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description="Judge a trained network: figures with their intervals, predictions, pictures. "
-        "For learning and research, not for diagnosis."
+        description="Evaluate a trained network: figures with their intervals, predictions, "
+        "pictures. For learning and research, not for diagnosis."
     )
     parser.add_argument(
         "trained", type=Path, nargs="?", metavar="RUN | MODEL.onnx",
@@ -53,11 +53,11 @@ def evaluate_run(arguments: argparse.Namespace) -> None:
     from covid.data.batches import Split, load_batches
     from covid.data.cache import Images
     from covid.data.index import load_index
-    from covid.data.source import data_name, is_synthetic, open_source
+    from covid.data.source import NAME_FOLDER, data_name, is_synthetic, open_source
     from covid.model.weights import load_trained
     from covid.training.epochs import predict
     from covid.training.launch import loader_workers, start_accelerator, use_full_precision
-    from covid.training.report import command_without_data, rendering_bar
+    from covid.training.report import rendering_bar
     from covid.training.run import best_weights, newest_run, runs_folder
     from covid.training.scan import scan_images
 
@@ -70,8 +70,7 @@ def evaluate_run(arguments: argparse.Namespace) -> None:
 
     with accelerator.main_process_first():
         if arguments.data is None:
-            demo_command = command_without_data(folder / "config.yaml")
-            index = open_source(config, demo_command=demo_command, progress=rendering_bar())
+            index = open_source(config, advice=NAME_FOLDER, progress=rendering_bar())
         else:
             index = load_index(
                 arguments.data.absolute(), list(space.labels), seed=config.seed,

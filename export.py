@@ -7,6 +7,7 @@
 import argparse
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from covid.errors import UserError
@@ -27,6 +28,9 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "run", type=Path, nargs="?", help="a run folder (default: the newest finished run)"
+    )
+    parser.add_argument(
+        "--data", type=Path, metavar="ROOT", help="the run's own images, where they have moved"
     )
     parser.add_argument("--output", type=Path, metavar="DIR", help="default: RUN/export")
     parser.add_argument("--no-int8", action="store_true", help="write no 8-bit file")
@@ -60,13 +64,14 @@ def export(arguments: argparse.Namespace) -> int:
     from covid.export.graph import export_graph
     from covid.export.report import build_report, report_table, write_report
     from covid.model.weights import load_trained
-    from covid.training.report import command_without_data
     from covid.training.run import best_weights, newest_run, runs_folder, versions
 
     folder = arguments.run or newest_run(runs_folder())
     weights = best_weights(folder)
     output = arguments.output or folder / "export"
     trained = load_trained(weights)
+    if arguments.data:
+        trained = replace(trained, config=trained.config.with_root(arguments.data))
     config, network = trained.config, trained.network
     print(f"{config.name}, epoch {trained.epoch}: exporting to {output}", flush=True)
 
@@ -75,7 +80,6 @@ def export(arguments: argparse.Namespace) -> int:
         trained,
         weights,
         versions() | {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__},
-        demo_command=command_without_data(folder / "config.yaml"),
     )
 
     model = export_graph(network, config.model.arch, config.task, config.data.image_size)

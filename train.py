@@ -48,7 +48,7 @@ def train(arguments: argparse.Namespace) -> int:
     from covid.training.launch import loader_workers, start_accelerator
     from covid.training.optimizer import Schedule, make_optimizer
     from covid.training.prefix import keep_prefix
-    from covid.training.report import Reporter, command_without_data, rendering_bar
+    from covid.training.report import Reporter, advice_without_data, rendering_bar
     from covid.training.scan import scan
 
     config = load_config(arguments.config, arguments.set)
@@ -65,8 +65,8 @@ def train(arguments: argparse.Namespace) -> int:
 
     # The images. Each is read once before training, so that none fails in the middle of it.
     with accelerator.main_process_first():
-        demo_command = command_without_data(arguments.config)
-        index = open_source(config, demo_command=demo_command, progress=rendering_bar())
+        advice = advice_without_data(arguments.config)
+        index = open_source(config, advice=advice, progress=rendering_bar())
     cache_dir = resolve(config.data.cache_dir) if config.data.cache else None
     images = Images(index, config.data.image_size, cache_dir)
     report = Reporter(accelerator, config, folder, data_name(index))

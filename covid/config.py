@@ -176,6 +176,11 @@ class Config(Section):
     def label_space(self) -> LabelSpace:
         return LabelSpace.from_labels(self.task, self.data.labels)
 
+    def with_root(self, root: Path) -> "Config":
+        """The same with images in another folder; where relative, of the working directory."""
+        data = self.data.model_copy(update={"root": str(root.absolute())})
+        return self.model_copy(update={"data": data})
+
     def to_yaml(self) -> str:
         """All keys, in the order of this class; reads back as the same config."""
         return yaml.safe_dump(

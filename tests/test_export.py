@@ -186,7 +186,19 @@ def test_a_run_whose_images_are_gone_is_refused(run: Path, tmp_path: Path) -> No
         done = run_script("export.py", run, "--output", tmp_path)
     finally:
         os.rename(hidden, run.parent / "images")
-    refused(done, "data.root: there is no folder")
+    refused(done, "name the folder where they are now with --data FOLDER")
+
+
+def test_a_run_whose_images_moved_is_exported_from_where_they_are(
+    run: Path, tmp_path: Path
+) -> None:
+    moved = run.parent / "moved"
+    os.rename(run.parent / "images", moved)
+    try:
+        done = run_script("export.py", run, "--data", moved, "--output", tmp_path, "--no-int8")
+    finally:
+        os.rename(moved, run.parent / "images")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("drop", ["-1", "nan", "much"])

@@ -8,14 +8,17 @@ from covid.data.index import Index, load_index
 from covid.data.phantom import SYNTHETIC, render_set
 from covid.errors import DataError
 
+# What `advice` is where images were there once.
+NAME_FOLDER = "name the folder where they are now with --data FOLDER."
+
 
 def open_source(
-    config: Config, *, demo_command: str, progress: Callable[[int, int], None] | None = None
+    config: Config, *, advice: str, progress: Callable[[int, int], None] | None = None
 ) -> Index:
     """The index of `data.root`; phantoms are rendered first, once for all runs.
 
-    `demo_command` is the command that works without any data: where the root is missing, the error
-    offers it. `progress(done, all)` is called while phantoms are rendered.
+    `advice` ends the sentence that the error is where the root is missing. `progress(done, all)`
+    is called while phantoms are rendered.
     """
     labels = list(config.data.labels)
     if config.data.root == PHANTOM:
@@ -27,10 +30,7 @@ def open_source(
     else:
         root = resolve(config.data.root)
     if not root.is_dir():
-        raise DataError(
-            f"data.root: there is no folder {root}; put images there or name their folder with "
-            f"--set data.root=FOLDER, or try it on rendered images with: {demo_command}"
-        )
+        raise DataError(f"data.root: there is no folder {root}; put images there, or {advice}")
     return load_index(
         root,
         labels,

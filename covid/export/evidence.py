@@ -14,7 +14,7 @@ from tqdm import tqdm
 from covid.config import Config, resolve
 from covid.data.cache import Images
 from covid.data.index import Index
-from covid.data.source import data_name, open_source
+from covid.data.source import NAME_FOLDER, data_name, open_source
 from covid.edge.card import RESIZE, Card
 from covid.edge.labels import LabelSpace, Task
 from covid.errors import DataError, TrainingError
@@ -80,16 +80,14 @@ class Evidence:
         return [self.index.samples[row].patient for row in rows]
 
 
-def gather_evidence(
-    trained: Trained, weights: Path, versions: Mapping[str, str], *, demo_command: str
-) -> Evidence:
+def gather_evidence(trained: Trained, weights: Path, versions: Mapping[str, str]) -> Evidence:
     """Reads a run's images and evaluates its network on the validation split.
 
-    `weights` is the run's best.safetensors, `demo_command` the command that an error offers where
-    the images are gone. Raises DataError: no images, unreadable ones, an empty split.
+    `weights` is the run's best.safetensors. Raises DataError: no images, unreadable ones, an
+    empty split.
     """
     config = trained.config
-    index = open_source(config, demo_command=demo_command)
+    index = open_source(config, advice=NAME_FOLDER)
     cache_dir = resolve(config.data.cache_dir) if config.data.cache else None
     images = Images(index, config.data.image_size, cache_dir)
     training, validation = (_readable(config, index, images, s) for s in ("train", "validation"))

@@ -27,9 +27,10 @@ Row = Mapping[str, float | int | None]
 DRAWN_EVERY = 10.0
 
 
-def command_without_data(config: Path) -> str:
-    """The command that works on a machine with neither images nor weights."""
+def advice_without_data(config: Path) -> str:
+    """What to do on a machine with neither images nor weights, at the end of a sentence."""
     return (
+        f"name their folder with --set data.root=FOLDER, or try it on rendered images with: "
         f"accelerate launch train.py --config {config} "
         f"--set data.root=phantom --set model.weights=none"
     )

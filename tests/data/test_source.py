@@ -18,13 +18,13 @@ def config(cache: Path, root: str | Path) -> Config:
 
 
 def test_a_folder_is_read(make_images: MakeImages, tmp_path: Path) -> None:
-    index = open_source(config(tmp_path, make_images()), demo_command="")
+    index = open_source(config(tmp_path, make_images()), advice="")
     assert (data_name(index), is_synthetic(index)) == ("images", False)
 
 
-def test_a_missing_folder_offers_what_works_instead(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="there is no folder .*absent; .* rendered images with: it"):
-        open_source(config(tmp_path, tmp_path / "absent"), demo_command="it")
+def test_a_missing_folder_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no folder .*absent; .*, or make some$"):
+        open_source(config(tmp_path, tmp_path / "absent"), advice="make some")
 
 
 def test_rendered_images_say_so_under_any_name(tmp_path: Path) -> None:

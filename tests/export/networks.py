@@ -98,7 +98,7 @@ def saturating_network() -> Prepared:
 
 def learn(network: Network, config: Config, steps: int = 80) -> None:
     """Fits the training images of `config`, all of them at every step."""
-    index = open_source(config, demo_command="")
+    index = open_source(config, advice="")
     rows = index.split("train")
     pixels = torch.from_numpy(Images(index, config.data.image_size, None).read(rows)).unsqueeze(1)
     labels = [index.samples[row].label for row in rows]
@@ -130,7 +130,7 @@ def evidence_of(
     weights = folder / "best.safetensors"
     weights.write_bytes(b"any bytes")
     trained = Trained(network, config, 3, {})
-    return gather_evidence(trained, weights, versions or {"onnx": "1"}, demo_command="make data")
+    return gather_evidence(trained, weights, versions or {"onnx": "1"})
 
 
 def answering(evidence: Evidence, network: Network) -> Evidence:
