@@ -29,7 +29,7 @@ def figure(
         holds = value <= most
     return {
         "name": name,
-        "value": round(value, 4),
+        "value": float(f"{value:.6g}"),  # six digits: more are noise
         "unit": unit,
         "target": target,
         "holds": holds,
