@@ -360,7 +360,8 @@ def with_and_without_features(
 @pytest.mark.parametrize("settings", [
     ("model.trainable=head", "ema=0.9", "gradient_accumulation=2", "gradient_clip=0.5"),
     ("model.trainable=[layer4.1]",),
-    ("model.arch=efficientnet_lite0", "model.trainable=[blocks.6]"),
+    # At 32 pixels its batch norms would see four values, and make rounding large.
+    ("model.arch=efficientnet_lite0", "model.trainable=[blocks.6]", "data.image_size=64"),
 ])  # fmt: skip
 def test_training_on_kept_features_gives_the_same_weights(
     root: Path, tmp_path: Path, settings: tuple[str, ...]

@@ -44,7 +44,7 @@ class Refused(Exception):
 class Quantised:
     """What became of the 8-bit file."""
 
-    attempts: list[Attempt]  # the last is the one that went out, or the last refused
+    attempts: list[Attempt]  # the last went out, or was the last refused; none: not tried
     checks: list[Check]
     proof: Proof | None  # None where every attempt was refused
     metrics: dict[str, Any] | None  # None where no file went out
@@ -89,27 +89,34 @@ def write_int8(
     max_drop: float,
     log: Callable[[str], object],
 ) -> Quantised:
-    """Writes the 8-bit form of `model`, an fp32 graph, if it stays in the budget; else none."""
+    """Writes the 8-bit form of `model`, an fp32 graph, if it stays in the budget; else none.
+
+    Where so few images are at hand that even the fp32 file would be refused beside itself,
+    nothing is tried.
+    """
     calibration, unseen = evidence.calibration, [*evidence.unseen, *evidence.rows]
-    with _bar("calibrating", PASSES * len(calibration)) as bar:
-        prepared = prepare(model, lambda: evidence.batches_of(calibration), bar.update)
 
     def ask(graph: onnx.ModelProto, rows: list[int]) -> Floats:
         with _bar("asking", len(rows)) as bar:
             return answer(graph, _counted(evidence.batches_of(rows), bar), "probability")
 
-    fp32 = {"calibration": ask(model, calibration), "unseen": ask(model, unseen)}
+    fp32 = ask(model, unseen)
+
+    def evaluate(int8: Floats) -> Verdict:
+        patients = evidence.patients_of(unseen)
+        return compare(evidence.space, fp32, int8, evidence.targets, patients, max_drop)
+
+    beside_itself = evaluate(fp32)
+    if not beside_itself.holds:
+        return _refused(path, [], beside_itself.reasons)
+    with _bar("calibrating", PASSES * len(calibration)) as bar:
+        prepared = prepare(model, lambda: evidence.batches_of(calibration), bar.update)
+    fp32_calibration = ask(model, calibration)
 
     def agree(candidate: onnx.ModelProto) -> Agreement:
         patients = evidence.patients_of(calibration)
         int8 = ask(candidate, calibration)
-        return agreement(evidence.space, fp32["calibration"], int8, patients)
-
-    def evaluate(int8: Floats) -> Verdict:
-        return compare(
-            evidence.space, fp32["unseen"], int8, evidence.targets,
-            evidence.patients_of(unseen), max_drop,
-        )  # fmt: skip
+        return agreement(evidence.space, fp32_calibration, int8, patients)
 
     examples = evidence.images.read(calibration[:EXAMPLES])
     try:
@@ -120,9 +127,7 @@ def write_int8(
         raise _no_room(error) from error
     chosen = attempts[-1]
     if not chosen.holds:
-        path.unlink(missing_ok=True)
-        checks = [Check("budget", False, "; ".join(chosen.reasons))]
-        return Quantised(attempts, checks, None, None)
+        return _refused(path, attempts, chosen.reasons)
     proof = prove_int8(chosen.model, evidence.card.image_size)
     metrics = compute_metrics(
         evidence.space, ask(chosen.model, evidence.rows), evidence.targets, evidence.patients
@@ -140,6 +145,11 @@ def write_int8(
         path.unlink(missing_ok=True)
         return Quantised(attempts, checks, proof, None)
     return Quantised(attempts, checks, proof, metrics)
+
+
+def _refused(path: Path, attempts: list[Attempt], reasons: list[str]) -> Quantised:
+    path.unlink(missing_ok=True)
+    return Quantised(attempts, [Check("budget", False, "; ".join(reasons))], None, None)
 
 
 def check_int8(

@@ -51,8 +51,8 @@ def build_report(
             "checks": _checks(int8.checks),
             "attempts": [attempt.fields() for attempt in int8.attempts],
             "calibration_images": len(evidence.calibration),
-            "largest_weight": int8.attempts[-1].limit,
-            "kept_in_float": int8.attempts[-1].kept_in_float,
+            "largest_weight": int8.attempts[-1].limit if int8.attempts else None,
+            "kept_in_float": int8.attempts[-1].kept_in_float if int8.attempts else [],
             "golden": None if int8.proof is None else {
                 **int8.proof.golden.fields(),
                 "saturable_pairs": int8.proof.saturable_pairs,
@@ -123,6 +123,8 @@ def _compared(file: str) -> str:
 
 
 def _calibration(int8: Mapping[str, Any]) -> str:
+    if not int8["attempts"]:
+        return "  none was made, since these images could not show that it is good enough"
     kept = ", ".join(int8["kept_in_float"]) or "no layer"
     return (
         f"  kept in float: {kept}; the others calibrated on {int8['calibration_images']} "

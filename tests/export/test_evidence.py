@@ -153,7 +153,7 @@ def test_a_split_without_images_is_an_error(tmp_path: Path, split: str) -> None:
 
 def test_a_folder_that_is_gone_is_an_error_with_a_way_out(tmp_path: Path) -> None:
     config = small_config(tmp_path / "gone", tmp_path / "cache")
-    with pytest.raises(DataError, match="there is no folder .*gone.*make data"):
+    with pytest.raises(DataError, match="there is no folder .*gone.*--data FOLDER"):
         evidence_of(small_network(), config, tmp_path)
 
 

@@ -241,6 +241,7 @@ def test_a_file_judged_on_20_images_is_refused(small: Small, tmp_path: Path) -> 
     quantised = write(tmp_path, small, few)
     assert not quantised.holds and names_in(tmp_path) == []
     assert "0 of 20 decisions change, which could be 16.1%" in quantised.checks[0].found
+    assert quantised.attempts == []  # no graph could have passed
 
 
 def test_a_file_whose_saturation_nobody_would_notice_is_refused(
