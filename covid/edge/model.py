@@ -70,6 +70,8 @@ def load(
     """
     if threads is not None and not 1 <= threads <= MOST_THREADS:
         raise ConfigError(f"threads: must be between 1 and {MOST_THREADS}, not {threads}.")
+    if isinstance(providers, str):
+        raise ConfigError(f'providers: is a list of names, such as ["{providers}"].')
     path = Path(path)
     card = read_card(path)
     if card.resize != RESIZE:

@@ -1,6 +1,5 @@
 """What 8 bits may cost: a paired comparison of two files on images that calibration never saw."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -138,30 +137,27 @@ def compare(
 
 
 def _disagreements(unseen: Agreement) -> list[str]:
-    changed, reasons = unseen.changed, []
-    if changed.value > MOST_CHANGED:
-        reasons.append(f"{changed.value:.1%} of decisions change (at most {MOST_CHANGED:.0%})")
-    elif changed.high > MOST_CHANGED_HIGH:
+    changed, reasons = unseen.changed, differences(unseen)
+    if changed.value <= MOST_CHANGED and changed.high > MOST_CHANGED_HIGH:
         reasons.append(
             f"{changed.count} of {changed.images:,} decisions change, which could be "
             f"{changed.high:.1%} (at most {MOST_CHANGED_HIGH:.0%}); more images of more patients "
             f"than these {changed.patients:,} could show that it is less"
         )
-    if not unseen.mean_difference <= MOST_DIFFERENCE:
-        reasons.append(
-            f"a probability moves by {unseen.mean_difference:.4f} on average "
-            f"(at most {MOST_DIFFERENCE:g})"
-        )
     return reasons
 
 
-def acceptable(calibrated: Agreement) -> bool:
-    """Whether two files agree as far as the same images can say: no limit, no confidence."""
-    return (
-        calibrated.changed.value <= MOST_CHANGED
-        and math.isfinite(calibrated.mean_difference)
-        and calibrated.mean_difference <= MOST_DIFFERENCE
-    )
+def differences(agreement: Agreement) -> list[str]:
+    """Why two files differ too much, as far as these images themselves say: no limit of them."""
+    changed, reasons = agreement.changed, []
+    if changed.value > MOST_CHANGED:
+        reasons.append(f"{changed.value:.1%} of decisions change (at most {MOST_CHANGED:.0%})")
+    if not agreement.mean_difference <= MOST_DIFFERENCE:  # or no number
+        reasons.append(
+            f"a probability moves by {agreement.mean_difference:.5f} on average "
+            f"(at most {MOST_DIFFERENCE:g})"
+        )
+    return reasons
 
 
 def _fall(before: float | None, after: float | None) -> float | None:

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 
 from covid.edge.processors import usable_processors
-from covid.export.budget import Agreement, Verdict, acceptable
+from covid.export.budget import Agreement, Verdict, differences
 from covid.export.int8 import Prepared, layers, quantise
 from covid.export.rounding import FULL, SAFE, Rounded
 
@@ -38,7 +38,8 @@ class Attempt:
     def reasons(self) -> list[str]:
         """Why it is not chosen."""
         if self.verdict is None:
-            return [f"on its own calibration images {self.calibration}"]
+            reasons = differences(self.calibration)
+            return [f"on its own calibration images {reason}" for reason in reasons]
         return self.verdict.reasons
 
     def fields(self) -> dict[str, Any]:
@@ -72,7 +73,7 @@ def choose_int8(
     def attempt(limit: int, rounded: Mapping[str, Rounded], kept: list[str]) -> bool:
         model = quantise(prepared, rounded, kept)
         calibrated = agree(model)
-        verdict = evaluate(model) if acceptable(calibrated) else None
+        verdict = None if differences(calibrated) else evaluate(model)
         attempts.append(Attempt(limit, kept, calibrated, verdict, model))
         reasons = "; ".join(attempts[-1].reasons) or "within the budget"
         log(f"int8, weights up to {limit}, {len(kept)} layers in float: {reasons}")

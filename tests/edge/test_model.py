@@ -279,6 +279,11 @@ def test_a_provider_can_be_named(tmp_path: Path) -> None:
     assert model.session.get_providers() == ["CPUExecutionProvider"]
 
 
+def test_providers_are_a_list(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match='such as \\["CPUExecutionProvider"\\]'):
+        covid.edge.load(write_network(tmp_path), providers="CPUExecutionProvider")
+
+
 def test_a_provider_that_is_not_installed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="provider Abacus: is not in this onnxruntime, which has"):
         covid.edge.load(write_network(tmp_path), providers=["Abacus"])

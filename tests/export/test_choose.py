@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
-from covid.export.budget import Agreement, Verdict, acceptable, agreement, compare
+from covid.export.budget import Agreement, Verdict, agreement, compare, differences
 from covid.export.choose import MOST_IN_FLOAT, Attempt, answer, choose_int8, layer_errors
 from covid.export.graph import export_graph
 from covid.export.int8 import Prepared, layers, prepare
@@ -122,7 +122,7 @@ def test_what_calibration_images_are_against_is_not_put_to_the_gate(small: Small
         return allow(model)
 
     attempts = choose_int8(small.prepared, lambda _: far, gate, examples(small), len)
-    assert not acceptable(far) and not asked and not attempts[-1].holds
+    assert differences(far) and not asked and not attempts[-1].holds
 
 
 def test_what_is_refused_in_the_end_says_why(refused: tuple[list[Attempt], list[str]]) -> None:
