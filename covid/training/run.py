@@ -26,6 +26,8 @@ CONTENT = (
 MAY_CHANGE = (
     "epochs", "checkpoint_minutes", "tracker", "data.cache", "data.cache_dir", "cache_features",
 )  # fmt: skip
+# Schedules whose every step depends on the number of epochs, which therefore must stay.
+WHOLE_RUN = ("cosine", "onecycle")
 LIBRARIES = ("torch", "torchvision", "timm", "accelerate", "numpy", "pillow", "scikit-learn")
 
 
@@ -134,8 +136,11 @@ def versions() -> dict[str, str]:
 
 def _changed_keys(before: Config, now: Config) -> list[str]:
     old, new = _flat(before.model_dump(mode="json")), _flat(now.model_dump(mode="json"))
+    may_change = set(MAY_CHANGE)
+    if before.scheduler.name in WHOLE_RUN:
+        may_change.remove("epochs")
     return [
-        key for key in new | old if old.get(key) != new.get(key) and key not in MAY_CHANGE
+        key for key in new | old if old.get(key) != new.get(key) and key not in may_change
     ]
 
 

@@ -15,8 +15,8 @@ def config(*settings: str) -> Config:
     return load_config(PROJECT / "configs/resnet18_multilabel.yaml", settings)
 
 
-def begun(folder: Path, status: str | None = None) -> Path:
-    start_run(folder, config(), overwrite=False)
+def begun(folder: Path, status: str | None = None, *settings: str) -> Path:
+    start_run(folder, config(*settings), overwrite=False)
     if status:
         (folder / "summary.json").write_text(json.dumps({"status": status}))
     return folder
@@ -40,6 +40,18 @@ def test_an_unfinished_run_may_be_resumed(tmp_path: Path) -> None:
 
 def test_a_run_may_be_resumed_for_more_epochs(tmp_path: Path) -> None:
     check_run(begun(tmp_path / "run"), config("epochs=20"), resume=True, overwrite=False)
+
+
+@pytest.mark.parametrize("scheduler", ["{name: cosine}", "{name: onecycle, max_lr: 0.1}"])
+def test_a_schedule_over_the_whole_run_is_not_continued_for_more_epochs(
+    tmp_path: Path, scheduler: str
+) -> None:
+    setting = f"scheduler={scheduler}"
+    with pytest.raises(RunError, match="begun with another epochs"):
+        check_run(
+            begun(tmp_path / "run", None, setting), config(setting, "epochs=20"),
+            resume=True, overwrite=False,
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize(
