@@ -18,7 +18,7 @@ from covid.export.rounding import FULL, SAFE
 from tests.edge.networks import CARD
 from tests.export.networks import SIZE, random_images, saturating_network
 
-HASWELL = next(one for one in PROCESSORS if one.cpu == "Haswell")
+HASWELL = next(each for each in PROCESSORS if each.cpu == "Haswell")
 emulated = pytest.mark.skipif(
     shutil.which("qemu-x86_64-static") is None,
     reason="QEMU's user emulation is not installed (apt-get install qemu-user-static)",
@@ -49,8 +49,8 @@ def images(tmp_path: Path) -> list[Path]:
 def ask(model: Path, images: list[Path], processor: Processor) -> Answers:
     command = processor.command(None)
     assert command is not None
-    (found,) = compare("small", model, images, {processor: command})
-    return found
+    (result,) = compare("small", model, images, {processor: command})
+    return result
 
 
 @emulated
@@ -58,9 +58,9 @@ def test_full_8_bit_weights_are_right_without_vnni_by_precise_products(
     saturating: Prepared, images: list[Path], tmp_path: Path
 ) -> None:
     model = write_int8(tmp_path, quantise(saturating, saturating.round(FULL)))
-    found = ask(model, images, HASWELL)
-    assert (found.arithmetic, found.same_pixels, found.far) == ("precise", True, 0)
-    assert found.holds and found.difference <= 0.03
+    result = ask(model, images, HASWELL)
+    assert (result.arithmetic, result.same_pixels, result.far) == ("precise", True, 0)
+    assert result.holds and result.difference <= 0.03
 
 
 @emulated
@@ -68,16 +68,16 @@ def test_safe_weights_are_right_without_vnni_as_they_are(
     saturating: Prepared, images: list[Path], tmp_path: Path
 ) -> None:
     model = write_int8(tmp_path, quantise(saturating, saturating.round(SAFE)))
-    found = ask(model, images, HASWELL)
-    assert (found.arithmetic, found.holds) == ("plain", True)
+    result = ask(model, images, HASWELL)
+    assert (result.arithmetic, result.holds) == ("plain", True)
 
 
 def test_this_machine_is_right_whichever_kind_it_is(
     saturating: Prepared, images: list[Path], tmp_path: Path
 ) -> None:
     model = write_int8(tmp_path, quantise(saturating, saturating.round(FULL)))
-    found = ask(model, images, HERE)
-    assert found.arithmetic in ("plain", "precise") and found.holds
+    result = ask(model, images, HERE)
+    assert result.arithmetic in ("plain", "precise") and result.holds
 
 
 RIGHT = Answers("small", "int8", HERE, None, "plain", True, 0.02, 1, 0, 8)

@@ -29,8 +29,8 @@ def answers(draw: st.DrawFn) -> tuple[npt.NDArray[np.bool_], list[str | None]]:
 def test_the_interval_holds_the_share_and_lies_between_0_and_1(
     given_answers: tuple[npt.NDArray[np.bool_], list[str | None]],
 ) -> None:
-    found = proportion(*given_answers)
-    assert 0 <= found.low <= found.value <= found.high <= 1
+    result = proportion(*given_answers)
+    assert 0 <= result.low <= result.value <= result.high <= 1
 
 
 @given(answers())
@@ -49,9 +49,9 @@ def test_the_order_of_images_changes_nothing(
     outcomes, patients = given_answers
     order = list(range(len(outcomes)))
     chance.shuffle(order)
-    found = proportion(outcomes[order], [patients[place] for place in order])
+    result = proportion(outcomes[order], [patients[place] for place in order])
     wanted = proportion(outcomes, patients)
-    assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high), abs=1e-12)
+    assert (result.low, result.high) == pytest.approx((wanted.low, wanted.high), abs=1e-12)
 
 
 def wilson(share: float, number: float) -> tuple[float, float]:
@@ -72,8 +72,8 @@ def test_the_formula_gives_the_published_interval() -> None:
 def test_images_of_patients_of_their_own_have_wilson_s_interval(
     true: int, images: int, number: int
 ) -> None:
-    found = share([True] * true + [False] * (images - true), [None] * images)
-    assert (found.low, found.high) == pytest.approx(wilson(true / images, number), abs=1e-6)
+    result = share([True] * true + [False] * (images - true), [None] * images)
+    assert (result.low, result.high) == pytest.approx(wilson(true / images, number), abs=1e-6)
 
 
 def test_an_image_without_a_patient_is_a_patient_of_its_own() -> None:
@@ -90,38 +90,39 @@ def test_copies_of_every_image_narrow_nothing() -> None:
 def test_patients_who_do_not_differ_count_by_image() -> None:
     outcomes = [True, False] * 20
     patients = [f"{place // 2}" for place in range(40)]  # each has one of both
-    found = share(outcomes, patients)
-    assert (found.low, found.high) == pytest.approx(wilson(0.5, 40), abs=1e-6)
+    result = share(outcomes, patients)
+    assert (result.low, result.high) == pytest.approx(wilson(0.5, 40), abs=1e-6)
 
 
 def test_where_nothing_differs_each_patient_counts_once() -> None:
-    found = share([True] * 50, [f"{place // 10}" for place in range(50)])
-    assert found.low == pytest.approx(share([True] * 5, [None] * 5).low)
+    result = share([True] * 50, [f"{place // 10}" for place in range(50)])
+    assert result.low == pytest.approx(share([True] * 5, [None] * 5).low)
 
 
 def test_where_fewer_than_three_patients_differ_each_patient_counts_once() -> None:
     outcomes = [False] * 10 + [True] * 90
-    found = share(outcomes, [f"{place // 10}" for place in range(100)])
-    assert found.low == pytest.approx(share([False] + [True] * 9, [None] * 10).low)
+    result = share(outcomes, [f"{place // 10}" for place in range(100)])
+    assert result.low == pytest.approx(share([False] + [True] * 9, [None] * 10).low)
 
 
 def test_one_patient_says_next_to_nothing() -> None:
-    found = share([True] * 30, ["the only one"] * 30)
-    assert found.low == pytest.approx(1 / (1 + Z**2))
+    result = share([True] * 30, ["the only one"] * 30)
+    assert result.low == pytest.approx(1 / (1 + Z**2))
 
 
 def test_counts_are_told() -> None:
-    found = share([True, False, True], ["a", "a", None])
-    assert (found.count, found.images, found.patients) == (2, 3, 2)
+    result = share([True, False, True], ["a", "a", None])
+    assert (result.count, result.images, result.patients) == (2, 3, 2)
 
 
 def test_it_is_right_about_as_often_as_it_says() -> None:
     draw, held = np.random.default_rng(0), 0
+    patients = np.repeat([f"{number}" for number in range(30)], 3).tolist()
     for _ in range(1000):  # 30 patients of three images, who differ from each other
         odds = draw.beta(8, 2, 30)
         outcomes = draw.random((30, 3)) < odds[:, None]
-        found = share(outcomes.ravel().tolist(), np.repeat([f"{n}" for n in range(30)], 3).tolist())
-        held += found.low <= 0.8 <= found.high
+        result = share(outcomes.ravel().tolist(), patients)
+        held += result.low <= 0.8 <= result.high
     assert 0.92 <= held / 1000 <= 0.98
 
 

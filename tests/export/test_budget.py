@@ -38,18 +38,18 @@ def verdict(
 
 
 def missing_covid(images: int) -> Floats:
-    """Covid is not found in some images, though every other image still looks less like it."""
-    found = likely()
-    found[:images, COVID] = 0.48
-    return found
+    """Covid is missed in some images, though every other image still looks less like it."""
+    result = likely()
+    result[:images, COVID] = 0.48
+    return result
 
 
 def changed(images: int) -> Floats:
     """Of images without covid, evenly spread, some are decided otherwise, by a hair."""
-    found = likely()
-    places = np.linspace(40, len(found) - 1, images).astype(int)
-    found[places] = np.where(found[places] > 0.5, 0.49, found[places])
-    return found
+    result = likely()
+    places = np.linspace(40, len(result) - 1, images).astype(int)
+    result[places] = np.where(result[places] > 0.5, 0.49, result[places])
+    return result
 
 
 def test_the_same_answers_are_within_the_budget() -> None:
@@ -121,9 +121,9 @@ def test_answers_that_are_no_numbers_are_refused() -> None:
 def test_training_images_count_and_are_stated_apart() -> None:
     fp32 = np.concatenate([likely(), likely()])
     int8 = np.concatenate([changed(10), likely()])
-    found = verdict(fp32, int8, keys=KEYS)
-    assert found.unseen and found.training and found.validation
-    counts = [one.changed.count for one in (found.unseen, found.training, found.validation)]
+    result = verdict(fp32, int8, keys=KEYS)
+    assert result.unseen and result.training and result.validation
+    counts = [each.changed.count for each in (result.unseen, result.training, result.validation)]
     assert counts == [10, 10, 0]
 
 
@@ -137,5 +137,5 @@ def test_what_the_report_says_is_json() -> None:
 def test_an_agreement_is_acceptable_up_to_two_changed_in_a_hundred(
     images: int, fine: bool
 ) -> None:
-    found: Agreement = agreement(SPACE, likely(), changed(images), [None] * len(KEYS))
-    assert (not differences(found)) == fine
+    result: Agreement = agreement(SPACE, likely(), changed(images), [None] * len(KEYS))
+    assert (not differences(result)) == fine

@@ -62,8 +62,8 @@ def test_the_least_error_is_never_larger_than_that_of_the_whole_range(
 ) -> None:
     counts, low, high = histogram
     whole = min(low, 0.0), max(high, 0.0)
-    found = least_error_range(counts, low, high)
-    least = squared_error(counts, low, high, found)
+    result = least_error_range(counts, low, high)
+    least = squared_error(counts, low, high, result)
     assert least <= squared_error(counts, low, high, whole) * (1 + 1e-9)
 
 
@@ -157,5 +157,5 @@ def test_values_that_are_alike_to_rounding_are_counted(recwarn: pytest.WarningsR
         yield np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE), dtype=np.uint8)
 
     statistics = Statistics(centred, images, lambda _: None)
-    assert not [one for one in recwarn if issubclass(one.category, RuntimeWarning)]
+    assert not [each for each in recwarn if issubclass(each.category, RuntimeWarning)]
     assert all(counts.sum() > 0 for counts in statistics.counts.values())

@@ -24,8 +24,8 @@ def agreeing(small: Small, model: onnx.ModelProto) -> Agreement:
     """A graph's answers for calibration images against those of the fp32 graph."""
     evidence = small.evidence
     fp32, int8 = (
-        answer(one, evidence.batches_of(evidence.calibration), "probability")
-        for one in (small.model, model)
+        answer(each, evidence.batches_of(evidence.calibration), "probability")
+        for each in (small.model, model)
     )
     patients = evidence.patients_of(evidence.calibration)
     return agreement(evidence.space, fp32, int8, patients)
@@ -36,7 +36,7 @@ def evaluated(small: Small, model: onnx.ModelProto) -> Verdict:
     evidence = small.evidence
     rows = [*evidence.unseen, *evidence.rows]
     fp32, int8 = (
-        answer(one, evidence.batches_of(rows), "probability") for one in (small.model, model)
+        answer(each, evidence.batches_of(rows), "probability") for each in (small.model, model)
     )
     # Not of macro F1: on 45 images a hair decides.
     return compare(
@@ -84,7 +84,7 @@ def test_weights_that_no_processor_saturates_are_the_choice_where_they_hold(
         small.prepared, lambda model: agreeing(small, model),
         lambda model: evaluated(small, model), examples(small), len,
     )  # fmt: skip
-    assert [(one.limit, one.kept_in_float, one.holds) for one in attempts] == [(SAFE, [], True)]
+    assert [(each.limit, each.kept_in_float, each.holds) for each in attempts] == [(SAFE, [], True)]
 
 
 def test_weights_of_full_8_bits_are_next(small: Small) -> None:
@@ -93,7 +93,7 @@ def test_weights_of_full_8_bits_are_next(small: Small) -> None:
     attempts = choose_int8(
         small.prepared, lambda _: fine, lambda _: next(verdicts), examples(small), len
     )
-    assert [(one.limit, one.holds) for one in attempts] == [(SAFE, False), (FULL, True)]
+    assert [(each.limit, each.holds) for each in attempts] == [(SAFE, False), (FULL, True)]
 
 
 def test_layers_go_back_to_float_one_after_another_worst_first(
@@ -102,7 +102,7 @@ def test_layers_go_back_to_float_one_after_another_worst_first(
     errors = layer_errors(small.prepared, small.prepared.round(SAFE), examples(small))
     worst = sorted(errors, key=lambda name: -errors[name])
     most = int(len(worst) * MOST_IN_FLOAT)
-    assert [one.kept_in_float for one in refused[0][2:]] == [
+    assert [each.kept_in_float for each in refused[0][2:]] == [
         worst[:count] for count in range(1, most + 1)
     ]
 

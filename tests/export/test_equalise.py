@@ -70,8 +70,8 @@ def reach_of(model: onnx.ModelProto, *names: str) -> dict[str, npt.NDArray[np.fl
 def test_the_function_is_the_same_through_a_relu_a_clip_and_pooling() -> None:
     for middle in (RELU, CLIP, POOL):
         model = chain(middle)
-        found = equalise(model, reach_of(model, "b"))
-        np.testing.assert_allclose(ask(found, "y"), ask(model, "y"), rtol=1e-4, atol=1e-4)
+        result = equalise(model, reach_of(model, "b"))
+        np.testing.assert_allclose(ask(result, "y"), ask(model, "y"), rtol=1e-4, atol=1e-4)
 
 
 def test_channels_reach_as_far_as_the_farthest() -> None:
@@ -89,15 +89,15 @@ def test_what_next_to_never_reaches_anything_is_stretched_a_hundred_times_at_mos
 
 def test_a_clipped_channel_is_stretched_until_it_reaches_the_clip() -> None:
     model = chain(CLIP, channels=2)
-    found = reach_of(equalise(model, reach_of(model, "b")), "b")["b"]
-    np.testing.assert_allclose(found, [6, 6], rtol=1e-5)
+    result = reach_of(equalise(model, reach_of(model, "b")), "b")["b"]
+    np.testing.assert_allclose(result, [6, 6], rtol=1e-5)
 
 
 def test_channels_that_something_else_reads_stay_as_they_are() -> None:
     read = helper.make_node("GlobalAveragePool", ["b"], ["mean"])
     model = chain([*RELU, read])
-    found = equalise(model, reach_of(model, "b"))
-    np.testing.assert_array_equal(ask(found, "b"), ask(model, "b"))
+    result = equalise(model, reach_of(model, "b"))
+    np.testing.assert_array_equal(ask(result, "b"), ask(model, "b"))
 
 
 def test_the_input_s_channels_stay_as_they_are() -> None:

@@ -39,8 +39,8 @@ def full(saturating: Prepared) -> tuple[onnx.ModelProto, Proof]:
 
 
 def test_exact_answers_are_the_network_s(exported: Exported) -> None:
-    found = exact_answers(exported.model, exported.images[:2, 0].numpy())
-    np.testing.assert_allclose(found, exported.logits[:2].numpy(), atol=1e-4)
+    result = exact_answers(exported.model, exported.images[:2, 0].numpy())
+    np.testing.assert_allclose(result, exported.logits[:2].numpy(), atol=1e-4)
 
 
 def test_an_output_can_be_named(small: Small) -> None:
@@ -110,7 +110,7 @@ def test_safe_weights_need_no_proof(saturating: Prepared) -> None:
 
 def test_answers_that_are_no_numbers_are_zeros(small: Small) -> None:
     network = copy.deepcopy(small.model)
-    bias = next(one for one in network.graph.initializer if one.name == "head.3.bias")
+    bias = next(each for each in network.graph.initializer if each.name == "head.3.bias")
     values = onnx.numpy_helper.to_array(bias) * np.nan
     bias.CopyFrom(onnx.numpy_helper.from_array(values, bias.name))
     assert set(np.ravel(prove_float(network, SIZE).golden.logits)) == {0.0}
@@ -144,9 +144,9 @@ def test_on_a_processor_that_saturates_precise_products_are_taken_and_right(
 
     session, arithmetic = open_proven(Path("model"), card_of(small, proof), open_)
     images = random_images(4, SIZE)
-    found = session.run(["logit"], {"image": images.numpy()})[1]
+    result = session.run(["logit"], {"image": images.numpy()})[1]
     wanted = exact_answers(model, images[:, 0].numpy(), "probability")
-    assert arithmetic == "precise" and np.abs(found - wanted).max() < 0.03
+    assert arithmetic == "precise" and np.abs(result - wanted).max() < 0.03
 
 
 def test_where_precise_products_saturate_too_the_file_is_refused(

@@ -61,8 +61,8 @@ def float_logits(centred: Centred, pixels: Pixels) -> Floats:
 def test_a_folded_mean_changes_nothing_where_it_is_a_grey_level(level: int) -> None:
     model = export_graph(small_network(mean=level / 255), ARCH, "multilabel", SIZE)
     pixels = next(random_batches(1)())
-    found = float_logits(fold_mean(model), pixels)
-    np.testing.assert_allclose(found, exact_answers(model, pixels), atol=1e-4)
+    result = float_logits(fold_mean(model), pixels)
+    np.testing.assert_allclose(result, exact_answers(model, pixels), atol=1e-4)
 
 
 def test_the_zero_point_is_the_mean_grey_level(small: Small) -> None:
@@ -77,8 +77,8 @@ def test_folding_leaves_the_float_graph_as_it_was(small: Small) -> None:
 
 def test_equalised_channels_are_the_same_function_within_reach(small: Small) -> None:
     pixels = small.evidence.images.read(small.evidence.calibration)
-    found = float_logits(small.prepared.centred, pixels)
-    np.testing.assert_allclose(found, float_logits(fold_mean(small.model), pixels), atol=1e-3)
+    result = float_logits(small.prepared.centred, pixels)
+    np.testing.assert_allclose(result, float_logits(fold_mean(small.model), pixels), atol=1e-3)
 
 
 def test_every_range_holds_zero(small: Small) -> None:
@@ -197,6 +197,6 @@ def test_the_same_calibration_gives_the_same_graph(small: Small, limit: int) -> 
 def test_efficientnet_lite0_can_be_quantised_safely() -> None:
     model = export_graph(network_of("efficientnet_lite0"), "efficientnet_lite0", "multilabel", SIZE)
     prepared = prepare(model, random_batches(4), lambda _: None)
-    found = quantise(prepared, prepared.round(SAFE))
-    assert saturable_pairs(found) == 0
+    result = quantise(prepared, prepared.round(SAFE))
+    assert saturable_pairs(result) == 0
     assert len(layers(prepared.centred.model)) == 49

@@ -71,12 +71,12 @@ def test_patches_times_weights_are_the_convolution(
     groups: int, height: int, width: int, stride: int, dilation: int, pad: int
 ) -> None:
     model, values = graph_of(groups, (height, width), stride, dilation, pad)
-    weight, bias = (numpy_helper.to_array(one) for one in model.graph.initializer)
+    weight, bias = (numpy_helper.to_array(each) for each in model.graph.initializer)
     patches = patches_of(model, values)  # [groups, positions, inputs]
     rows = weight.reshape(groups, 8 // groups, -1)
-    found = (patches @ rows.transpose(0, 2, 1)).transpose(0, 2, 1).reshape(8, -1) + bias[:, None]
+    result = (patches @ rows.transpose(0, 2, 1)).transpose(0, 2, 1).reshape(8, -1) + bias[:, None]
     wanted = run(model, values)[0].reshape(8, -1)
-    np.testing.assert_allclose(found, wanted, atol=1e-4)
+    np.testing.assert_allclose(result, wanted, atol=1e-4)
 
 
 def test_no_more_patches_are_cut_than_asked_for() -> None:
@@ -137,13 +137,13 @@ def test_scales_lose_no_more_than_those_of_the_largest_weight(
 ) -> None:
     rows, covariance = given_weights
     variances = np.diagonal(covariance, axis1=1, axis2=2)
-    apart = np.stack([np.diag(one) for one in variances])
+    apart = np.stack([np.diag(each) for each in variances])
     scales = least_error_scales(rows, variances, limit)
     whole = np.abs(rows).max(axis=-1) / limit
-    found, wanted = (
-        loss(rows, nearest(rows, one, limit) * one[..., None], apart) for one in (scales, whole)
+    result, wanted = (
+        loss(rows, nearest(rows, each, limit) * each[..., None], apart) for each in (scales, whole)
     )
-    assert (found <= wanted * (1 + 1e-9)).all()
+    assert (result <= wanted * (1 + 1e-9)).all()
 
 
 def test_a_lone_outlier_is_clipped_where_it_meets_next_to_nothing() -> None:
@@ -187,11 +187,11 @@ def test_inputs_that_go_together_lose_less_than_the_nearest_integers(inputs: int
     covariance = np.cov(seen.T, bias=True)[None]
     rows = draw.normal(size=(1, 16, inputs))
     scales = np.abs(rows).max(axis=-1) / SAFE
-    found, wanted = (
+    result, wanted = (
         loss(rows, integers * scales[..., None], covariance).sum()
         for integers in (compensate(rows, covariance, scales, SAFE), nearest(rows, scales, SAFE))
     )
-    assert found < 0.3 * wanted
+    assert result < 0.3 * wanted
 
 
 def test_groups_are_rounded_each_by_its_own_inputs() -> None:
@@ -220,15 +220,15 @@ def test_inputs_that_never_vary_are_rounded_all_the_same() -> None:
 def test_the_mean_output_is_kept_by_the_bias(groups: int) -> None:
     model, values = graph_of(groups, (3, 3), 1, 1, 1)
     rounded = round_layers(model, {"layer": moments_of(patches_of(model, values + 3))}, 7)
-    found = run(replace_layers(model, rounded, []), values + 3)
+    result = run(replace_layers(model, rounded, []), values + 3)
     wanted = run(model, values + 3)
-    assert np.abs(found - wanted).max() > 1e-3  # 7 steps lose something
-    np.testing.assert_allclose(found.mean(axis=(2, 3)), wanted.mean(axis=(2, 3)), atol=1e-4)
+    assert np.abs(result - wanted).max() > 1e-3  # 7 steps lose something
+    np.testing.assert_allclose(result.mean(axis=(2, 3)), wanted.mean(axis=(2, 3)), atol=1e-4)
 
 
 def test_a_layer_s_integers_have_the_shape_of_its_weights() -> None:
     model, values = graph_of(2, (3, 1), 1, 1, 1)
-    weight, bias = (numpy_helper.to_array(one) for one in model.graph.initializer)
+    weight, bias = (numpy_helper.to_array(each) for each in model.graph.initializer)
     rounded = round_layer(weight, bias, moments_of(patches_of(model, values)), SAFE)
     assert rounded.integers.shape == weight.shape and rounded.integers.dtype == np.int8
     lost = weight - rounded.integers * rounded.scales.reshape(-1, 1, 1, 1)
