@@ -240,9 +240,9 @@ def _check_graph(path: Path, session: "onnxruntime.InferenceSession", card: Card
             )
     wanted = [("image", "tensor(uint8)", [1, card.image_size, card.image_size])]
     given = [(name, "tensor(float)", [len(card.space.classes)]) for name in OUTPUTS]
-    for given_here, right in ((inputs, wanted), (outputs, given)):
-        if [(name, kind, shape[1:]) for name, kind, shape in given_here] != right:
+    for actual, right in ((inputs, wanted), (outputs, given)):
+        if [(name, kind, shape[1:]) for name, kind, shape in actual] != right:
             raise ModelError(
-                f"{path}: its graph has {given_here} where its `covid` metadata promises {right}; "
+                f"{path}: its graph has {actual} where its `covid` metadata promises {right}; "
                 f"export it anew."
             )

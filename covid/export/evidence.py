@@ -30,7 +30,7 @@ AT_ONCE = 16  # images through a network: some 500 MB of activations for VGG-16 
 
 @dataclass(frozen=True)
 class Evidence:
-    """A run's validation images with the target, and the network's own answers, in fp32."""
+    """A run's validation images with their targets, and the network's own answers, in fp32."""
 
     card: Card  # what an fp32 file of this network must say
     images: Images
