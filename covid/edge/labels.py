@@ -52,7 +52,7 @@ class LabelSpace:
         return cls(task, tuple(classes), frozen, implies, thresholds)
 
     def encode(self, keys: Iterable[str]) -> npt.NDArray[np.bool_]:
-        """Keys to targets: bool `[images, classes]`. A key that is not in `labels` is a KeyError."""
+        """Keys to targets: bool `[images, classes]`. A key not in `labels` is a KeyError."""
         rows = [[name in self.labels[key] for name in self.classes] for key in keys]
         return np.array(rows, dtype=bool).reshape(len(rows), len(self.classes))
 
