@@ -52,8 +52,7 @@ def evaluate_run(arguments: argparse.Namespace) -> None:
     from covid.config import resolve
     from covid.data.batches import Split, load_batches
     from covid.data.cache import Images
-    from covid.data.index import load_index
-    from covid.data.source import NAME_FOLDER, data_name, is_synthetic, open_source
+    from covid.data.source import NAME_FOLDER, data_name, is_synthetic, load_index, open_source
     from covid.model.weights import load_trained
     from covid.training.epochs import predict
     from covid.training.launch import loader_workers, start_accelerator, use_full_precision
@@ -100,7 +99,7 @@ def evaluate_run(arguments: argparse.Namespace) -> None:
     if not accelerator.is_main_process:
         return
 
-    place = split if arguments.data is None else f"{index.root.resolve().name}-{split}"
+    place = split if arguments.data is None else f"{index.name}-{split}"
     output = arguments.output or folder / "evaluation" / place
     name = f"{config.name} on {data_name(index)}, {split}"
     report(
@@ -128,8 +127,8 @@ def evaluate_file(arguments: argparse.Namespace) -> None:
     import numpy as np
     from tqdm import tqdm
 
-    from covid.data.index import LISTED, load_index
-    from covid.data.source import data_name, is_synthetic
+    from covid.data.index import LISTED
+    from covid.data.source import data_name, is_synthetic, load_index
     from covid.edge import load
 
     path, split = arguments.trained, arguments.split
@@ -153,7 +152,7 @@ def evaluate_file(arguments: argparse.Namespace) -> None:
             f"{' '.join(unreadable[:LISTED])}{more} Repair or remove them."
         )
 
-    beside = path.parent / "evaluation" / f"{index.root.resolve().name}-{split}"
+    beside = path.parent / "evaluation" / f"{index.name}-{split}"
     warnings = list(index.warnings)
     if index.drawn:
         warnings.append(

@@ -30,7 +30,7 @@ class Section(BaseModel):
 
 
 class DataConfig(Section):
-    root: str  # a folder, or `phantom`
+    root: str | Names  # a folder, several, or `phantom`
     labels: dict[str, Names]  # a folder's name -> the labels that are true of it
     image_size: Annotated[int, Field(ge=32, le=2048)] = 256  # VGG-16 and ResNet-18 halve five times
     horizontal_flip: bool = True
@@ -39,6 +39,10 @@ class DataConfig(Section):
     skip_unreadable: bool = False
     allow_patient_overlap: bool = False
     allow_duplicates: bool = False
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        return (self.root,) if isinstance(self.root, str) else self.root
 
 
 class ModelConfig(Section):
@@ -176,9 +180,10 @@ class Config(Section):
     def label_space(self) -> LabelSpace:
         return LabelSpace.from_labels(self.task, self.data.labels)
 
-    def with_root(self, root: Path) -> "Config":
-        """The same with images in another folder; where relative, of the working directory."""
-        data = self.data.model_copy(update={"root": str(root.absolute())})
+    def with_roots(self, roots: Sequence[Path]) -> "Config":
+        """The same with images in other folders; where relative, of the working directory."""
+        absolute = tuple(str(root.absolute()) for root in roots)
+        data = self.data.model_copy(update={"root": absolute if len(absolute) > 1 else absolute[0]})
         return self.model_copy(update={"data": data})
 
     def to_yaml(self) -> str:
@@ -225,6 +230,8 @@ def _sentence(detail: ErrorDetails) -> str:
         parts = [parts[0], *parts[2:]]
     if parts[:2] == ["model", "trainable"]:
         return "model.trainable: must be all, head, or a list of module names such as [layer4.1]"
+    if parts[:2] == ["data", "root"]:
+        return "data.root: must be a folder, a list of folders, or phantom"
     if parts[:2] == ["data", "labels"] and len(parts) > 3:
         parts = parts[:3]
     if parts[-1] == "[key]":

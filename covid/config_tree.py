@@ -134,8 +134,10 @@ def _settings_tree(settings: Sequence[str]) -> tuple[dict[str, Any], set[str]]:
             raise ConfigError(f"--set {setting}: must look like KEY=VALUE, such as epochs=2.")
         value = parse_yaml(f"value: {text}", f"--set {setting}").get("value")
         words = PATH_KEYS.get(dotted)
-        if words is not None and isinstance(value, str) and value not in words:
-            value = str(Path(value).expanduser().absolute())
+        if words is not None and isinstance(value, list):
+            value = [_absolute(one, words) for one in value]
+        elif words is not None:
+            value = _absolute(value, words)
         branch = tree
         for key in keys[:-1]:
             branch = branch.setdefault(key, {})
@@ -143,6 +145,13 @@ def _settings_tree(settings: Sequence[str]) -> tuple[dict[str, Any], set[str]]:
                 raise ConfigError(f"--set {setting}: {dotted} is set twice, in two shapes.")
         branch[keys[-1]] = value
     return tree, {setting.partition("=")[0] for setting in settings}
+
+
+def _absolute(value: Any, words: Collection[str]) -> Any:
+    """A path from the working directory on; what is one of `words`, or no text, as it is."""
+    if not isinstance(value, str) or value in words:
+        return value
+    return str(Path(value).expanduser().absolute())
 
 
 def _merge(

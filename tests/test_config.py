@@ -71,11 +71,24 @@ def test_a_relative_path_on_the_command_line_starts_at_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert resolve(load_config(BASE, ["data.root=here"]).data.root) == tmp_path / "here"
+    assert resolve(load_config(BASE, ["data.root=here"]).data.roots[0]) == tmp_path / "here"
+
+
+def test_each_of_several_roots_on_the_command_line_starts_at_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = load_config(BASE, ["data.root=[here, phantom]"])
+    assert config.data.roots == (str(tmp_path / "here"), "phantom")
+
+
+def test_a_root_that_is_no_text_is_named() -> None:
+    with pytest.raises(ConfigError, match="data.root: must be a folder, a list of folders"):
+        load_config(BASE, ["data.root=3"])
 
 
 def test_a_relative_path_in_a_config_starts_at_the_project() -> None:
-    assert resolve(load_config(BASE).data.root) == PROJECT / "data/xray3"
+    assert resolve(load_config(BASE).data.roots[0]) == PROJECT / "data/xray3"
 
 
 def test_phantom_on_the_command_line_is_no_path() -> None:
