@@ -60,7 +60,7 @@ def train(arguments: argparse.Namespace) -> int:
         gradient_accumulation=config.gradient_accumulation,
         compile=config.compile,
         tracker=config.tracker,
-        logging_dir=folder,
+        logging_dir=folder / "tracker",
     )
 
     # The images. Each is read once before training, so that none fails in the middle of it.

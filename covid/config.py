@@ -132,7 +132,7 @@ class Config(Section):
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     compile: bool = False
     checkpoint_minutes: Positive = 10.0
-    tracker: Literal["tensorboard"] | None = None
+    tracker: str | None = None  # a name that Accelerate knows
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:

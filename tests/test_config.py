@@ -150,7 +150,6 @@ MISTAKES = {
     "seed=-1": "seed: must be",
     "cache_features=yes": "cache_features: must be auto, on or off",
     "cache_features=on": "cache_features: on needs frozen layers, but model.trainable is all",
-    "tracker=wandb": "tracker: must be tensorboard",
     "name=a/b": "name: 'a/b' may hold",
     "epochs=[": "is not valid YAML",
     "epochs=*x": "aliases are not allowed",

@@ -317,7 +317,7 @@ def test_a_precision_that_is_named_wins_over_the_launcher_s(
 
 def test_tensorboard_gets_the_figures(root: Path, tmp_path: Path) -> None:
     assert train(root, tmp_path / "run", "tracker=tensorboard", "epochs=1").returncode == 0
-    assert list((tmp_path / "run").rglob("events.out.tfevents*"))
+    assert list((tmp_path / "run" / "tracker").rglob("events.out.tfevents*"))
 
 
 @pytest.mark.parametrize("settings", [

@@ -86,7 +86,7 @@ class Reporter:
         for sentence in (*data.warnings, *([prefix.problem] if prefix.problem else [])):
             self.warn(progress, sentence)
         if self.config.tracker:
-            accelerator.init_trackers(self.config.tracker)
+            accelerator.init_trackers(self.config.name, run.flat(self.config))
 
     def step(self, progress: Progress, images: int) -> None:
         """Moves the bar of the epoch in hand, which has `images` images."""

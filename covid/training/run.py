@@ -5,7 +5,7 @@ import io
 import json
 import platform
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ HISTORY = (
 )  # fmt: skip
 CONTENT = (
     "config.yaml", "history.csv", "curves.png", "best.safetensors", "checkpoints", "summary.json",
-    "data_audit.json", "evaluation", "export", "tensorboard",
+    "data_audit.json", "evaluation", "export", "tracker",
 )  # fmt: skip
 # What may differ when a run goes on: it decides how long and where, not what is learned.
 MAY_CHANGE = (
@@ -135,7 +135,7 @@ def versions() -> dict[str, str]:
 
 
 def _changed_keys(before: Config, now: Config) -> list[str]:
-    old, new = _flat(before.model_dump(mode="json")), _flat(now.model_dump(mode="json"))
+    old, new = flat(before), flat(now)
     may_change = set(MAY_CHANGE)
     if before.scheduler.name in WHOLE_RUN:
         may_change.remove("epochs")
@@ -144,11 +144,16 @@ def _changed_keys(before: Config, now: Config) -> list[str]:
     ]
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(config: Config) -> dict[str, Any]:
+    """A config's keys, dotted as `--set` takes them; lists and what is not set become text."""
+    plain = (int, float, str)
+    leaves = _leaves(config.model_dump(mode="json"))
+    return {key: value if isinstance(value, plain) else str(value) for key, value in leaves}
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in tree.items():
         if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
+            yield from _leaves(value, f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+            yield f"{prefix}{key}", value
