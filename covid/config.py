@@ -9,18 +9,24 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from covid.config_tree import read_tree
+from covid.config_tree import leaves, merge, nest, read_tree
 from covid.edge.labels import LabelSpace
 from covid.errors import ConfigError
 
 PROJECT = Path(__file__).resolve().parent.parent  # relative paths in a config start here
 PHANTOM = "phantom"  # the data root that is rendered, not read
+# What one stage may have otherwise than another; all else is the run's.
+STAGE_KEYS = (
+    "epochs", "batch_size", "model.trainable", "optimizer", "scheduler", "cache_features",
+    "gradient_clip",
+)  # fmt: skip
 
 Names = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+LayerDecay = Annotated[float, Field(gt=0, le=1)]  # of the rate, from one layer to the one below
 
 
 class Section(BaseModel):
@@ -71,12 +77,14 @@ class Adam(Section):
     name: Literal["adam"]
     lr: Positive
     weight_decay: NotNegative = 0.0
+    layer_decay: LayerDecay = 1.0
 
 
 class AdamW(Section):
     name: Literal["adamw"]
     lr: Positive
     weight_decay: NotNegative = 0.01  # torch's own default
+    layer_decay: LayerDecay = 1.0
 
 
 class SGD(Section):
@@ -84,6 +92,7 @@ class SGD(Section):
     lr: Positive
     momentum: Fraction = 0.0
     weight_decay: NotNegative = 0.0
+    layer_decay: LayerDecay = 1.0
 
 
 class NoScheduler(Section):
@@ -122,6 +131,7 @@ class Config(Section):
     loss: Loss
     optimizer: Optimizer
     scheduler: Scheduler = NoScheduler(name="none")
+    stages: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = ()
     epochs: Count = 10
     batch_size: Count = 32
     select_by: Literal["accuracy", "macro_f1", "loss"] = "accuracy"
@@ -162,19 +172,52 @@ class Config(Section):
                     f"data.labels.{key}: lacks {', '.join(sorted(implied - set(true)))}, "
                     f"which other keys say is true wherever its labels are"
                 )
-        if isinstance(self.scheduler, Cosine) and self.scheduler.warmup_epochs >= self.epochs:
-            raise ValueError("scheduler.warmup_epochs: must be smaller than epochs")
         if self.cache_features == "on" and not self.data.cache:
             raise ValueError(
                 "cache_features: on keeps features beside decoded images, which needs data.cache: "
                 "true (auto and off do not)"
             )
+        if self.stages:
+            self._check_stages()
+        else:
+            self._check_epochs()
+        return self
+
+    def _check_epochs(self) -> None:
+        """What holds of each stage, not of the config that stages differ from."""
+        if isinstance(self.scheduler, Cosine) and self.scheduler.warmup_epochs >= self.epochs:
+            raise ValueError("scheduler.warmup_epochs: must be smaller than epochs")
         if self.cache_features == "on" and self.model.trainable == "all":
             raise ValueError(
                 "cache_features: on needs frozen layers, but model.trainable is all "
                 "(auto and off do not)"
             )
-        return self
+
+    def _check_stages(self) -> None:
+        for number, settings in enumerate(self.stages):
+            for key, _ in leaves(settings):
+                if not any(key == may or key.startswith(f"{may}.") for may in STAGE_KEYS):
+                    raise ValueError(
+                        f"stages.{number}.{key}: is not what a stage can set; it can set "
+                        f"{', '.join(STAGE_KEYS)}"
+                    )
+            try:
+                self._stage(settings)
+            except ValidationError as error:
+                raise ValueError(f"stages.{number}.{_sentence(error.errors()[0])}") from None
+
+    def _stage(self, settings: dict[str, Any]) -> "Config":
+        own = self.model_dump(mode="json", exclude={"stages"})
+        return Config.model_validate(merge(own, nest(dict(leaves(settings))), ()))
+
+    def plan(self) -> list["Config"]:
+        """One config for each stage, in order; the config itself where it has no stages."""
+        return [self._stage(settings) for settings in self.stages] or [self]
+
+    @property
+    def all_epochs(self) -> int:
+        """Of the whole run."""
+        return sum(stage.epochs for stage in self.plan())
 
     @property
     def label_space(self) -> LabelSpace:

@@ -5,12 +5,13 @@ import io
 import json
 import platform
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from covid.config import PROJECT, Config, load_config
+from covid.config_tree import leaves
 from covid.edge.files import write_atomically
 from covid.errors import RunError
 
@@ -137,7 +138,7 @@ def versions() -> dict[str, str]:
 def _changed_keys(before: Config, now: Config) -> list[str]:
     old, new = flat(before), flat(now)
     may_change = set(MAY_CHANGE)
-    if before.scheduler.name in WHOLE_RUN:
+    if before.stages or before.scheduler.name in WHOLE_RUN:
         may_change.remove("epochs")
     return [
         key for key in new | old if old.get(key) != new.get(key) and key not in may_change
@@ -147,13 +148,5 @@ def _changed_keys(before: Config, now: Config) -> list[str]:
 def flat(config: Config) -> dict[str, Any]:
     """A config's keys, dotted as `--set` takes them; lists and what is not set become text."""
     plain = (int, float, str)
-    leaves = _leaves(config.model_dump(mode="json"))
-    return {key: value if isinstance(value, plain) else str(value) for key, value in leaves}
-
-
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+    values = leaves(config.model_dump(mode="json"))
+    return {key: value if isinstance(value, plain) else str(value) for key, value in values}
