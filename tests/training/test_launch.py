@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from covid.errors import LaunchError
-from covid.training.launch import choose_precision, start_accelerator
+from covid.training.launch import choose_precision, command, start_accelerator
 from tests.conftest import run_script
 
 pytestmark = pytest.mark.usefixtures("one_process")
@@ -88,3 +88,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 def test_memory_that_a_step_freed_is_there_for_the_next() -> None:
     anew, kept = (int(run_script("-c", NEW_PAGES, word).stdout) for word in ("", "accelerator"))
     assert kept < anew / 2
+
+
+def test_a_clone_s_scripts_are_started_by_their_files() -> None:
+    assert command("evaluate") == "python evaluate.py"
+    assert command("train", "accelerate launch") == "accelerate launch train.py"
