@@ -17,7 +17,9 @@ def parse_arguments() -> argparse.Namespace:
         description="Fine-tune an ImageNet network on chest X-rays, as a config describes it. "
         "For learning and research, not for diagnosis."
     )
-    parser.add_argument("--config", type=Path, required=True, help="a file under configs/")
+    parser.add_argument(
+        "--config", type=Path, required=True, help="the experiment: a YAML file as in configs/"
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE",
         help="change one key of the config, such as epochs=2 or data.root=my/images; repeatable",

@@ -13,7 +13,8 @@ from covid.config_tree import leaves, merge, nest, read_tree
 from covid.edge.labels import LabelSpace
 from covid.errors import ConfigError
 
-PROJECT = Path(__file__).resolve().parent.parent  # relative paths in a config start here
+CLONE = Path(__file__).resolve().parent.parent  # what the package lies in, where it is a clone
+INSTALLED = not (CLONE / "train.py").is_file()  # by pip, which leaves configs and runs out
 PHANTOM = "phantom"  # the data root that is rendered, not read
 # What one stage may have otherwise than another; all else is the run's.
 STAGE_KEYS = (
@@ -27,6 +28,18 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 LayerDecay = Annotated[float, Field(gt=0, le=1)]  # of the rate, from one layer to the one below
+
+
+def project_folder() -> Path:
+    """Where relative paths in a config, `runs/` and the cache's default start.
+
+    In a clone its root, where train.py lies, from whatever folder a script is started. Where the
+    package is installed the working directory: nobody looks for runs beside installed code.
+    """
+    return Path.cwd() if INSTALLED else CLONE
+
+
+PROJECT = project_folder()
 
 
 class Section(BaseModel):
@@ -239,7 +252,7 @@ class Config(Section):
 def load_config(path: Path, settings: Sequence[str] = ()) -> Config:
     """The config in a file, its `base:` files under it and `settings` (`KEY=VALUE`) over it.
 
-    Relative paths in `settings` start at the working directory, those in files at the project.
+    Relative paths in `settings` start at the working directory, those in files at PROJECT.
     Raises ConfigError: one sentence that names the file and the key.
     """
     tree = read_tree(path, settings)
@@ -258,7 +271,7 @@ def config_from_tree(tree: dict[str, Any], source: str) -> Config:
 
 
 def resolve(path: str) -> Path:
-    """A path of a config, absolute: what is relative starts at the project's root."""
+    """A path of a config, absolute: what is relative starts at PROJECT."""
     return PROJECT / Path(path).expanduser()
 
 

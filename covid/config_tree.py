@@ -102,7 +102,7 @@ def _others(path: Path) -> str:
     found = sorted(other.name for other in path.parent.glob("*.yaml"))
     close = difflib.get_close_matches(path.name, found, n=3)
     if not found:
-        return "ready-made ones are under configs/"
+        return "the project's repository has some under configs/"
     return f"{path.parent} holds {', '.join(close or found)}"
 
 

@@ -1,4 +1,4 @@
-"""One Accelerator under any launcher: device, processes, threads, precision."""
+"""One Accelerator under any launcher: device, processes, threads, precision; how scripts start."""
 
 import ctypes
 import os
@@ -11,11 +11,19 @@ from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import LoggerType, ProjectConfiguration
 
+from covid.config import INSTALLED
 from covid.edge.processors import usable_processors
 from covid.errors import LaunchError
 
 Precision = Literal["no", "bf16", "fp16"]
 TRIM_THRESHOLD, MOST_MAPS = -1, -4  # what glibc's mallopt calls them, in malloc.h
+
+
+def command(script: str, launcher: str = "") -> str:
+    """What a user types to start `script`, such as `train`, from a clone or installed."""
+    if not INSTALLED:
+        return f"{launcher or 'python'} {script}.py"
+    return f"{launcher} -m covid.scripts.{script}" if launcher else f"covid-{script}"
 
 
 def start_accelerator(
@@ -57,7 +65,7 @@ def start_accelerator(
         raise LaunchError(
             f"The launcher started {world} processes, but Accelerate sees only "
             f"{accelerator.num_processes}, so they would overwrite each other's files; start them "
-            f"with `torchrun --nproc_per_node {world} train.py`."
+            f"with `{command('train', f'torchrun --nproc_per_node {world}')}`."
         )
     return accelerator
 

@@ -18,7 +18,7 @@ from covid.errors import TrainingError
 from covid.evaluation.plots import plot_curves
 from covid.training import run
 from covid.training.checkpoint import Progress
-from covid.training.launch import device_name
+from covid.training.launch import command, device_name
 from covid.training.prefix import KeptPrefix
 from covid.training.scan import TrainingData
 
@@ -31,7 +31,7 @@ def advice_without_data(config: Path) -> str:
     """What to do on a machine with neither images nor weights, at the end of a sentence."""
     return (
         f"name their folder with --set data.root=FOLDER, or try it on rendered images with: "
-        f"accelerate launch train.py --config {config} "
+        f"{command('train', 'accelerate launch')} --config {config} "
         f"--set data.root=phantom --set model.weights=none"
     )
 
@@ -149,7 +149,7 @@ class Reporter:
         self.say(
             f"\nBest by {self.config.select_by}: epoch {progress.best_epoch}. "
             f"{self.folder} holds best.safetensors, curves.png, history.csv.\n"
-            f"Next: python evaluate.py {self.folder}"
+            f"Next: {command('evaluate')} {self.folder}"
         )
 
     def interrupted(self, progress: Progress, signal_number: int) -> int:

@@ -14,6 +14,7 @@ from covid.config import PROJECT, Config, load_config
 from covid.config_tree import leaves
 from covid.edge.files import write_atomically
 from covid.errors import RunError
+from covid.training.launch import command
 
 HISTORY = (
     "epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy",
@@ -99,7 +100,7 @@ def newest_run(runs: Path) -> Path:
     if not finished:
         raise RunError(
             f"{runs}: holds no finished run; make one with "
-            f"`accelerate launch train.py --config configs/resnet18_multilabel.yaml`."
+            f"`{command('train', 'accelerate launch')} --config CONFIG.yaml`."
         )
     return max(finished, key=lambda folder: (folder / "summary.json").stat().st_mtime_ns)
 

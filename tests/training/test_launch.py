@@ -8,7 +8,7 @@ from accelerate.tracking import get_available_trackers
 from accelerate.utils import LoggerType
 
 from covid.errors import LaunchError
-from covid.training.launch import choose_precision, start_accelerator
+from covid.training.launch import choose_precision, command, start_accelerator
 from tests.conftest import run_script
 
 pytestmark = pytest.mark.usefixtures("one_process")
@@ -104,3 +104,8 @@ def test_a_tracker_that_is_not_installed_is_not_left_out_in_silence() -> None:
         pytest.skip("every tracker is installed here")
     with pytest.raises(LaunchError, match=f"tracker: {absent[0]} is not installed"):
         start_accelerator(tracker=absent[0])
+
+
+def test_a_clone_s_scripts_are_started_by_their_files() -> None:
+    assert command("evaluate") == "python evaluate.py"
+    assert command("train", "accelerate launch") == "accelerate launch train.py"
