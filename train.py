@@ -105,11 +105,14 @@ def train(arguments: argparse.Namespace) -> int:
 
     for number, stage in list(enumerate(plan))[progress.stage :]:
         progress.stage = number
+        report.stage(progress, stage)
         freeze(network, stage.model.trainable)
         optimizer = make_optimizer(stage.optimizer, trained(network))
         # Frozen layers that come before all others run once an image, not once an epoch: `rest`
         # is the network without those, or all of it, and batches carry what it takes.
         prefix = keep_prefix(accelerator, network, train_split, validation_split, stage, report.say)
+        if prefix.problem:
+            report.warn(progress, prefix.problem)
         workers = loader_workers(accelerator, features=prefix.kept)
         prepared, prepared_optimizer, train_batches, validation_batches = accelerator.prepare(
             prefix.rest(network),
@@ -126,7 +129,6 @@ def train(arguments: argparse.Namespace) -> int:
             "network": network, "optimizer": optimizer, "schedule": schedule,
             "averaged": averaged, "scaler": accelerator.scaler,
         })  # fmt: skip
-        report.stage(progress, stage, prefix)
 
         while progress.epoch < sum(each.epochs for each in plan[: number + 1]):
             train_split.begin_epoch(progress.epoch)

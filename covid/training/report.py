@@ -19,7 +19,6 @@ from covid.evaluation.plots import plot_curves
 from covid.training import run
 from covid.training.checkpoint import Progress
 from covid.training.launch import command, device_name
-from covid.training.prefix import KeptPrefix
 from covid.training.scan import TrainingData
 
 Row = Mapping[str, float | int | None]
@@ -86,10 +85,8 @@ class Reporter:
         if self.config.tracker:
             accelerator.init_trackers(self.config.name, run.flat(self.config))
 
-    def stage(self, progress: Progress, stage: Config, prefix: KeptPrefix) -> None:
-        """Before the first step of a stage: which it is, where there are several."""
-        if prefix.problem:
-            self.warn(progress, prefix.problem)
+    def stage(self, progress: Progress, stage: Config) -> None:
+        """Where there are several stages, which one begins."""
         if self.config.stages:
             trainable = stage.model.trainable
             what = trainable if isinstance(trainable, str) else ", ".join(trainable)
