@@ -1,7 +1,7 @@
-"""Pictures of a run and of its evaluation: learning curves, confusion, right and wrong images.
+"""Pictures of a run and of its evaluation: learning curves, confusion, correct and wrong images.
 
 Each `plot_*` writes one PNG, whole or not at all; the `*_figure` beside it makes what is
-written. Two colours carry meaning, one for what is right or validated and one for what is
+written. Two colours carry meaning, one for what is correct or validated and one for what is
 wrong; they differ in brightness too, and words say the same. Figures are made without pyplot,
 which keeps every figure it has made.
 """
@@ -37,8 +37,8 @@ Row = Mapping[str, float | int | None]
 RULE, TRACK, EMPTY = "#d5dbe1", "#e9edf1", "#f4f6f8"
 # A green that leans to blue and a red that leans to orange: people who take plain green and red
 # for one colour can tell these apart (Okabe & Ito, Color Universal Design, 2008).
-RIGHT, WRONG, TRAINING = "#0b7a75", "#c4441c", "#8a97a6"
-EACH = 3  # right images, and wrong ones, of a class in examples.png
+CORRECT, WRONG, TRAINING = "#0b7a75", "#c4441c", "#8a97a6"
+EACH = 3  # correct images, and wrong ones, of a class in examples.png
 MARKED_EPOCHS = 30  # points of longer runs are too close to be told apart
 
 
@@ -72,11 +72,11 @@ def plot_examples(
     space: LabelSpace,
     title: str,
 ) -> None:
-    """Right and wrong images of each key, with what the network said of them.
+    """Correct and wrong images of each key, with what the network said of them.
 
     `images`: uint8 `[len(chosen), size, size]`, those that `choose_examples` chose and no
     others. Everything else is of all images, `[images, classes]` or `[images]`, so that the
-    picture can say how many of a key are right. `title` names run and data. Raises
+    picture can say how many of a key are correct. `title` names run and data. Raises
     StorageError where `path` cannot be written.
     """
     save(
@@ -91,17 +91,17 @@ def choose_examples(
     keys: Sequence[str],
     each: int = EACH,
 ) -> list[int]:
-    """The images worth looking at: per key up to `each` right ones and `each` wrong ones.
+    """The images worth looking at: per key up to `each` correct ones and `each` wrong ones.
 
-    Arrays are `[images, classes]`, `keys` `[images]`. Returns rows of them, key by key, right
-    before wrong. The right ones spread evenly from the most to the least confident; the wrong
+    Arrays are `[images, classes]`, `keys` `[images]`. Returns rows of them, key by key, correct
+    before wrong. The correct ones spread evenly from the most to the least confident; the wrong
     ones are the most confident. Images that are equally confident keep their order.
     """
     # How probable the network holds each of its own answers, the absence of a label included.
     belief = np.where(decisions, probabilities, 1 - probabilities)
     mistaken = decisions != targets
     wrong = mistaken.any(axis=1)
-    # A right decision is as firm as its weakest answer, a wrong one as its firmest mistake.
+    # A correct decision is as firm as its weakest answer, a wrong one as its firmest mistake.
     confidence = np.where(
         wrong, np.where(mistaken, belief, -np.inf).max(axis=1), belief.min(axis=1)
     )
@@ -140,7 +140,7 @@ def curves_figure(history: Sequence[Row], title: str, best_epoch: int | None = N
         for label, key in curves:
             values = np.array([row[key] for row in history], dtype=float)  # None becomes NaN
             is_f1, is_training = key.endswith("f1"), key.startswith("train")
-            color = TRAINING if is_training else RIGHT
+            color = TRAINING if is_training else CORRECT
             axes.plot(
                 epochs, values, label=label, color=color, linewidth=1.0 if is_f1 else 1.8,
                 linestyle="--" if is_f1 else "-", markersize=3 if is_f1 else 4,
@@ -213,7 +213,7 @@ def _draw_matrix(
         page.text(x + (row + 0.5) * side, y - 0.17, fit(name, side - 0.06, SMALL, 2), ha="center")
         for column, count in enumerate(matrix[row]):
             share = count / totals[row] if totals[row] else 0.0
-            color = np.array(to_rgb(RIGHT if row == column else WRONG))
+            color = np.array(to_rgb(CORRECT if row == column else WRONG))
             shade = 1 - (0.06 + 0.94 * share) * (1 - color) if count else to_rgb(EMPTY)
             left, top = x + column * side, y + row * high
             page.box(left, top, side, high, tuple(shade), edgecolor="white", linewidth=2)
@@ -235,26 +235,26 @@ def examples_figure(
     title: str,
 ) -> Figure:
     """What `plot_examples` writes."""
-    right = (decisions == targets).all(axis=1)
-    tile, gap, name_width, between = 1.85, 0.2, 1.2, 0.35  # between right and wrong
+    correct = (decisions == targets).all(axis=1)
+    tile, gap, name_width, between = 1.85, 0.2, 1.2, 0.35  # between correct and wrong
     high = tile + 0.6 + 0.16 * len(space.classes) + 0.3
     rows = [key for key in space.labels if key in {keys[place] for place in chosen}]
     cells = {
         (key, good): [n for n, place in enumerate(chosen)
-                      if keys[place] == key and bool(right[place]) == good]
+                      if keys[place] == key and bool(correct[place]) == good]
         for key in rows for good in (True, False)
     }  # fmt: skip
     columns = {good: max(len(cells[key, good]) for key in rows) for good in (True, False)}
     blocks = [good for good in (True, False) if columns[good]]
     width = 2 * MARGIN + name_width + sum(columns.values()) * (tile + gap) - gap
     width = max(width + between * (len(blocks) - 1), 6.5)
-    line = f"{int(right.sum()):,} of {_images(len(right))} right"
+    line = f"{int(correct.sum()):,} of {_images(len(correct))} correct"
     page = Page(width, 0.35 + high * len(rows), "Examples", title, line)
     x = MARGIN + name_width
     for good in blocks:
-        heading = "Right, most to least confident" if good else "Wrong, most confident first"
+        heading = "Correct, most to least confident" if good else "Wrong, most confident first"
         inner = columns[good] * (tile + gap) - gap
-        color = RIGHT if good else WRONG
+        color = CORRECT if good else WRONG
         page.text(x, page.top + 0.08, fit(heading, inner, NORMAL), NORMAL, color, weight="bold")
         for row, key in enumerate(rows):
             y = page.top + 0.35 + row * high
@@ -264,7 +264,7 @@ def examples_figure(
                 page.axes.imshow(images[n], cmap="gray", vmin=0, vmax=255,
                                  extent=(left, left + tile, y + tile, y))  # fmt: skip
                 page.box(left, y, tile, tile, "none", edgecolor=color, linewidth=2.5)
-                said = "right" if good else "wrong"
+                said = "correct" if good else "wrong"
                 _draw_answer(page, left, y + tile + 0.14, tile, said, color, probabilities[place],
                              targets[place], decisions[place], space)  # fmt: skip
             if not cells[key, good]:
@@ -272,11 +272,11 @@ def examples_figure(
         x += inner + gap + between - gap
     for row, key in enumerate(rows):
         y = page.top + 0.35 + row * high
-        of_key = [ok for ok, name in zip(right, keys, strict=True) if name == key]
+        of_key = [ok for ok, name in zip(correct, keys, strict=True) if name == key]
         name = fit(key, name_width - 0.15, NORMAL, 3)
         page.text(MARGIN, y + 0.07, name, NORMAL, weight="bold", hang=True)
         below = y + 0.07 + (name.count("\n") + 1) * NORMAL * LEADING / 72
-        page.text(MARGIN, below, f"{sum(of_key):,} of {len(of_key):,} right", SMALL, FAINT)
+        page.text(MARGIN, below, f"{sum(of_key):,} of {len(of_key):,} correct", SMALL, FAINT)
     foot = "Bars are probabilities, dark where decided" + " or implied" * bool(space.implies)
     foot += "; the tick is the threshold." if space.thresholds else "."
     page.text(MARGIN, page.height - MARGIN, foot, SMALL, FAINT)

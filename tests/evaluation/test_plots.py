@@ -229,23 +229,23 @@ def test_a_class_without_images_has_no_percentages() -> None:
     assert said(confusion_figure(metrics, TITLE)).count("–") == 2
 
 
-def test_examples_say_right_and_wrong_in_words() -> None:
+def test_examples_say_correct_and_wrong_in_words() -> None:
     words = said(examples_of(evaluated(noise=0.6))).split("\n")
-    assert (words.count("right"), words.count("wrong")) == (9, 9)
+    assert (words.count("correct"), words.count("wrong")) == (9, 9)
 
 
-def test_examples_say_how_many_of_a_class_are_right() -> None:
-    assert said(examples_of(evaluated(("covid", "normal"), noise=0.0))).count("20 of 20 right") == 2
+def test_examples_say_how_many_of_a_class_are_correct() -> None:
+    assert said(examples_of(evaluated(("covid", "normal"), noise=0.0))).count("20 of 20 correct") == 2
 
 
-def test_examples_without_a_wrong_one_show_only_right_ones() -> None:
+def test_examples_without_a_wrong_one_show_only_correct_ones() -> None:
     assert "Wrong" not in said(examples_of(evaluated(noise=0.0)))
 
 
-def test_examples_without_a_right_one_show_only_wrong_ones() -> None:
+def test_examples_without_a_correct_one_show_only_wrong_ones() -> None:
     probabilities, targets, _, keys, space = evaluated(noise=0.0)
     flipped = 1 - probabilities
-    assert "Right" not in said(examples_of((flipped, targets, space.decide(flipped), keys, space)))
+    assert "Correct" not in said(examples_of((flipped, targets, space.decide(flipped), keys, space)))
 
 
 def test_dollar_signs_are_no_formulas() -> None:
@@ -261,12 +261,12 @@ def test_an_implied_label_is_explained() -> None:
     assert "implied" in said(examples_of((probabilities, targets, decisions, ["covid"], space)))
 
 
-def test_up_to_three_right_and_three_wrong_of_each_class_are_chosen() -> None:
+def test_up_to_three_correct_and_three_wrong_of_each_class_are_chosen() -> None:
     probabilities, targets, decisions, keys, space = evaluated(noise=0.6)
     chosen = choose_examples(probabilities, targets, decisions, keys)
-    right = (targets == decisions).all(axis=1)
+    correct = (targets == decisions).all(axis=1)
     for key in space.labels:
-        assert sorted(bool(right[n]) for n in chosen if keys[n] == key) == [False] * 3 + [True] * 3
+        assert sorted(bool(correct[n]) for n in chosen if keys[n] == key) == [False] * 3 + [True] * 3
 
 
 def test_the_most_confident_mistakes_come_first() -> None:
@@ -276,7 +276,7 @@ def test_the_most_confident_mistakes_come_first() -> None:
     assert chosen == [1, 2, 0]
 
 
-def test_right_ones_spread_from_the_most_to_the_least_confident() -> None:
+def test_correct_ones_spread_from_the_most_to_the_least_confident() -> None:
     sure = np.array([0.6, 0.95, 0.7, 0.99, 0.8])
     probabilities = np.column_stack([sure, 1 - sure])
     targets = np.array([[True, False]] * 5)
