@@ -204,8 +204,8 @@ def report(
     warnings: Sequence[str],
 ) -> None:
     """Files to `output` and figures to the terminal; `probabilities` has one row for each row."""
-    from covid.evaluation.metrics import metrics_table
     from covid.evaluation.report import write_report
+    from covid.evaluation.terminal import metrics_table
 
     samples = [index.samples[row] for row in rows]
     metrics = write_report(
