@@ -39,4 +39,4 @@ $(ENVIRONMENT)/installed: requirements-dev.txt requirements.txt
 	touch $@
 
 clean:
-	rm -rf $(ENVIRONMENT) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(ENVIRONMENT) build dist covid.egg-info .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -107,7 +107,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         keys=[sample.label for sample in samples],
         patients=[sample.patient for sample in samples],
     )
-    place = split if arguments.data is None else f"{index.root.resolve().name}-{split}"
+    place = split if arguments.data is None else f"{index.name}-{split}"
     output = arguments.output or predictor.folder / "evaluation" / place
     metrics = write_report(output, evaluation, predictions.read_images)
     for sentence in (*index.warnings, *predictions.warnings):
@@ -130,7 +130,7 @@ def open_trained(trained: Path | None, data: Path | None) -> Predictor:
 
 def open_images(predictor: Predictor, data: Path | None) -> "Index":
     """The images in `data`, or the predictor's own."""
-    from covid.data.index import load_index
+    from covid.data.source import load_index
 
     if data is None:
         assert predictor.open_own is not None  # see `open_trained`

@@ -30,7 +30,8 @@ def parse_arguments() -> argparse.Namespace:
         "run", type=Path, nargs="?", help="a run folder (default: the newest finished run)"
     )
     parser.add_argument(
-        "--data", type=Path, metavar="ROOT", help="the run's own images, where they have moved"
+        "--data", type=Path, nargs="+", action="extend", metavar="ROOT",
+        help="the run's own images, where they have moved",
     )
     parser.add_argument("--output", type=Path, metavar="DIR", help="default: RUN/export")
     parser.add_argument("--no-int8", action="store_true", help="write no 8-bit file")
@@ -71,7 +72,7 @@ def export(arguments: argparse.Namespace) -> int:
     output = arguments.output or folder / "export"
     trained = load_trained(weights)
     if arguments.data:
-        trained = replace(trained, config=trained.config.with_root(arguments.data))
+        trained = replace(trained, config=trained.config.with_roots(arguments.data))
     config, network = trained.config, trained.network
     print(f"{config.name}, epoch {trained.epoch}: exporting to {output}", flush=True)
 

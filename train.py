@@ -17,7 +17,9 @@ def parse_arguments() -> argparse.Namespace:
         description="Fine-tune an ImageNet network on chest X-rays, as a config describes it. "
         "For learning and research, not for diagnosis."
     )
-    parser.add_argument("--config", type=Path, required=True, help="a file under configs/")
+    parser.add_argument(
+        "--config", type=Path, required=True, help="the experiment: a YAML file as in configs/"
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE",
         help="change one key of the config, such as epochs=2 or data.root=my/images; repeatable",
@@ -48,7 +50,7 @@ def train(arguments: argparse.Namespace) -> int:
     from covid.training.epochs import count_right, mean_loss, predict, train_epoch
     from covid.training.launch import loader_workers, start_accelerator
     from covid.training.optimizer import Schedule, make_optimizer
-    from covid.training.prefix import keep_prefix
+    from covid.training.prefix import keep_prefix, require_frozen
     from covid.training.report import Reporter, advice_without_data, rendering_bar
     from covid.training.scan import scan
 
@@ -62,7 +64,7 @@ def train(arguments: argparse.Namespace) -> int:
         gradient_accumulation=config.gradient_accumulation,
         compile=config.compile,
         tracker=config.tracker,
-        logging_dir=folder,
+        logging_dir=folder / "tracker",
     )
 
     # The images. Each is read once before training, so that none fails in the middle of it.
@@ -85,104 +87,111 @@ def train(arguments: argparse.Namespace) -> int:
     network = build_network(config.model, len(space.classes), mean=data.mean, std=data.std)
     with accelerator.main_process_first():  # the main process downloads, the others find the file
         load_weights(network, config.model)
-    freeze(network, config.model.trainable)
+    plan = config.plan()  # one stage, unless the config has several
+    for stage in reversed(plan):  # a mistake in the last shows before the first; it ends with that
+        freeze(network, stage.model.trainable)
+        require_frozen(network, stage)
     averaged = average(network, config.ema, accelerator.device) if config.ema else None
     loss = make_loss(config.loss)
-    optimizer = make_optimizer(config.optimizer, trained(network))
-    # Frozen layers that come before all others run once an image, not once an epoch: `rest` is
-    # the network without those, or all of it, and batches carry what it takes.
-    prefix = keep_prefix(accelerator, network, train_split, validation_split, config, report.say)
-    workers = loader_workers(accelerator, features=prefix.kept)
-    prepared, prepared_optimizer, train_batches, validation_batches = accelerator.prepare(
-        prefix.rest(network),
-        optimizer,
-        load_batches(train_split, batch_size=config.batch_size, workers=workers),
-        load_batches(validation_split, batch_size=config.batch_size, workers=workers),
-    )
-    updates = -(-len(train_batches) // config.gradient_accumulation)
-    schedule = Schedule(
-        config.scheduler, optimizer, epochs=config.epochs, updates_per_epoch=updates
-    )
-    set_seed(config.seed, device_specific=True)  # dropout differs between processes
 
     # The run folder, and where an interrupted run had got to.
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         run.start_run(folder, config, overwrite=arguments.overwrite)
         run.write_json(folder / "data_audit.json", data.audit)
-    stateful = {
-        "network": network, "optimizer": optimizer, "schedule": schedule,
-        "averaged": averaged, "scaler": accelerator.scaler,
-    }  # fmt: skip
     progress = Progress()
-    checkpoints = Checkpoints(
-        accelerator, folder / "checkpoints", stateful, config.checkpoint_minutes
-    )
+    checkpoints = Checkpoints(accelerator, folder / "checkpoints", config.checkpoint_minutes)
     if arguments.resume:
-        report.say("\n".join(checkpoints.restore(progress)))
-    report.start(progress, data, images, prefix)
+        report.say("\n".join(checkpoints.load(progress)))
+    report.start(progress, data, images)
 
-    while progress.epoch < config.epochs:
-        train_split.begin_epoch(progress.epoch)
-        set_training_mode(network, config.model.trainable)
-        remaining = accelerator.skip_first_batches(train_batches, progress.step)
-        clock = time.perf_counter()
-        try:
-            for step in train_epoch(
-                accelerator, prepared, remaining, loss, prepared_optimizer, config.gradient_clip
-            ):
-                if step.updated and not step.gradient:
-                    report.warn(progress, watch.NO_GRADIENT)
-                if step.updated:
-                    schedule.after_update()
-                    if averaged:
-                        averaged.update_parameters(network)
-                started, clock = clock, time.perf_counter()
-                right = count_right(space, step.predictions)
-                progress.count(step.images, step.loss, right, clock - started)
-                report.step(progress, len(data.train))
-                if step.updated and checkpoints.due():
-                    checkpoints.save(progress)
-                    if checkpoints.signal:
-                        return report.interrupted(progress, checkpoints.signal)
-        except TrainingError as error:
-            raise report.failed(progress, str(error)) from None
+    for number, stage in list(enumerate(plan))[progress.stage :]:
+        progress.stage = number
+        freeze(network, stage.model.trainable)
+        optimizer = make_optimizer(stage.optimizer, trained(network))
+        # Frozen layers that come before all others run once an image, not once an epoch: `rest`
+        # is the network without those, or all of it, and batches carry what it takes.
+        prefix = keep_prefix(accelerator, network, train_split, validation_split, stage, report.say)
+        workers = loader_workers(accelerator, features=prefix.kept)
+        prepared, prepared_optimizer, train_batches, validation_batches = accelerator.prepare(
+            prefix.rest(network),
+            optimizer,
+            load_batches(train_split, batch_size=stage.batch_size, workers=workers),
+            load_batches(validation_split, batch_size=stage.batch_size, workers=workers),
+        )
+        updates = -(-len(train_batches) // config.gradient_accumulation)
+        schedule = Schedule(
+            stage.scheduler, optimizer, epochs=stage.epochs, updates_per_epoch=updates
+        )
+        set_seed(config.seed, device_specific=True)  # dropout differs between processes
+        checkpoints.begin_stage({
+            "network": network, "optimizer": optimizer, "schedule": schedule,
+            "averaged": averaged, "scaler": accelerator.scaler,
+        })  # fmt: skip
+        report.stage(progress, stage, prefix)
 
-        clock = time.perf_counter()
-        evaluated = averaged.module if averaged else network
-        predictions = predict(accelerator, prefix.rest(evaluated), validation_batches)
-        validation_loss = mean_loss(loss, predictions)
-        if not math.isfinite(validation_loss):
-            raise report.failed(progress, f"the validation loss became {validation_loss}")
-        figures = quick_figures(
-            space, predictions.probabilities(space.task), predictions.targets
-        ) | {"loss": validation_loss}
-        row = {
-            "epoch": progress.epoch + 1,
-            "train_loss": progress.loss_sum / progress.images,
-            "train_accuracy": progress.right / progress.images,
-            "validation_loss": validation_loss,
-            "validation_accuracy": figures["accuracy"],
-            "validation_macro_f1": figures["macro_f1"],
-            "learning_rate": schedule.learning_rate,
-            "seconds": progress.seconds + time.perf_counter() - clock,
-            "images_per_second": progress.images / progress.seconds,
-        }
-        schedule.after_epoch(validation_loss)
-        if progress.finish_epoch(row, merit(config.select_by, figures)):
-            kept = dict.fromkeys(("accuracy", "macro_f1", "loss", config.select_by))
-            accelerator.on_main_process(save_trained)(
-                folder / "best.safetensors", evaluated, config, progress.epoch,
-                {name: figures[name] for name in kept},
-            )  # fmt: skip
-        report.epoch(progress)
-        decisions = space.decide(predictions.probabilities(space.task))
-        for sentence in watch.after_epoch(decisions, predictions.targets, progress.history):
-            report.warn(progress, sentence)
-        if checkpoints.due(epoch_ended=True):
-            checkpoints.save(progress)
-            if checkpoints.signal:
-                return report.interrupted(progress, checkpoints.signal)
+        while progress.epoch < sum(each.epochs for each in plan[: number + 1]):
+            train_split.begin_epoch(progress.epoch)
+            set_training_mode(network, stage.model.trainable)
+            remaining = accelerator.skip_first_batches(train_batches, progress.step)
+            clock = time.perf_counter()
+            try:
+                for step in train_epoch(
+                    accelerator, prepared, remaining, loss, prepared_optimizer, stage.gradient_clip
+                ):
+                    if step.updated and not step.gradient:
+                        report.warn(progress, watch.NO_GRADIENT)
+                    if step.updated:
+                        schedule.after_update()
+                        if averaged:
+                            averaged.update_parameters(network)
+                    started, clock = clock, time.perf_counter()
+                    right = count_right(space, step.predictions)
+                    progress.count(step.images, step.loss, right, clock - started)
+                    report.step(progress, len(data.train))
+                    if step.updated and checkpoints.due():
+                        checkpoints.save(progress)
+                        if checkpoints.signal:
+                            return report.interrupted(progress, checkpoints.signal)
+            except TrainingError as error:
+                raise report.failed(progress, str(error)) from None
+
+            clock = time.perf_counter()
+            evaluated = averaged.module if averaged else network
+            predictions = predict(accelerator, prefix.rest(evaluated), validation_batches)
+            validation_loss = mean_loss(loss, predictions)
+            if not math.isfinite(validation_loss):
+                raise report.failed(progress, f"the validation loss became {validation_loss}")
+            figures = quick_figures(
+                space, predictions.probabilities(space.task), predictions.targets
+            ) | {"loss": validation_loss}
+            row = {
+                "epoch": progress.epoch + 1,
+                "train_loss": progress.loss_sum / progress.images,
+                "train_accuracy": progress.right / progress.images,
+                "validation_loss": validation_loss,
+                "validation_accuracy": figures["accuracy"],
+                "validation_macro_f1": figures["macro_f1"],
+                "learning_rate": schedule.learning_rate,
+                "seconds": progress.seconds + time.perf_counter() - clock,
+                "images_per_second": progress.images / progress.seconds,
+            }
+            schedule.after_epoch(validation_loss)
+            if progress.finish_epoch(row, merit(config.select_by, figures)):
+                kept = dict.fromkeys(("accuracy", "macro_f1", "loss", config.select_by))
+                accelerator.on_main_process(save_trained)(
+                    folder / "best.safetensors", evaluated, config, progress.epoch,
+                    {name: figures[name] for name in kept},
+                )  # fmt: skip
+            report.epoch(progress)
+            decisions = space.decide(predictions.probabilities(space.task))
+            for sentence in watch.after_epoch(decisions, predictions.targets, progress.history):
+                report.warn(progress, sentence)
+            if checkpoints.due(epoch_ended=True):
+                checkpoints.save(progress)
+                if checkpoints.signal:
+                    return report.interrupted(progress, checkpoints.signal)
+        accelerator.free_memory()
 
     report.finish(progress)
     return 0

@@ -160,7 +160,7 @@ def side(arguments: Namespace) -> dict[str, Any]:
 
     settings = arguments.settings
     config = load_config(Path(settings["config"]), settings["set"])
-    root, workers = Path(config.data.root), settings.get("workers", 0)
+    root, workers = Path(config.data.roots[0]), settings.get("workers", 0)
     start = time.perf_counter()
     result: dict[str, Any] = {}
     if arguments.side == "usual":

@@ -9,18 +9,37 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from covid.config_tree import read_tree
+from covid.config_tree import leaves, merge, nest, read_tree
 from covid.edge.labels import LabelSpace
 from covid.errors import ConfigError
 
-PROJECT = Path(__file__).resolve().parent.parent  # relative paths in a config start here
+CLONE = Path(__file__).resolve().parent.parent  # what the package lies in, where it is a clone
+INSTALLED = not (CLONE / "train.py").is_file()  # by pip, which leaves configs and runs out
 PHANTOM = "phantom"  # the data root that is rendered, not read
+# What one stage may have otherwise than another; all else is the run's.
+STAGE_KEYS = (
+    "epochs", "batch_size", "model.trainable", "optimizer", "scheduler", "cache_features",
+    "gradient_clip",
+)  # fmt: skip
 
 Names = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+LayerDecay = Annotated[float, Field(gt=0, le=1)]  # of the rate, from one layer to the one below
+
+
+def project_folder() -> Path:
+    """Where relative paths in a config, `runs/` and the cache's default start.
+
+    In a clone its root, where train.py lies, from whatever folder a script is started. Where the
+    package is installed the working directory: nobody looks for runs beside installed code.
+    """
+    return Path.cwd() if INSTALLED else CLONE
+
+
+PROJECT = project_folder()
 
 
 class Section(BaseModel):
@@ -30,7 +49,7 @@ class Section(BaseModel):
 
 
 class DataConfig(Section):
-    root: str  # a folder, or `phantom`
+    root: str | Names  # a folder, several, or `phantom`
     labels: dict[str, Names]  # a folder's name -> the labels that are true of it
     image_size: Annotated[int, Field(ge=32, le=2048)] = 256  # VGG-16 and ResNet-18 halve five times
     horizontal_flip: bool = True
@@ -39,6 +58,10 @@ class DataConfig(Section):
     skip_unreadable: bool = False
     allow_patient_overlap: bool = False
     allow_duplicates: bool = False
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        return (self.root,) if isinstance(self.root, str) else self.root
 
 
 class ModelConfig(Section):
@@ -67,12 +90,14 @@ class Adam(Section):
     name: Literal["adam"]
     lr: Positive
     weight_decay: NotNegative = 0.0
+    layer_decay: LayerDecay = 1.0
 
 
 class AdamW(Section):
     name: Literal["adamw"]
     lr: Positive
     weight_decay: NotNegative = 0.01  # torch's own default
+    layer_decay: LayerDecay = 1.0
 
 
 class SGD(Section):
@@ -80,6 +105,7 @@ class SGD(Section):
     lr: Positive
     momentum: Fraction = 0.0
     weight_decay: NotNegative = 0.0
+    layer_decay: LayerDecay = 1.0
 
 
 class NoScheduler(Section):
@@ -118,6 +144,7 @@ class Config(Section):
     loss: Loss
     optimizer: Optimizer
     scheduler: Scheduler = NoScheduler(name="none")
+    stages: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = ()
     epochs: Count = 10
     batch_size: Count = 32
     select_by: str = "accuracy"  # a figure of covid/evaluation, which checks it, or loss
@@ -128,7 +155,7 @@ class Config(Section):
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     compile: bool = False
     checkpoint_minutes: Positive = 10.0
-    tracker: Literal["tensorboard"] | None = None
+    tracker: str | None = None  # a name that Accelerate knows
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
@@ -158,27 +185,61 @@ class Config(Section):
                     f"data.labels.{key}: lacks {', '.join(sorted(implied - set(true)))}, "
                     f"which other keys say is true wherever its labels are"
                 )
-        if isinstance(self.scheduler, Cosine) and self.scheduler.warmup_epochs >= self.epochs:
-            raise ValueError("scheduler.warmup_epochs: must be smaller than epochs")
         if self.cache_features == "on" and not self.data.cache:
             raise ValueError(
                 "cache_features: on keeps features beside decoded images, which needs data.cache: "
                 "true (auto and off do not)"
             )
+        if self.stages:
+            self._check_stages()
+        else:
+            self._check_epochs()
+        return self
+
+    def _check_epochs(self) -> None:
+        """What holds of each stage, not of the config that stages differ from."""
+        if isinstance(self.scheduler, Cosine) and self.scheduler.warmup_epochs >= self.epochs:
+            raise ValueError("scheduler.warmup_epochs: must be smaller than epochs")
         if self.cache_features == "on" and self.model.trainable == "all":
             raise ValueError(
                 "cache_features: on needs frozen layers, but model.trainable is all "
                 "(auto and off do not)"
             )
-        return self
+
+    def _check_stages(self) -> None:
+        for number, settings in enumerate(self.stages):
+            for key, _ in leaves(settings):
+                if not any(key == may or key.startswith(f"{may}.") for may in STAGE_KEYS):
+                    raise ValueError(
+                        f"stages.{number}.{key}: is not what a stage can set; it can set "
+                        f"{', '.join(STAGE_KEYS)}"
+                    )
+            try:
+                self._stage(settings)
+            except ValidationError as error:
+                raise ValueError(f"stages.{number}.{_sentence(error.errors()[0])}") from None
+
+    def _stage(self, settings: dict[str, Any]) -> "Config":
+        own = self.model_dump(mode="json", exclude={"stages"})
+        return Config.model_validate(merge(own, nest(dict(leaves(settings))), ()))
+
+    def plan(self) -> list["Config"]:
+        """One config for each stage, in order; the config itself where it has no stages."""
+        return [self._stage(settings) for settings in self.stages] or [self]
+
+    @property
+    def all_epochs(self) -> int:
+        """Of the whole run."""
+        return sum(stage.epochs for stage in self.plan())
 
     @property
     def label_space(self) -> LabelSpace:
         return LabelSpace.from_labels(self.task, self.data.labels)
 
-    def with_root(self, root: Path) -> "Config":
-        """The same with images in another folder; where relative, of the working directory."""
-        data = self.data.model_copy(update={"root": str(root.absolute())})
+    def with_roots(self, roots: Sequence[Path]) -> "Config":
+        """The same with images in other folders; where relative, of the working directory."""
+        absolute = tuple(str(root.absolute()) for root in roots)
+        data = self.data.model_copy(update={"root": absolute if len(absolute) > 1 else absolute[0]})
         return self.model_copy(update={"data": data})
 
     def to_yaml(self) -> str:
@@ -191,7 +252,7 @@ class Config(Section):
 def load_config(path: Path, settings: Sequence[str] = ()) -> Config:
     """The config in a file, its `base:` files under it and `settings` (`KEY=VALUE`) over it.
 
-    Relative paths in `settings` start at the working directory, those in files at the project.
+    Relative paths in `settings` start at the working directory, those in files at PROJECT.
     Raises ConfigError: one sentence that names the file and the key.
     """
     tree = read_tree(path, settings)
@@ -210,7 +271,7 @@ def config_from_tree(tree: dict[str, Any], source: str) -> Config:
 
 
 def resolve(path: str) -> Path:
-    """A path of a config, absolute: what is relative starts at the project's root."""
+    """A path of a config, absolute: what is relative starts at PROJECT."""
     return PROJECT / Path(path).expanduser()
 
 
@@ -225,6 +286,8 @@ def _sentence(detail: ErrorDetails) -> str:
         parts = [parts[0], *parts[2:]]
     if parts[:2] == ["model", "trainable"]:
         return "model.trainable: must be all, head, or a list of module names such as [layer4.1]"
+    if parts[:2] == ["data", "root"]:
+        return "data.root: must be a folder, a list of folders, or phantom"
     if parts[:2] == ["data", "labels"] and len(parts) > 3:
         parts = parts[:3]
     if parts[-1] == "[key]":

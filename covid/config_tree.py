@@ -8,7 +8,7 @@ the parameters of one mean nothing to another. What `--set` names is replaced to
 
 import difflib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ def read_tree(path: Path, settings: Sequence[str]) -> dict[str, Any]:
     Raises ConfigError: one sentence that names the file, the line where known, and the key.
     """
     overlay, whole = _settings_tree(settings)
-    return _merge(_read_with_bases(path, ()), overlay, whole)
+    return merge(_read_with_bases(path, ()), overlay, whole)
 
 
 def _read_with_bases(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
@@ -95,14 +95,14 @@ def _read_with_bases(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         return tree
     if not isinstance(base, str):
         raise ConfigError(f"{path}: base: must be the name of a config file.")
-    return _merge(_read_with_bases(path.parent / base, (*seen, real)), tree, {"data.labels"})
+    return merge(_read_with_bases(path.parent / base, (*seen, real)), tree, {"data.labels"})
 
 
 def _others(path: Path) -> str:
     found = sorted(other.name for other in path.parent.glob("*.yaml"))
     close = difflib.get_close_matches(path.name, found, n=3)
     if not found:
-        return "ready-made ones are under configs/"
+        return "the project's repository has some under configs/"
     return f"{path.parent} holds {', '.join(close or found)}"
 
 
@@ -134,8 +134,10 @@ def _settings_tree(settings: Sequence[str]) -> tuple[dict[str, Any], set[str]]:
             raise ConfigError(f"--set {setting}: must look like KEY=VALUE, such as epochs=2.")
         value = parse_yaml(f"value: {text}", f"--set {setting}").get("value")
         words = PATH_KEYS.get(dotted)
-        if words is not None and isinstance(value, str) and value not in words:
-            value = str(Path(value).expanduser().absolute())
+        if words is not None and isinstance(value, list):
+            value = [_absolute(one, words) for one in value]
+        elif words is not None:
+            value = _absolute(value, words)
         branch = tree
         for key in keys[:-1]:
             branch = branch.setdefault(key, {})
@@ -145,10 +147,20 @@ def _settings_tree(settings: Sequence[str]) -> tuple[dict[str, Any], set[str]]:
     return tree, {setting.partition("=")[0] for setting in settings}
 
 
-def _merge(
+def _absolute(value: Any, words: Collection[str]) -> Any:
+    """A path from the working directory on; what is one of `words`, or no text, as it is."""
+    if not isinstance(value, str) or value in words:
+        return value
+    return str(Path(value).expanduser().absolute())
+
+
+def merge(
     under: Mapping[str, Any], over: Mapping[str, Any], whole: Collection[str], path: str = ""
 ) -> dict[str, Any]:
-    """`over` laid over `under`; the mappings at the keys in `whole` are replaced, not merged."""
+    """`over` laid over `under`; the mappings at the keys in `whole` are replaced, not merged.
+
+    So is a loss, optimizer or scheduler that gets another name.
+    """
     merged = dict(under)
     for key, value in over.items():
         old, where = merged.get(key), f"{path}{key}"
@@ -159,7 +171,28 @@ def _merge(
             and value.get("name", old.get("name")) != old.get("name")
         )
         if isinstance(old, dict) and isinstance(value, dict) and not replaces:
-            merged[key] = _merge(old, value, whole, f"{where}.")
+            merged[key] = merge(old, value, whole, f"{where}.")
         else:
             merged[key] = value
     return merged
+
+
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The dotted key and the value of whatever in a tree is no mapping."""
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree whose `leaves` these are."""
+    tree: dict[str, Any] = {}
+    for dotted, value in flat.items():
+        *parents, last = dotted.split(".")
+        branch = tree
+        for parent in parents:
+            branch = branch.setdefault(parent, {})
+        branch[last] = value
+    return tree

@@ -71,11 +71,24 @@ def test_a_relative_path_on_the_command_line_starts_at_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert resolve(load_config(BASE, ["data.root=here"]).data.root) == tmp_path / "here"
+    assert resolve(load_config(BASE, ["data.root=here"]).data.roots[0]) == tmp_path / "here"
+
+
+def test_each_of_several_roots_on_the_command_line_starts_at_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = load_config(BASE, ["data.root=[here, phantom]"])
+    assert config.data.roots == (str(tmp_path / "here"), "phantom")
+
+
+def test_a_root_that_is_no_text_is_named() -> None:
+    with pytest.raises(ConfigError, match="data.root: must be a folder, a list of folders"):
+        load_config(BASE, ["data.root=3"])
 
 
 def test_a_relative_path_in_a_config_starts_at_the_project() -> None:
-    assert resolve(load_config(BASE).data.root) == PROJECT / "data/xray3"
+    assert resolve(load_config(BASE).data.roots[0]) == PROJECT / "data/xray3"
 
 
 def test_phantom_on_the_command_line_is_no_path() -> None:
@@ -84,12 +97,25 @@ def test_phantom_on_the_command_line_is_no_path() -> None:
 
 def test_another_optimizer_leaves_nothing_of_the_base_s_behind() -> None:
     config = load_config(BASE, ["optimizer.lr=0.1", "optimizer.name=adamw"])
-    assert config.optimizer.model_dump() == {"name": "adamw", "lr": 0.1, "weight_decay": 0.01}
+    expected = {"name": "adamw", "lr": 0.1, "weight_decay": 0.01, "layer_decay": 1.0}
+    assert config.optimizer.model_dump() == expected
 
 
 def test_the_same_optimizer_keeps_the_base_s_other_values() -> None:
     config = load_config(BASE, ["optimizer.lr=0.1"])
     assert config.optimizer.model_dump()["momentum"] == 0.9
+
+
+def test_a_stage_says_what_differs_dotted_or_nested() -> None:
+    stages = "[{epochs: 3, model.trainable: head}, {optimizer: {lr: 0.5}}]"
+    first, second = load_config(BASE, [f"stages={stages}", "epochs=4"]).plan()
+    assert (first.epochs, first.model.trainable, first.optimizer.lr) == (3, "head", 0.01)
+    assert (second.epochs, second.model.trainable, second.optimizer.lr) == (4, "all", 0.5)
+
+
+def test_a_config_without_stages_is_one_stage() -> None:
+    config = load_config(BASE)
+    assert config.plan() == [config] and config.all_epochs == config.epochs
 
 
 def test_labels_of_a_base_are_replaced_as_a_whole(tmp_path: Path) -> None:
@@ -137,8 +163,12 @@ MISTAKES = {
     "seed=-1": "seed: must be",
     "cache_features=yes": "cache_features: must be auto, on or off",
     "cache_features=on": "cache_features: on needs frozen layers, but model.trainable is all",
-    "tracker=wandb": "tracker: must be tensorboard",
     "name=a/b": "name: 'a/b' may hold",
+    "optimizer.layer_decay=0": "optimizer.layer_decay: must be greater than 0",
+    "stages=[{epochs: 0}]": "stages.0.epochs: must be greater than or equal to 1",
+    "stages=[{epochs: 1}, {seed: 1}]": "stages.1.seed: is not what a stage can set",
+    "stages=[{optimizer: {lr: 2, name: adam, momentum: 1}}]": "stages.0.optimizer.momentum: is not",
+    "stages=[head]": "stages.0: must be keys and values",
     "epochs=[": "is not valid YAML",
     "epochs=*x": "aliases are not allowed",
     "epochs=!!python/object/apply:os.getcwd []": "is not valid YAML",

@@ -4,6 +4,7 @@ import importlib.util
 import re
 import shlex
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +26,8 @@ WRITTEN = {
     "report.json", "model.onnx", "model.int8.onnx", "model.anysize.onnx", "manifest.csv",
 }  # fmt: skip
 SCRIPT = re.compile(r"(?:python|accelerate launch(?: --quiet)?) ((?:\w+/)*\w+\.py)(.*)")
+INSTALLED = re.compile(r"(?:covid-|accelerate launch -m covid\.scripts\.)(\w+)(.*)")
+BUILD = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
 FILE = re.compile(r"`([\w./-]+\.(?:py|yaml|yml|txt|md|csv|json|png|onnx|mjs|safetensors))`")
 
 
@@ -33,8 +36,8 @@ def commands() -> Iterator[tuple[str, str]]:
     for page, text in TEXTS.items():
         lines = [line.strip() for line in text.splitlines() if line.startswith("    ")]
         for line in [*lines, *re.findall(r"`([^`]+)`", text.replace("\n", " "))]:
-            starts = line.startswith(("python ", "accelerate ")) and ".py" in line
-            if starts or line.startswith(("make ", "pip ")):
+            starts = line.startswith(("python ", "accelerate ")) and re.search(r"\.py| -m ", line)
+            if starts or re.match(r"(make|pip|covid-\w+) ", line):
                 yield page, re.split(r"\s+#", line)[0]
 
 
@@ -59,14 +62,21 @@ def test_every_command_can_be_typed(
     if words[0] == "pip":
         lists = [words[place + 1] for place, word in enumerate(words) if word == "-r"]
         assert all((PROJECT / name).is_file() for name in lists)
+        extras = [names[1].split(",") for word in words if (names := re.match(r"\.\[(.+)]$", word))]
+        assert all(set(names) <= BUILD["optional-dependencies"].keys() for names in extras)
+        wheels = [word for word in words if word.endswith(".whl")]
+        assert all(word.startswith(f"covid-{BUILD['version']}-") for word in wheels)
         return
-    script = SCRIPT.match(command)
-    assert script is not None, f"{page}: {command}"
-    module = load_script(PROJECT / script[1])
+    installed, script = INSTALLED.match(command), SCRIPT.match(command)
+    if installed is not None:
+        assert f"covid-{installed[1]}" in BUILD["scripts"]
+    started = installed or script
+    assert started is not None, f"{page}: {command}"
+    module = load_script(PROJECT / (f"{started[1]}.py" if installed else started[1]))
     if hasattr(module, "parse_arguments"):
-        monkeypatch.setattr("sys.argv", [script[1], *shlex.split(script[2])])
+        monkeypatch.setattr("sys.argv", [started[1], *shlex.split(started[2])])
         arguments = module.parse_arguments()  # exits where it does not know them
-        if hasattr(arguments, "config"):
+        if hasattr(arguments, "config") and not installed:  # then it is the reader's own
             assert (PROJECT / arguments.config).is_file()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from covid.config import PROJECT, load_config
-from covid.data.index import load_index
+from covid.data.source import load_index
 from tests.conftest import write_split_images
 from tests.test_train import train
 

@@ -165,12 +165,14 @@ def test_a_folder_that_is_no_run_is_never_overwritten(root: Path, tmp_path: Path
     assert (done.returncode, (tmp_path / "thesis.tex").exists()) == (2, True)
 
 
-def interrupt(root: Path, output: Path, number: int, *settings: str) -> tuple[int, str]:
-    """Sends a signal once the first checkpoint is there; returns the exit code and stdout."""
+def interrupt(
+    root: Path, output: Path, number: int, *settings: str, seen: str = "*"
+) -> tuple[int, str]:
+    """Sends a signal once a checkpoint (`seen`) is there; returns the exit code and stdout."""
     command = [sys.executable, "train.py", *arguments(root, output, *settings)]
     process = subprocess.Popen(command, cwd=PROJECT, env=clean_environment(), text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
-    while process.poll() is None and not list(output.glob("checkpoints/*.checkpoint")):
+    while process.poll() is None and not list(output.glob(f"checkpoints/{seen}.checkpoint")):
         time.sleep(0.01)
     process.send_signal(number)
     printed, _ = process.communicate(timeout=120)
@@ -317,7 +319,7 @@ def test_a_precision_that_is_named_wins_over_the_launcher_s(
 
 def test_tensorboard_gets_the_figures(root: Path, tmp_path: Path) -> None:
     assert train(root, tmp_path / "run", "tracker=tensorboard", "epochs=1").returncode == 0
-    assert list((tmp_path / "run").rglob("events.out.tfevents*"))
+    assert list((tmp_path / "run" / "tracker").rglob("events.out.tfevents*"))
 
 
 @pytest.mark.parametrize("settings", [
@@ -408,6 +410,49 @@ def test_features_that_a_killed_run_has_kept_are_used_by_the_next(tmp_path: Path
     shutil.rmtree(cache)
     train(root, tmp_path / "undisturbed", *settings)
     assert same_weights(tmp_path / "next", tmp_path / "undisturbed")
+
+
+# First the head alone, on kept features, then everything at smaller rates towards the stem.
+STAGES = (
+    "stages=[{epochs: 2, model.trainable: head, cache_features: on},"
+    " {epochs: 4, optimizer: {lr: 0.001, layer_decay: 0.8}, scheduler: {name: cosine}}]",
+    "checkpoint_minutes=1e-9",
+)
+
+
+@pytest.fixture(scope="module")
+def staged(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A run of two stages, and what it printed."""
+    output = tmp_path_factory.mktemp("runs") / "staged"
+    done = train(root, output, *STAGES)
+    assert done.returncode == 0, done.stderr
+    return output, done.stdout
+
+
+def test_stages_follow_each_other_in_one_run(staged: tuple[Path, str]) -> None:
+    with (staged[0] / "history.csv").open() as file:
+        rates = [float(row["learning_rate"]) for row in csv.DictReader(file)]
+    assert rates[:2] == [0.01, 0.01] and rates[2:] == sorted(rates[2:], reverse=True)
+    assert len(rates) == 6 and rates[2] < 0.001
+
+
+def test_each_stage_says_what_it_trains(staged: tuple[Path, str]) -> None:
+    assert "stage 1 of 2: trains head, 2 epoch(s), sgd with lr 0.01" in staged[1]
+    assert "stage 2 of 2: trains all, 4 epoch(s), sgd with lr 0.001" in staged[1]
+
+
+def test_features_are_kept_in_the_stage_that_trains_the_head(staged: tuple[Path, str]) -> None:
+    assert features_kept(staged[0].parent / "cache") == 30  # 12 images, their mirror images, and 6
+
+
+def test_a_run_killed_in_its_second_stage_resumes_to_the_bit(
+    root: Path, staged: tuple[Path, str], tmp_path: Path
+) -> None:
+    output = tmp_path / "killed"
+    interrupt(root, output, signal.SIGKILL, *STAGES, seen="epoch-0003-*")
+    done = train(root, output, *STAGES, flags=("--resume",))
+    assert done.returncode == 0, done.stderr
+    assert same_weights(output, staged[0])
 
 
 def features_kept(cache: Path) -> int:

@@ -18,7 +18,7 @@ import PIL
 from covid.data.fingerprint import fingerprint
 from covid.data.index import LISTED, Index
 from covid.data.record_file import RecordFile
-from covid.edge.images import PREPROCESSING_VERSION, read_image
+from covid.edge.images import PREPROCESSING_VERSION
 from covid.edge.processors import usable_processors
 from covid.errors import DataError, ImageError
 
@@ -68,6 +68,7 @@ class Images:
 
     def __init__(self, index: Index, size: int, cache_dir: Path | None):
         self.paths = [sample.path for sample in index.samples]
+        self._readers = [sample.read for sample in index.samples]
         self.size = size
         self.problem: str | None = None
         self.cache_dir = cache_dir
@@ -133,7 +134,7 @@ class Images:
 
     def _decode(self, row: int) -> npt.NDArray[np.uint8] | str:
         try:
-            return read_image(self.paths[row], self.size)
+            return self._readers[row](self.paths[row], self.size)
         except ImageError as error:
             return str(error)  # not the error, which would hold on to the half-decoded image
 
@@ -152,5 +153,6 @@ def _key(index: Index, size: int) -> str:
     for sample in index.samples:
         state = sample.path.stat()
         files.append((sample.name, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
-    what = [PREPROCESSING_VERSION, PIL.__version__, size, str(index.root.resolve()), files]
+    roots = ", ".join(str(root.resolve()) for root in index.roots)
+    what = [PREPROCESSING_VERSION, PIL.__version__, size, roots, files]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]

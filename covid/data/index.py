@@ -1,16 +1,19 @@
-"""Folders or a manifest to a table of samples, split by patient."""
+"""The table of samples that every source of images gives, and that several sources add up to."""
 
-import csv
 import os
-import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from covid.data.splits import split_by_patient
-from covid.edge.images import image_endings
+import numpy as np
+import numpy.typing as npt
+
+from covid.edge.images import read_image
 from covid.errors import DataError
+
+# A path and a size to uint8 `[size, size]`; raises ImageError where it cannot.
+Reader = Callable[[Path, int], npt.NDArray[np.uint8]]
 
 SPLIT_NAMES = {
     "train": "train", "training": "train",
@@ -24,22 +27,33 @@ LISTED = 10  # how many of a kind an error names before it only counts
 class Sample:
     """One image and what is known of it."""
 
-    path: Path  # absolute
+    path: Path  # absolute; when this file changes, what was read from it is read again
     name: str  # the path relative to its root, with '/': what tables show
     label: str  # a key of `data.labels`
     split: str
     patient: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)  # the manifest's other columns
+    read: Reader = read_image
 
 
 @dataclass(frozen=True)
 class Index:
-    """All samples of a root, sorted by name, and what was noticed while they were listed."""
+    """All samples of one root or several, sorted by name, and what was noticed on the way."""
 
-    root: Path
+    roots: tuple[Path, ...]
     samples: tuple[Sample, ...]
     warnings: tuple[str, ...]
-    drawn: bool = False  # whether its split was made here, from a seed
+    drawn: bool = False  # whether a split was made here, from a seed
+
+    @property
+    def root(self) -> str:
+        """The root, or all roots, for a sentence."""
+        return ", ".join(map(str, self.roots))
+
+    @property
+    def name(self) -> str:
+        """The root's name, or all names joined by `+`, for tables and folders."""
+        return "+".join(root.resolve().name for root in self.roots)
 
     def split(self, name: str) -> list[int]:
         """Positions in `samples` of one split, in order; empty where it has none."""
@@ -54,33 +68,46 @@ class Index:
         return counted
 
 
-def load_index(
-    root: Path, labels: Sequence[str], *, seed: int = 0, allow_patient_overlap: bool = False
-) -> Index:
-    """Lists ROOT/manifest.csv, or ROOT/SPLIT/LABEL/…, or ROOT/LABEL/… (all of it `test`).
+def join(indices: Sequence[Index], *, allow_patient_overlap: bool = False) -> Index:
+    """One index of all, whose names and patients are led by their root's name where it has several.
 
-    `labels` are the keys of `data.labels`; `seed` makes the split where a manifest has none.
-    Raises DataError: no images, a label that `labels` does not name, an empty folder, a
-    manifest row without a file or twice, a patient in two splits.
+    Raises DataError: two roots of one name, a patient in two splits.
     """
-    if not root.is_dir():
-        raise DataError(f"{root}: there is no such folder.")
-    manifest = root / "manifest.csv"
-    if manifest.is_file():
-        samples, warnings, drawn = _from_manifest(root, manifest, labels, seed)
+    if len(indices) == 1:
+        joined = indices[0]
     else:
-        samples, warnings = _from_folders(root, labels)
-        drawn = False
-    overlap = patients_in_two_splits(samples)
+        names = [index.name for index in indices]
+        twice = [name for name, times in Counter(names).items() if times > 1]
+        if twice:
+            raise DataError(
+                f"data.root: two folders are called {some(twice)}, so their images could not be "
+                f"told apart; rename one."
+            )
+        joined = Index(
+            roots=tuple(root for index in indices for root in index.roots),
+            samples=tuple(
+                _led(sample, index.name) for index in indices for sample in index.samples
+            ),
+            warnings=tuple(sentence for index in indices for sentence in index.warnings),
+            drawn=any(index.drawn for index in indices),
+        )
+    warnings = list(joined.warnings)
+    overlap = patients_in_two_splits(joined.samples)
     if overlap:
-        sentence = f"{root}: {len(overlap)} patients stand in two splits ({_some(overlap)})"
+        sentence = f"{joined.root}: {len(overlap)} patients stand in two splits ({some(overlap)})"
         if not allow_patient_overlap:
             raise DataError(
                 f"{sentence}; move each to one split, or set data.allow_patient_overlap=true."
             )
         warnings.append(f"{sentence}, which data.allow_patient_overlap permits.")
-    by_name = sorted(samples, key=lambda sample: sample.name)
-    return Index(root, tuple(by_name), tuple(warnings), drawn)
+    by_name = sorted(joined.samples, key=lambda sample: sample.name)
+    return replace(joined, samples=tuple(by_name), warnings=tuple(warnings))
+
+
+def _led(sample: Sample, root: str) -> Sample:
+    """The same sample among those of other roots, where another P1 is another patient."""
+    patient = None if sample.patient is None else f"{root}/{sample.patient}"
+    return replace(sample, name=f"{root}/{sample.name}", patient=patient)
 
 
 def require_training_splits(index: Index, labels: Sequence[str]) -> list[str]:
@@ -90,21 +117,21 @@ def require_training_splits(index: Index, labels: Sequence[str]) -> list[str]:
         if split not in counts:
             raise DataError(
                 f"{index.root}: has no {split} images (found: {', '.join(sorted(counts))}); put "
-                f"them under {index.root}/{split}/LABEL/, or list them in a manifest.csv there."
+                f"them under {index.roots[0]}/{split}/LABEL/, or list them in a manifest.csv there."
             )
     nowhere = [label for label in labels if not any(label in found for found in counts.values())]
     if nowhere:
         raise DataError(
-            f"{index.root}: no folder or manifest row bears {_some(nowhere)}, which data.labels "
+            f"{index.root}: no folder or manifest row bears {some(nowhere)}, which data.labels "
             f"names; add its images or remove it from the config."
         )
     empty = [label for label in labels if not counts["train"].get(label)]
     if empty:
-        raise DataError(f"{index.root}: the train split has no image of {_some(empty)}.")
+        raise DataError(f"{index.root}: the train split has no image of {some(empty)}.")
     absent = [label for label in labels if not counts["validation"].get(label)]
     if not absent:
         return []
-    return [f"validation has no image of {_some(absent)}, so its figures say nothing of that."]
+    return [f"validation has no image of {some(absent)}, so its figures say nothing of that."]
 
 
 def patients_in_two_splits(samples: Iterable[Sample]) -> list[str]:
@@ -116,166 +143,17 @@ def patients_in_two_splits(samples: Iterable[Sample]) -> list[str]:
     return sorted(patient for patient, found in splits.items() if len(found) > 1)
 
 
-def _from_manifest(
-    root: Path, manifest: Path, labels: Sequence[str], seed: int
-) -> tuple[list[Sample], list[str], bool]:
-    """Samples, warnings, and whether the split was drawn."""
-    try:
-        with manifest.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            header = list(reader.fieldnames or ())
-            rows = list(reader)
-    except UnicodeDecodeError:
-        raise DataError(f"{manifest}: is not UTF-8 text; save it as UTF-8.") from None
-    except csv.Error as error:
-        raise DataError(f"{manifest}: is not a CSV file ({error}).") from None
-    missing = [column for column in ("path", "label") if column not in header]
-    if missing:
-        raise DataError(f"{manifest}: has no column {_some(missing)}; it needs path and label.")
-    if not rows:
-        raise DataError(f"{manifest}: lists no images.")
-    return *_samples_of_rows(root, manifest, rows, labels, seed), "split" not in header
-
-
-def _samples_of_rows(
-    root: Path,
-    manifest: Path,
-    rows: Sequence[Mapping[str, str | None]],
-    labels: Sequence[str],
-    seed: int,
-) -> tuple[list[Sample], list[str]]:
-    names = [_inside(manifest, line, row.get("path")) for line, row in enumerate(rows, start=2)]
-    twice = [name for name, times in Counter(names).items() if times > 1]
-    if twice:
-        raise DataError(f"{manifest}: {len(twice)} files have two rows ({_some(twice)}); keep one.")
-    found = [(row.get("label") or "").strip() for row in rows]
-    if "" in found:
-        raise DataError(f"{manifest} line {found.index('') + 2}: the column label is empty.")
-    _all_known(f"{manifest}: the column label", set(found), labels)
-    on_disk = set(_walk(root))
-    absent = [name for name in names if name not in on_disk and not (root / name).is_file()]
-    if absent:
-        raise DataError(
-            f"{manifest}: {len(absent)} of {len(names)} rows name a file that is not there "
-            f"({_some(absent)})."
-        )
-    patients = [(row.get("patient") or "").strip() or None for row in rows]
-    if "split" in rows[0]:
-        splits = [_split_of_row(manifest, line, row) for line, row in enumerate(rows, start=2)]
-    else:
-        splits = split_by_patient(found, patients, seed)
-    known = ("path", "label", "split", "patient")
-    samples = [
-        Sample(
-            root / name, name, label, split, patient,
-            {key: value or "" for key, value in row.items() if key and key not in known},
-        )
-        for name, label, split, patient, row in zip(
-            names, found, splits, patients, rows, strict=True
-        )
-    ]  # fmt: skip
-    endings = image_endings()
-    unlisted = [n for n in on_disk - set(names) if os.path.splitext(n)[1].lower() in endings]
-    if not unlisted:
-        return samples, []
-    return samples, [
-        f"{manifest} does not list {len(unlisted)} images that lie beside it "
-        f"({_some(sorted(unlisted))}); they are left out."
-    ]
-
-
-def _inside(manifest: Path, line: int, path: str | None) -> str:
-    """A row's path with '/', once it is known to stay below the root."""
-    name = os.path.normpath((path or "").strip().replace("\\", "/"))
-    if name == ".":
-        raise DataError(f"{manifest} line {line}: the column path is empty.")
-    if os.path.isabs(name) or re.match(r"[A-Za-z]:", name) or name.split("/")[0] == "..":
-        raise DataError(f"{manifest} line {line}: {path} leads outside {manifest.parent}.")
-    if not (manifest.parent / name).resolve().is_relative_to(manifest.parent.resolve()):
-        raise DataError(f"{manifest} line {line}: {path} is a link outside {manifest.parent}.")
-    return name
-
-
-def _split_of_row(manifest: Path, line: int, row: Mapping[str, str | None]) -> str:
-    given = (row.get("split") or "").strip()
-    if given.lower() not in SPLIT_NAMES:
-        raise DataError(
-            f"{manifest} line {line}: the split {given!r} is none of train, validation, test."
-        )
-    return SPLIT_NAMES[given.lower()]
-
-
-def _from_folders(root: Path, labels: Sequence[str]) -> tuple[list[Sample], list[str]]:
-    folders = {
-        entry.name: entry
-        for entry in root.iterdir()
-        if entry.is_dir() and not entry.name.startswith(".")
-    }
-    splits = {name: SPLIT_NAMES[name.lower()] for name in folders if name.lower() in SPLIT_NAMES}
-    _no_split_twice(root, splits)
-    # Without folders of splits the labels' folders stand directly under the root.
-    places = [(folders[name], split) for name, split in sorted(splits.items())]
-    places = places or [(root, "test")]
-    samples: list[Sample] = []
-    others: Counter[str] = Counter()
-    found: set[str] = set()
-    for place, split in places:
-        for folder in sorted(place.iterdir()):
-            if not folder.is_dir() or folder.name.startswith("."):
-                continue
-            label = _label_of_folder(folder.name, labels)
-            found.add(label)
-            images = []
-            for name in sorted(_walk(folder)):
-                ending = os.path.splitext(name)[1].lower()
-                if ending in image_endings():
-                    images.append(name)
-                else:
-                    others[ending or name] += 1
-            if not images:
-                raise DataError(f"{folder}: holds no images; fill it or remove the folder.")
-            for name in images:
-                path = folder / name
-                samples.append(Sample(path, path.relative_to(root).as_posix(), label, split))
-    if not samples:
-        raise DataError(
-            f"{root}: holds no images; expected {root}/train/{labels[0]}/image.png and so on, "
-            f"or {root}/manifest.csv."
-        )
-    _all_known(f"{root}: the folders", found, labels)
-    warnings = []
-    ignored = sorted(name for name in folders if splits and name not in splits)
-    if ignored:
-        warnings.append(f"{root}: the folders {_some(ignored)} are no splits and are left out.")
-    if others:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in others.most_common(LISTED))
-        warnings.append(f"{root}: files that are no images by their ending are left out ({kinds}).")
-    return samples, warnings
-
-
-def _no_split_twice(root: Path, splits: Mapping[str, str]) -> None:
-    for split, times in Counter(splits.values()).items():
-        if times > 1:
-            names = _some(sorted(name for name, meant in splits.items() if meant == split))
-            raise DataError(f"{root}: the folders {names} all mean {split}; keep one.")
-
-
-def _label_of_folder(name: str, labels: Sequence[str]) -> str:
-    """The label whose name is the folder's, capitals aside where that leaves one."""
-    alike = [label for label in labels if label.lower() == name.lower()]
-    return name if name in labels or len(alike) != 1 else alike[0]
-
-
-def _all_known(where: str, found: set[str], labels: Sequence[str]) -> None:
-    unknown = sorted(found - set(labels))
+def require_known(where: str, given: set[str], labels: Sequence[str]) -> None:
+    """Raises DataError for a label, of those `given`, that `labels` does not name."""
+    unknown = sorted(given - set(labels))
     if unknown:
         raise DataError(
-            f"{where} has {_some(unknown)}, which data.labels does not name "
+            f"{where} has {some(unknown)}, which data.labels does not name "
             f"(it names {', '.join(labels)})."
         )
 
 
-def _walk(folder: Path) -> list[str]:
+def walk(folder: Path) -> list[str]:
     """All files below a folder, relative with '/', without hidden ones."""
     found = []
     for place, folders, files in os.walk(folder):
@@ -286,7 +164,7 @@ def _walk(folder: Path) -> list[str]:
     return found
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
     """Up to ten names, and how many more there are."""
     more = f", and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return ", ".join(names[:LISTED]) + more

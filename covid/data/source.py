@@ -1,10 +1,13 @@
-"""Where a config's images are: in a folder of the user's, or rendered on the spot."""
+"""Where images come from: folders, a manifest, or rendered ones; one class for each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from covid.config import PHANTOM, Config, resolve
-from covid.data.index import Index, load_index
+from covid.data.folders import Folders
+from covid.data.index import Index, join
+from covid.data.manifest import Manifest
 from covid.data.phantom import SYNTHETIC, render_set
 from covid.errors import DataError
 
@@ -12,31 +15,77 @@ from covid.errors import DataError
 NAME_FOLDER = "name the folder where they are now with --data FOLDER."
 
 
+class Source(Protocol):
+    """A collection of images. Another kind is another class with this one method."""
+
+    def index(self, labels: Sequence[str], seed: int) -> Index:
+        """Its samples, each with what reads it (`Sample.read`).
+
+        `labels` are the keys of `data.labels`; `seed` draws a split where nobody has made one.
+        Raises DataError: no images, a label that `labels` does not name, a file that is missing.
+        """
+        ...
+
+
+class Phantom:
+    """Radiographs that are rendered into `folder` when they are first asked for."""
+
+    def __init__(self, folder: Path, size: int, progress: Callable[[int, int], None] | None = None):
+        self.folder, self.size, self.progress = folder, size, progress
+
+    def index(self, labels: Sequence[str], seed: int) -> Index:
+        """See `Source`. Their split was made when they were rendered."""
+        render_set(self.folder, labels, size=self.size, progress=self.progress)
+        return Manifest(self.folder).index(labels, seed)
+
+
+def source_of(root: Path) -> Source:
+    """What reads a folder: its manifest where there is one."""
+    return Manifest(root) if (root / "manifest.csv").is_file() else Folders(root)
+
+
+def load_index(
+    roots: Path | Sequence[Path],
+    labels: Sequence[str],
+    *,
+    seed: int = 0,
+    allow_patient_overlap: bool = False,
+) -> Index:
+    """All images of one root or of several, by whatever layout each has.
+
+    Raises DataError: a root that is not there, what `Source.index` raises, a patient in two
+    splits.
+    """
+    roots = [roots] if isinstance(roots, Path) else roots
+    for root in roots:
+        if not root.is_dir():
+            raise DataError(f"{root}: there is no such folder.")
+    indices = [source_of(root).index(labels, seed) for root in roots]
+    return join(indices, allow_patient_overlap=allow_patient_overlap)
+
+
 def open_source(
     config: Config, *, advice: str, progress: Callable[[int, int], None] | None = None
 ) -> Index:
     """The index of `data.root`; phantoms are rendered first, once for all runs.
 
-    `advice` ends the sentence that the error is where the root is missing. `progress(done, all)`
-    is called while phantoms are rendered.
+    `advice` ends the sentence that the error is where a root is missing. `progress(done, all)`
+    is called while phantoms are rendered. Raises DataError as `load_index` does.
     """
-    labels = list(config.data.labels)
-    if config.data.root == PHANTOM:
-        size = config.data.image_size
-        name = "-".join([PHANTOM, *sorted(labels), str(size)])
-        root = render_set(
-            resolve(config.data.cache_dir) / name, labels, size=size, progress=progress
-        )
-    else:
-        root = resolve(config.data.root)
-    if not root.is_dir():
-        raise DataError(f"data.root: there is no folder {root}; put images there, or {advice}")
-    return load_index(
-        root,
-        labels,
-        seed=config.seed,
-        allow_patient_overlap=config.data.allow_patient_overlap,
-    )
+    data, labels = config.data, list(config.data.labels)
+    sources: list[Source] = []
+    for root in data.roots:
+        if root == PHANTOM:
+            name = "-".join([PHANTOM, *sorted(labels), str(data.image_size)])
+            sources.append(Phantom(resolve(data.cache_dir) / name, data.image_size, progress))
+        elif resolve(root).is_dir():
+            sources.append(source_of(resolve(root)))
+        else:
+            raise DataError(
+                f"data.root: there is no folder {resolve(root)}; put images there, or {advice}"
+            )
+    indices = [source.index(labels, config.seed) for source in sources]
+    return join(indices, allow_patient_overlap=data.allow_patient_overlap)
 
 
 def is_synthetic(index: Index) -> bool:
@@ -46,4 +95,4 @@ def is_synthetic(index: Index) -> bool:
 
 def data_name(index: Index) -> str:
     """What figures and tables say that they are about."""
-    return SYNTHETIC if is_synthetic(index) else Path(index.root).resolve().name
+    return SYNTHETIC if is_synthetic(index) else index.name

@@ -34,9 +34,7 @@ def open_session(
     try:  # imported here: training shares this folder's preprocessing and needs no runtime
         import onnxruntime
     except ModuleNotFoundError:
-        raise ModelError(
-            "onnxruntime is not installed: pip install -r requirements-edge.txt"
-        ) from None
+        raise ModelError("onnxruntime is not installed: pip install onnxruntime") from None
 
     installed = onnxruntime.get_available_providers()
     for name in providers:

@@ -1,7 +1,7 @@
 """Networks: an ImageNet backbone with a grey stem, a dense head, and what of them trains."""
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -153,9 +153,22 @@ def set_training_mode(network: Network, trainable: Trainable) -> None:
         module.train()
 
 
-def trained(network: nn.Module) -> list[nn.Parameter]:
-    """What the optimiser is given: nothing frozen."""
-    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+def trained(network: Network) -> list[list[nn.Parameter]]:
+    """What the optimiser is given, layer by layer from the head down; a frozen one is empty.
+
+    A layer is a module of the backbone, those of plain sequences one by one, that has weights;
+    what has vectors only, such as batch normalisation, belongs to the layer before it.
+    """
+    layers: list[list[nn.Parameter]] = []
+    for module in _leaves(network.backbone):
+        parameters = list(module.parameters())
+        if layers and all(parameter.ndim < 2 for parameter in parameters):
+            layers[-1] += parameters
+        elif parameters:
+            layers.append(parameters)
+    layers[0] += network.backbone.parameters(recurse=False)  # such as embeddings of positions
+    layers.append(list(network.head.parameters()))
+    return [[each for each in layer if each.requires_grad] for layer in reversed(layers)]
 
 
 def stages(network: Network, arch: str) -> list[Stage]:
@@ -212,6 +225,15 @@ def _parts(name: str, module: nn.Module) -> list[Stage]:
     if type(module) is not nn.Sequential:
         return [Stage(name, module)]
     return [part for key, one in module.named_children() for part in _parts(f"{name}.{key}", one)]
+
+
+def _leaves(module: nn.Module) -> Iterator[nn.Module]:
+    """Its children in order, and instead of plain sequences theirs, at every depth."""
+    for child in module.children():
+        if type(child) is nn.Sequential:
+            yield from _leaves(child)
+        else:
+            yield child
 
 
 def _replace(network: nn.Module, name: str, module: nn.Module) -> None:

@@ -28,7 +28,8 @@ DIGEST = hashlib.sha256().digest_size  # bytes before a checkpoint's content
 class Progress:
     """Where a run is. All of it goes into a checkpoint."""
 
-    epoch: int = 0  # epochs finished
+    stage: int = 0  # the stage in hand
+    epoch: int = 0  # epochs finished, of all stages
     step: int = 0  # steps of the epoch in hand that are done
     images: int = 0  # of the epoch in hand, like the next three
     loss_sum: float = 0.0
@@ -90,25 +91,30 @@ class Stateful(Protocol):
 class Checkpoints:
     """A run's checkpoints: when one is due, what goes in, going on from the last.
 
-    SIGINT and SIGTERM become a wish to stop after the step in hand; a second one stops at once.
-    A launcher that is gone is such a wish too.
+    `begin_stage` says what goes in. From then on SIGINT and SIGTERM become a wish to stop after
+    the step in hand; a second one stops at once. A launcher that is gone is such a wish too.
     Every process must call every method, since what they hold is gathered.
     """
 
-    def __init__(
-        self,
-        accelerator: Accelerator,
-        folder: Path,
-        stateful: Mapping[str, Stateful | None],
-        minutes: float,
-    ):
+    def __init__(self, accelerator: Accelerator, folder: Path, minutes: float):
         self.accelerator = accelerator
         self.folder = folder
-        self.stateful = {name: one for name, one in stateful.items() if one is not None}
+        self.stateful: dict[str, Stateful] = {}
+        self.loaded: dict[str, Any] | None = None  # until the stage that it is of begins
         self.seconds = minutes * 60
         self.saved_at = time.monotonic()
         self.signal = 0  # the first that came in, of any process once `due` has been asked
         self.launcher = os.getppid() if any(name in os.environ for name in LAUNCHED) else None
+
+    def begin_stage(self, stateful: Mapping[str, Stateful | None]) -> None:
+        """From now on `stateful` is saved; what `load` has read of it comes back, once."""
+        self.stateful = {name: one for name, one in stateful.items() if one is not None}
+        if self.loaded is not None:
+            for name, one in self.stateful.items():
+                one.load_state_dict(self.loaded[name])
+            own = self.loaded["random"][self.accelerator.process_index]
+            restore_random_state(self.accelerator.device, own)
+            self.loaded = None
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._interrupted)
 
@@ -146,10 +152,11 @@ class Checkpoints:
                 old.unlink(missing_ok=True)
         self.saved_at = time.monotonic()
 
-    def restore(self, progress: Progress) -> list[str]:
-        """Goes back to the newest whole checkpoint; returns what the user should know.
+    def load(self, progress: Progress) -> list[str]:
+        """Reads the newest whole checkpoint into `progress`, and the rest when its stage begins.
 
-        Raises RunError where none is whole, or the number of processes differs.
+        Returns what the user should know. Raises RunError where none is whole, or the number of
+        processes differs.
         """
         state, sentences = load_checkpoint(self.folder)
         if state is None:
@@ -160,12 +167,8 @@ class Checkpoints:
                 f"{self.folder}: was written by {processes} processes and there are "
                 f"{self.accelerator.num_processes} now; resume with as many as before."
             )
-        for name, one in self.stateful.items():
-            one.load_state_dict(state[name])
         progress.load_state_dict(state["progress"])
-        restore_random_state(
-            self.accelerator.device, state["random"][self.accelerator.process_index]
-        )
+        self.loaded = state
         return [*sentences, f"Going on after epoch {progress.epoch}, step {progress.step}."]
 
     def _gather(self, own: list[torch.Tensor]) -> list[list[torch.Tensor]]:

@@ -1,4 +1,4 @@
-"""One Accelerator under any launcher: device, processes, threads, precision."""
+"""One Accelerator under any launcher: device, processes, threads, precision; how scripts start."""
 
 import ctypes
 import os
@@ -8,13 +8,22 @@ from typing import Literal
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import ProjectConfiguration
+from accelerate.tracking import get_available_trackers
+from accelerate.utils import LoggerType, ProjectConfiguration
 
+from covid.config import INSTALLED
 from covid.edge.processors import usable_processors
 from covid.errors import LaunchError
 
 Precision = Literal["no", "bf16", "fp16"]
 TRIM_THRESHOLD, MOST_MAPS = -1, -4  # what glibc's mallopt calls them, in malloc.h
+
+
+def command(script: str, launcher: str = "") -> str:
+    """What a user types to start `script`, such as `train`, from a clone or installed."""
+    if not INSTALLED:
+        return f"{launcher or 'python'} {script}.py"
+    return f"{launcher} -m covid.scripts.{script}" if launcher else f"covid-{script}"
 
 
 def start_accelerator(
@@ -28,8 +37,11 @@ def start_accelerator(
     """The Accelerator for this process, whoever started it.
 
     `precision` is `auto` or one of `Precision`. Raises LaunchError where the hardware cannot
-    do what is asked, or where the launcher's processes do not find each other.
+    do what is asked, where the launcher's processes do not find each other, or where `tracker` is
+    not known or not installed.
     """
+    if tracker is not None:
+        _require_tracker(tracker)
     # Without this Accelerate takes processes on CPUs for single ones, which overwrite each other.
     cpu = not torch.accelerator.is_available() or _environment_flag("ACCELERATE_USE_CPU")
     chosen = choose_precision(precision, cpu)
@@ -53,9 +65,21 @@ def start_accelerator(
         raise LaunchError(
             f"The launcher started {world} processes, but Accelerate sees only "
             f"{accelerator.num_processes}, so they would overwrite each other's files; start them "
-            f"with `torchrun --nproc_per_node {world} train.py`."
+            f"with `{command('train', f'torchrun --nproc_per_node {world}')}`."
         )
     return accelerator
+
+
+def _require_tracker(name: str) -> None:
+    # Accelerate itself goes on without a tracker that is not installed.
+    known = [str(each) for each in LoggerType]
+    if name not in known:
+        raise LaunchError(f"tracker: {name!r} is not one of {', '.join(known)}.")
+    if name != "all" and name not in map(str, get_available_trackers()):
+        raise LaunchError(
+            f"tracker: {name} is not installed; install it with `pip install {name}`, or choose "
+            f"another."
+        )
 
 
 def _keep_freed_memory() -> None:

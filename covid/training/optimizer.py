@@ -1,5 +1,6 @@
 """The optimiser and its learning rate over time, as a config names them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,15 +11,27 @@ from covid.config import SGD, Adam, AdamW, Cosine, NoScheduler, OneCycle, Platea
 
 
 def make_optimizer(
-    config: Adam | AdamW | SGD, parameters: list[nn.Parameter]
+    config: Adam | AdamW | SGD, layers: Sequence[Sequence[nn.Parameter]]
 ) -> torch.optim.Optimizer:
-    """torch's optimiser; Adam's betas (0.9, 0.999) and epsilon 1e-8 are torch's own."""
+    """torch's optimiser; Adam's betas (0.9, 0.999) and epsilon 1e-8 are torch's own.
+
+    `layers` are what trains, from the head down. The rate of layer n below the head is
+    lr · layer_decay^n (Howard & Ruder 2018, "Universal language model fine-tuning for text
+    classification", section 3.2), and there is one group of parameters for each rate.
+    """
+    groups: list[dict[str, Any]] = [
+        {"params": list(layer), "lr": config.lr * config.layer_decay**depth}
+        for depth, layer in enumerate(layers)
+        if layer
+    ]
+    if config.layer_decay == 1:
+        groups = [{"params": [each for layer in layers for each in layer]}]
     if isinstance(config, SGD):
         return torch.optim.SGD(
-            parameters, config.lr, momentum=config.momentum, weight_decay=config.weight_decay
+            groups, config.lr, momentum=config.momentum, weight_decay=config.weight_decay
         )
     kind = torch.optim.Adam if isinstance(config, Adam) else torch.optim.AdamW
-    return kind(parameters, config.lr, weight_decay=config.weight_decay)
+    return kind(groups, config.lr, weight_decay=config.weight_decay)
 
 
 class Schedule:
@@ -45,7 +58,9 @@ class Schedule:
                 optimizer, factor=config.factor, patience=config.patience
             )
         elif isinstance(config, OneCycle):
-            self.by_update = lr_scheduler.OneCycleLR(optimizer, config.max_lr, total_steps=updates)
+            head = optimizer.param_groups[0]["lr"]  # other layers keep their share of its rate
+            highest = [config.max_lr * group["lr"] / head for group in optimizer.param_groups]
+            self.by_update = lr_scheduler.OneCycleLR(optimizer, highest, total_steps=updates)
         elif isinstance(config, Cosine):
             warmup = round(config.warmup_epochs * updates_per_epoch)
             falling = lr_scheduler.CosineAnnealingLR(optimizer, max(1, updates - warmup))
@@ -64,6 +79,7 @@ class Schedule:
 
     @property
     def learning_rate(self) -> float:
+        """The head's."""
         return float(self.optimizer.param_groups[0]["lr"])
 
     def state_dict(self) -> dict[str, Any]:

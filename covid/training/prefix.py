@@ -169,6 +169,15 @@ class FrozenFeatures:
         return found.hexdigest()[:16]
 
 
+def require_frozen(network: Network, config: Config) -> None:
+    """Raises ConfigError where `cache_features` is on and nothing is frozen as `freeze` left it."""
+    if config.cache_features == "on" and not frozen_stages(stages(network, config.model.arch)):
+        raise ConfigError(
+            "cache_features: is on, but nothing before the first layer that trains is frozen, so "
+            "there are no features to keep; set it to auto, or model.trainable to later layers."
+        )
+
+
 def keep_prefix(
     accelerator: Accelerator,
     network: Network,
@@ -179,17 +188,13 @@ def keep_prefix(
 ) -> KeptPrefix:
     """Computes the features of both splits and has them carry these, where that is worth it.
 
-    `network` is as `freeze` left it. One line for `say` tells what is kept, or why nothing is.
-    Raises ConfigError where `cache_features` is on and nothing is frozen.
+    `network` is as `freeze` left it, and has passed `require_frozen`. One line for `say` tells
+    what is kept, or why nothing is.
     """
+    train.features = validation.features = None  # those of an earlier stage
     wish, arch = config.cache_features, config.model.arch
     steps = stages(network, arch)
     frozen = frozen_stages(steps)
-    if wish == "on" and not frozen:
-        raise ConfigError(
-            "cache_features: is on, but nothing before the first layer that trains is frozen, so "
-            "there are no features to keep; set it to auto, or model.trainable to later layers."
-        )
     why = None
     if wish == "off":
         why = "cache_features is off"

@@ -18,7 +18,7 @@ from covid.errors import TrainingError
 from covid.evaluation.plots import plot_curves
 from covid.training import run
 from covid.training.checkpoint import Progress
-from covid.training.launch import device_name
+from covid.training.launch import command, device_name
 from covid.training.prefix import KeptPrefix
 from covid.training.scan import TrainingData
 
@@ -31,7 +31,7 @@ def advice_without_data(config: Path) -> str:
     """What to do on a machine with neither images nor weights, at the end of a sentence."""
     return (
         f"name their folder with --set data.root=FOLDER, or try it on rendered images with: "
-        f"accelerate launch train.py --config {config} "
+        f"{command('train', 'accelerate launch')} --config {config} "
         f"--set data.root=phantom --set model.weights=none"
     )
 
@@ -69,10 +69,8 @@ class Reporter:
         if progress.warn(sentence) and self.accelerator.is_main_process:
             print(f"Warning: {sentence}", file=sys.stderr, flush=True)
 
-    def start(
-        self, progress: Progress, data: TrainingData, images: Images, prefix: KeptPrefix
-    ) -> None:
-        """Before the first step: the data, the machine, what was noticed."""
+    def start(self, progress: Progress, data: TrainingData, images: Images) -> None:
+        """Before the first stage: the data, the machine, what was noticed."""
         accelerator, size = self.accelerator, self.config.data.image_size
         self.say(
             f"{self.config.name} on {self.data}: {len(data.train)} training and "
@@ -83,10 +81,22 @@ class Reporter:
         if images.kept:
             self.say(f"cached {data.seen} images, {data.seen * size**2 / 1e6:.0f} MB")
         self.say(data.baseline)
-        for sentence in (*data.warnings, *([prefix.problem] if prefix.problem else [])):
+        for sentence in data.warnings:
             self.warn(progress, sentence)
         if self.config.tracker:
-            accelerator.init_trackers(self.config.tracker)
+            accelerator.init_trackers(self.config.name, run.flat(self.config))
+
+    def stage(self, progress: Progress, stage: Config, prefix: KeptPrefix) -> None:
+        """Before the first step of a stage: which it is, where there are several."""
+        if prefix.problem:
+            self.warn(progress, prefix.problem)
+        if self.config.stages:
+            trainable = stage.model.trainable
+            what = trainable if isinstance(trainable, str) else ", ".join(trainable)
+            self.say(
+                f"stage {progress.stage + 1} of {len(self.config.stages)}: trains {what}, "
+                f"{stage.epochs} epoch(s), {stage.optimizer.name} with lr {stage.optimizer.lr:g}"
+            )
 
     def step(self, progress: Progress, images: int) -> None:
         """Moves the bar of the epoch in hand, which has `images` images."""
@@ -95,7 +105,7 @@ class Reporter:
         if self.bar is None:
             self.bar = tqdm(
                 total=images, initial=0, unit=" images", disable=None, leave=False,
-                desc=f"epoch {progress.epoch + 1}/{self.config.epochs}", dynamic_ncols=True,
+                desc=f"epoch {progress.epoch + 1}/{self.config.all_epochs}", dynamic_ncols=True,
             )  # fmt: skip
         loss, accuracy = progress.loss_sum / progress.images, progress.right / progress.images
         self.bar.set_postfix_str(f"loss {loss:.3f}, accuracy {accuracy:.3f}", refresh=False)
@@ -109,7 +119,7 @@ class Reporter:
             self.bar = None
         best = " (best so far)" if progress.best_epoch == row["epoch"] else ""
         self.say(
-            f"epoch {row['epoch']}/{self.config.epochs}: "
+            f"epoch {row['epoch']}/{self.config.all_epochs}: "
             f"train loss {row['train_loss']:.3f}, accuracy {row['train_accuracy']:.3f}; "
             f"validation loss {row['validation_loss']:.3f}, "
             f"accuracy {row['validation_accuracy']:.3f}, "
@@ -139,7 +149,7 @@ class Reporter:
         self.say(
             f"\nBest by {self.config.select_by}: epoch {progress.best_epoch}. "
             f"{self.folder} holds best.safetensors, curves.png, history.csv.\n"
-            f"Next: python evaluate.py {self.folder}"
+            f"Next: {command('evaluate')} {self.folder}"
         )
 
     def interrupted(self, progress: Progress, signal_number: int) -> int:

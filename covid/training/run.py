@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from covid.config import PROJECT, Config, load_config
+from covid.config_tree import leaves
 from covid.edge.files import write_atomically
 from covid.errors import RunError
+from covid.training.launch import command
 
 HISTORY = (
     "epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy",
@@ -20,7 +22,7 @@ HISTORY = (
 )  # fmt: skip
 CONTENT = (
     "config.yaml", "history.csv", "curves.png", "best.safetensors", "checkpoints", "summary.json",
-    "data_audit.json", "evaluation", "export", "tensorboard",
+    "data_audit.json", "evaluation", "export", "tracker",
 )  # fmt: skip
 # What may differ when a run goes on: it decides how long and where, not what is learned.
 MAY_CHANGE = (
@@ -98,7 +100,7 @@ def newest_run(runs: Path) -> Path:
     if not finished:
         raise RunError(
             f"{runs}: holds no finished run; make one with "
-            f"`accelerate launch train.py --config configs/resnet18_multilabel.yaml`."
+            f"`{command('train', 'accelerate launch')} --config CONFIG.yaml`."
         )
     return max(finished, key=lambda folder: (folder / "summary.json").stat().st_mtime_ns)
 
@@ -135,20 +137,17 @@ def versions() -> dict[str, str]:
 
 
 def _changed_keys(before: Config, now: Config) -> list[str]:
-    old, new = _flat(before.model_dump(mode="json")), _flat(now.model_dump(mode="json"))
+    old, new = flat(before), flat(now)
     may_change = set(MAY_CHANGE)
-    if before.scheduler.name in WHOLE_RUN:
+    if before.stages or before.scheduler.name in WHOLE_RUN:
         may_change.remove("epochs")
     return [
         key for key in new | old if old.get(key) != new.get(key) and key not in may_change
     ]
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+def flat(config: Config) -> dict[str, Any]:
+    """A config's keys, dotted as `--set` takes them; lists and what is not set become text."""
+    plain = (int, float, str)
+    values = leaves(config.model_dump(mode="json"))
+    return {key: value if isinstance(value, plain) else str(value) for key, value in values}

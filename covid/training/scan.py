@@ -87,7 +87,7 @@ def scan(
     mean, std = seen.mean_and_std()
     patients = {sample.patient for sample in index.samples if sample.patient is not None}
     audit = {
-        "root": str(index.root),
+        "root": index.root,
         "name": data_name(index),
         "synthetic": is_synthetic(index),
         "images": index.counts(),

@@ -19,7 +19,7 @@ def settings(make_images: MakeImages, tmp_path: Path) -> dict[str, object]:
 @pytest.mark.usefixtures("one_process")
 def test_the_usual_loop_trains_and_judges(settings: dict[str, object]) -> None:
     config = load_config(Path(str(settings["config"])), settings["set"])  # type: ignore[arg-type]
-    accuracy = usual_loop(Path(config.data.root), config, workers=0)
+    accuracy = usual_loop(Path(config.data.roots[0]), config, workers=0)
     assert accuracy in [right / 6 for right in range(7)]  # of six validation images
 
 

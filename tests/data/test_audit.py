@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from covid.data.audit import CELLS, KEPT, NEAR, Duplicates, find_duplicates, near_pairs
 from covid.data.cache import Images
 from covid.data.fingerprint import EXACT, fingerprint
-from covid.data.index import Index, Sample, load_index
+from covid.data.index import Index, Sample
 from covid.data.phantom import render_set
+from covid.data.source import load_index
 from covid.errors import DataError
 from tests.conftest import LABELS, PROJECT, MakeImages
 
@@ -26,7 +27,7 @@ def index_of(splits: Sequence[str]) -> Index:
         Sample(Path(f"{n}.png"), f"{split}/{n}.png", "covid", split)
         for n, split in enumerate(splits)
     ]
-    return Index(Path("root"), tuple(samples), ())
+    return Index((Path("root"),), tuple(samples), ())
 
 
 def print_of(pixels: int, seen: bytes = HASH, turned: int = 0) -> bytes:

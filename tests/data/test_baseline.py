@@ -10,7 +10,8 @@ from PIL import Image
 
 from covid.data import baseline
 from covid.data.baseline import FEWEST, Baseline, measure_baseline
-from covid.data.index import Index, Sample, load_index
+from covid.data.index import Index, Sample
+from covid.data.source import load_index
 from tests.conftest import LABELS, PROJECT, MakeImages
 
 DATA = PROJECT.parent / "shared" / "data"
@@ -31,7 +32,7 @@ def evaluate(
         name = f"{n:04d}.png"
         columns = FILE | cells(n, label)
         samples.append(Sample(Path(name), name, label, "train", patient(n), columns))
-    return measure_baseline(Index(Path("root"), tuple(samples), ()), range(images))
+    return measure_baseline(Index((Path("root"),), tuple(samples), ()), range(images))
 
 
 def overall(evaluated: Baseline) -> float:

@@ -8,7 +8,7 @@ import torch
 
 from covid.data.batches import Split, load_batches
 from covid.data.cache import Images
-from covid.data.index import load_index
+from covid.data.source import load_index
 from tests.conftest import LABELS, MakeImages
 
 

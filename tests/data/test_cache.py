@@ -10,7 +10,8 @@ import pytest
 
 from covid.data.cache import Images, Scan
 from covid.data.fingerprint import fingerprint
-from covid.data.index import Index, load_index
+from covid.data.index import Index
+from covid.data.source import load_index
 from covid.edge.images import read_image
 from covid.errors import DataError, ImageError
 from tests.conftest import LABELS, MakeImages, write_image
@@ -93,7 +94,7 @@ def fill(root: Path, cache: Path) -> None:
 def test_several_processes_may_fill_it_at_once(index: Index, tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     cache = tmp_path / "cache"
-    fillers = [context.Process(target=fill, args=(index.root, cache)) for _ in range(3)]
+    fillers = [context.Process(target=fill, args=(index.roots[0], cache)) for _ in range(3)]
     for process in fillers:
         process.start()
     for process in fillers:

@@ -6,11 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from covid.data.index import (
-    load_index,
-    patients_in_two_splits,
-    require_training_splits,
-)
+from covid.data.index import patients_in_two_splits, require_training_splits
+from covid.data.source import load_index
 from covid.data.splits import SPLITS
 from covid.errors import DataError
 from tests.conftest import LABELS, MakeImages, write_image

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from covid.data.index import load_index
 from covid.data.phantom import CLASSES, SYNTHETIC, render_image, render_set
+from covid.data.source import load_index
 from covid.errors import DataError, StorageError
 
 KEYS = ("covid", "normal", "pneumonia")

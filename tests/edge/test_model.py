@@ -408,4 +408,4 @@ def test_without_onnxruntime_the_error_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    assert "pip install -r requirements-edge.txt" in refusal(write_network(tmp_path))
+    assert "pip install onnxruntime" in refusal(write_network(tmp_path))

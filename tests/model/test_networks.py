@@ -78,13 +78,23 @@ def test_weights_are_in_channels_last() -> None:
 def test_training_the_head_leaves_the_backbone_without_gradients() -> None:
     network = make()
     freeze(network, "head")
-    assert {id(one) for one in trained(network)} == {id(one) for one in network.head.parameters()}
+    given = {id(parameter) for layer in trained(network) for parameter in layer}
+    assert given == {id(parameter) for parameter in network.head.parameters()}
 
 
 def test_training_all_trains_every_parameter() -> None:
     network = make()
     freeze(network, "all")
-    assert len(trained(network)) == len(list(network.parameters()))
+    assert sum(map(len, trained(network))) == len(list(network.parameters()))
+
+
+def test_layers_go_from_the_head_down_to_the_stem_with_its_normalisation() -> None:
+    network = make()
+    layers = trained(network)
+    assert len(layers) == 10  # head, eight blocks, stem
+    below_the_head = network.backbone.get_submodule("layer4.1").parameters()
+    assert all(a is b for a, b in zip(layers[1], below_the_head, strict=True))
+    assert len(layers[-1]) == 3  # weights of the convolution, scale and shift of its normalisation
 
 
 def test_named_modules_train_beside_the_head() -> None:
@@ -114,7 +124,8 @@ def test_what_is_frozen_stays_to_the_bit_through_training(arch: str, trainable: 
     freeze(network, trainable)
     frozen = [one for name, one in network.state_dict().items() if is_frozen(name, trainable)]
     before = [one.clone() for one in frozen]
-    optimizer = torch.optim.SGD(trained(network), 0.1, momentum=0.9)
+    parameters = [parameter for layer in trained(network) for parameter in layer]
+    optimizer = torch.optim.SGD(parameters, 0.1, momentum=0.9)
     for _ in range(2):
         set_training_mode(network, trainable)
         images = torch.randint(0, 256, (4, 1, 64, 64), dtype=torch.uint8)

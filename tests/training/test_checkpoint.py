@@ -31,9 +31,8 @@ def signals_as_before() -> Iterator[None]:
 
 def make(folder: Path, minutes: float = 10) -> tuple[Checkpoints, nn.Module, Progress]:
     network = nn.Linear(3, 2)
-    checkpoints = Checkpoints(
-        Accelerator(cpu=True), folder, {"network": network, "averaged": None}, minutes
-    )
+    checkpoints = Checkpoints(Accelerator(cpu=True), folder, minutes)
+    checkpoints.begin_stage({"network": network, "averaged": None})
     return checkpoints, network, Progress(warnings=["one"])
 
 
@@ -42,7 +41,8 @@ def test_what_was_saved_comes_back(tmp_path: Path) -> None:
     progress.count(images=4, loss=0.5, right=3, seconds=1.0)
     checkpoints.save(progress)
     others, other_network, other = make(tmp_path)
-    others.restore(other)
+    others.load(other)
+    others.begin_stage({"network": other_network})
     assert other == progress
     assert torch.equal(other_network.state_dict()["weight"], network.state_dict()["weight"])
 
@@ -51,7 +51,8 @@ def test_the_random_generator_goes_on_where_it_was(tmp_path: Path) -> None:
     checkpoints, _, progress = make(tmp_path)
     checkpoints.save(progress)
     expected = torch.rand(3)
-    checkpoints.restore(progress)
+    checkpoints.load(progress)
+    checkpoints.begin_stage({})
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -88,7 +89,7 @@ def test_only_damaged_ones_are_an_error(tmp_path: Path) -> None:
 
 def test_without_a_checkpoint_training_starts_and_says_so(tmp_path: Path) -> None:
     checkpoints, _, progress = make(tmp_path)
-    assert "starts from the beginning" in checkpoints.restore(progress)[0]
+    assert "starts from the beginning" in checkpoints.load(progress)[0]
 
 
 def test_none_is_due_before_its_minutes_have_passed(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from covid.data.batches import Split, load_batches
 from covid.data.cache import Images
-from covid.data.index import load_index
+from covid.data.source import load_index
 from covid.edge.labels import LabelSpace
 from covid.errors import TrainingError
 from covid.training.epochs import Predictions, count_right, flip, mean_loss, predict, train_epoch

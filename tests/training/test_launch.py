@@ -4,9 +4,11 @@ import platform
 
 import pytest
 import torch
+from accelerate.tracking import get_available_trackers
+from accelerate.utils import LoggerType
 
 from covid.errors import LaunchError
-from covid.training.launch import choose_precision, start_accelerator
+from covid.training.launch import choose_precision, command, start_accelerator
 from tests.conftest import run_script
 
 pytestmark = pytest.mark.usefixtures("one_process")
@@ -88,3 +90,22 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 def test_memory_that_a_step_freed_is_there_for_the_next() -> None:
     anew, kept = (int(run_script("-c", NEW_PAGES, word).stdout) for word in ("", "accelerator"))
     assert kept < anew / 2
+
+
+def test_an_unknown_tracker_is_named_with_those_that_there_are() -> None:
+    with pytest.raises(LaunchError, match="tracker: 'tensorbord' is not one of all, .*tensorboard"):
+        start_accelerator(tracker="tensorbord")
+
+
+def test_a_tracker_that_is_not_installed_is_not_left_out_in_silence() -> None:
+    installed = {"all", *map(str, get_available_trackers())}
+    absent = [str(each) for each in LoggerType if str(each) not in installed]
+    if not absent:
+        pytest.skip("every tracker is installed here")
+    with pytest.raises(LaunchError, match=f"tracker: {absent[0]} is not installed"):
+        start_accelerator(tracker=absent[0])
+
+
+def test_a_clone_s_scripts_are_started_by_their_files() -> None:
+    assert command("evaluate") == "python evaluate.py"
+    assert command("train", "accelerate launch") == "accelerate launch train.py"

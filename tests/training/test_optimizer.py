@@ -10,8 +10,13 @@ from covid.config import SGD, Adam, AdamW, Cosine, NoScheduler, OneCycle, Platea
 from covid.training.optimizer import Schedule, make_optimizer
 
 
-def one_parameter() -> list[nn.Parameter]:
-    return [nn.Parameter(torch.ones(1))]
+def one_parameter() -> list[list[nn.Parameter]]:
+    return [[nn.Parameter(torch.ones(1))]]
+
+
+def three_layers() -> list[list[nn.Parameter]]:
+    """A head, a frozen layer, a stem."""
+    return [*one_parameter(), [], *one_parameter()]
 
 
 def rates(config: NoScheduler | Plateau | Cosine | OneCycle, updates: int = 10) -> list[float]:
@@ -106,3 +111,24 @@ def test_a_schedule_goes_on_where_it_was(config: Plateau | Cosine | OneCycle) ->
     other_optimizer.load_state_dict(optimizer.state_dict())
     other.load_state_dict(schedule.state_dict())
     assert advance(other_optimizer, other) == advance(optimizer, schedule)
+
+
+def test_a_layer_s_rate_decays_with_its_distance_from_the_head() -> None:
+    optimizer = make_optimizer(SGD(name="sgd", lr=1.0, layer_decay=0.5), three_layers())
+    assert [group["lr"] for group in optimizer.param_groups] == [1.0, 0.25]
+
+
+def test_without_decay_all_layers_are_one_group() -> None:
+    optimizer = make_optimizer(AdamW(name="adamw", lr=1.0), three_layers())
+    assert [len(group["params"]) for group in optimizer.param_groups] == [2]
+
+
+def test_a_schedule_keeps_the_layers_shares_of_the_rate() -> None:
+    optimizer = make_optimizer(SGD(name="sgd", lr=1.0, layer_decay=0.5), three_layers())
+    rise = OneCycle(name="onecycle", max_lr=8)
+    schedule = Schedule(rise, optimizer, epochs=2, updates_per_epoch=5)
+    for _ in range(4):
+        head, stem = (group["lr"] for group in optimizer.param_groups)
+        assert stem == pytest.approx(head / 4)
+        optimizer.step()
+        schedule.after_update()

@@ -14,7 +14,7 @@ from accelerate.state import AcceleratorState
 from covid.config import Config, load_config
 from covid.data.batches import Split
 from covid.data.cache import Images
-from covid.data.index import load_index
+from covid.data.source import load_index
 from covid.errors import ConfigError
 from covid.model.networks import Network, Prefix, build_network, freeze, frozen_stages, stages
 from covid.training.epochs import flip
