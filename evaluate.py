@@ -9,6 +9,8 @@ import argparse
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,139 +47,98 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def evaluate_run(arguments: argparse.Namespace) -> None:
-    # Imported here because torch takes seconds, and --help should not.
-    from tqdm import tqdm
+@dataclass(frozen=True)
+class Predictions:
+    """What a network answers about the images of an index that can be read."""
 
-    from covid.config import resolve
-    from covid.data.batches import Split, load_batches
-    from covid.data.cache import Images
-    from covid.data.source import NAME_FOLDER, data_name, is_synthetic, load_index, open_source
-    from covid.model.weights import load_trained
-    from covid.training.epochs import predict
-    from covid.training.launch import loader_workers, start_accelerator, use_full_precision
-    from covid.training.report import rendering_bar
-    from covid.training.run import best_weights, newest_run, runs_folder
-    from covid.training.scan import scan_images
+    rows: list[int]  # of the index
+    probabilities: "npt.NDArray[np.float32]"  # [rows, classes]
+    read_images: "Callable[[list[int]], npt.NDArray[np.uint8]]"  # n places of `rows` to pixels
+    about: Mapping[str, Any]  # for metrics.json, after what it is about the network and the data
+    warnings: Sequence[str]
 
-    folder = arguments.trained or newest_run(runs_folder())
-    trained = load_trained(best_weights(folder))
-    config, split = trained.config, arguments.split
-    space = config.label_space
-    accelerator = start_accelerator(precision="no")
-    use_full_precision()
 
-    with accelerator.main_process_first():
-        if arguments.data is None:
-            index = open_source(config, advice=NAME_FOLDER, progress=rendering_bar())
-        else:
-            index = load_index(
-                arguments.data.absolute(), list(space.labels), seed=config.seed,
-                allow_patient_overlap=True,  # nothing is trained on it
-            )  # fmt: skip
-    rows = rows_of(index, split)
-    cache_dir = resolve(config.data.cache_dir) if config.data.cache else None
-    images = Images(index, config.data.image_size, cache_dir)
-    seen = scan_images(accelerator, images, rows, f"reading {split} images")
-    if not config.data.skip_unreadable:
-        seen.require_readable(len(rows))
-    rows = [row for row in rows if row not in seen.unreadable]
+@dataclass(frozen=True)
+class Predictor:
+    """A trained network, however it is kept, and how images are put to it."""
 
-    targets = space.encode(index.samples[row].label for row in rows)
-    batches = load_batches(
-        Split(images, rows, targets),
-        batch_size=config.batch_size,
-        workers=loader_workers(accelerator),
-    )
-    bar = tqdm(total=len(rows), desc=f"evaluating {split}", unit=" images", leave=False, delay=1,
-               disable=None if accelerator.is_main_process else True)  # fmt: skip
-    with bar:
-        predictions = predict(
-            accelerator, trained.network.to(accelerator.device), accelerator.prepare(batches),
-            bar.update,
-        )  # fmt: skip
-    if not accelerator.is_main_process:
+    name: str  # in titles
+    folder: Path  # whose `evaluation/` takes the report unless --output names another place
+    space: "LabelSpace"
+    seed: int  # of a split that is drawn
+    about: Mapping[str, Any]  # which network it is, for metrics.json
+    open_own: "Callable[[], Index] | None"  # its own images; None: it has none
+    predict: "Callable[[Index, list[int], str], Predictions]"  # of rows of a split
+    main_process_first: Callable[[], AbstractContextManager[None]]  # while images are looked for
+    is_main_process: bool  # the one that writes
+
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    """Opens what is trained and the images, predicts; files to a folder, figures to the terminal.
+
+    Of several processes all predict and one writes.
+    """
+    # Imported here, and below, because they take time that --help should not.
+    from covid.data.source import data_name, is_synthetic
+    from covid.evaluation.report import Evaluation, write_report
+    from covid.evaluation.terminal import metrics_table
+
+    predictor, split = open_trained(arguments.trained, arguments.data), arguments.split
+    with predictor.main_process_first():
+        index = open_images(predictor, arguments.data)
+    predictions = predictor.predict(index, rows_of(index, split), split)
+    if not predictor.is_main_process:
         return
 
+    samples = [index.samples[row] for row in predictions.rows]
+    evaluation = Evaluation(
+        title=f"{predictor.name} on {data_name(index)}, {split}",
+        about={
+            **predictor.about,
+            "data": data_name(index),
+            "synthetic": is_synthetic(index),
+            "split": split,
+            **predictions.about,
+        },
+        space=predictor.space,
+        probabilities=predictions.probabilities,
+        targets=predictor.space.encode(sample.label for sample in samples),
+        names=[sample.name for sample in samples],
+        keys=[sample.label for sample in samples],
+        patients=[sample.patient for sample in samples],
+    )
     place = split if arguments.data is None else f"{index.name}-{split}"
-    output = arguments.output or folder / "evaluation" / place
-    name = f"{config.name} on {data_name(index)}, {split}"
-    report(
-        output,
-        space,
-        predictions.probabilities(space.task),
-        index,
-        rows,
-        lambda places: images.read([rows[place] for place in places]),
-        name,
-        {
-            "run": config.name,
-            "epoch": trained.epoch,
-            "data": data_name(index),
-            "synthetic": is_synthetic(index),
-            "split": split,
-            "unreadable": len(seen.unreadable),
-        },
-        [*index.warnings, *([images.problem] if images.problem else [])],
+    output = arguments.output or predictor.folder / "evaluation" / place
+    metrics = write_report(output, evaluation, predictions.read_images)
+    for sentence in (*index.warnings, *predictions.warnings):
+        print(f"Warning: {sentence}", file=sys.stderr)
+    print(metrics_table(metrics, evaluation.title))
+    print(
+        f"\n{output} holds metrics.json, predictions.csv, confusion.png, examples.png.\n"
+        f"For learning and research, not for diagnosis."
     )
 
 
-def evaluate_file(arguments: argparse.Namespace) -> None:
-    """The same for an ONNX file, by the way that predict.py takes: no PyTorch anywhere."""
-    import numpy as np
-    from tqdm import tqdm
+def open_trained(trained: Path | None, data: Path | None) -> Predictor:
+    """An exported file where `trained` is named like one, else a run, by default the newest."""
+    if trained is None or trained.suffix.lower() != ".onnx":
+        return open_run(trained)
+    if data is None:
+        raise ConfigError(f"{trained}: an ONNX file carries no images; name some with --data ROOT.")
+    return open_file(trained)
 
-    from covid.data.index import LISTED
-    from covid.data.source import data_name, is_synthetic, load_index
-    from covid.edge import load
 
-    path, split = arguments.trained, arguments.split
-    if arguments.data is None:
-        raise ConfigError(f"{path}: an ONNX file carries no images; name some with --data ROOT.")
-    model = load(path, spinning=False)  # images are decoded meanwhile
-    card = model.card
-    index = load_index(
-        arguments.data.absolute(), list(card.space.labels), allow_patient_overlap=True
-    )
-    rows = rows_of(index, split)
-    files = [index.samples[row].path for row in rows]
-    with tqdm(model.predict(files), total=len(rows), desc=f"evaluating {split}", unit=" images",
-              leave=False, delay=1, disable=None) as bar:  # fmt: skip
-        predictions = list(bar)
-    unreadable = [prediction.error for prediction in predictions if prediction.error]
-    if unreadable:
-        more = f" (and {len(unreadable) - LISTED} more)" if len(unreadable) > LISTED else ""
-        raise DataError(
-            f"{len(unreadable)} of {len(rows)} images cannot be read: "
-            f"{' '.join(unreadable[:LISTED])}{more} Repair or remove them."
-        )
+def open_images(predictor: Predictor, data: Path | None) -> "Index":
+    """The images in `data`, or the predictor's own."""
+    from covid.data.source import load_index
 
-    beside = path.parent / "evaluation" / f"{index.name}-{split}"
-    warnings = list(index.warnings)
-    if index.drawn:
-        warnings.append(
-            f"{index.root}: its manifest has no split, so one was drawn from seed 0; if the "
-            f"network was trained on these images with another seed, it knows some of them."
-        )
-    report(
-        arguments.output or beside,
-        card.space,
-        np.array([list(each.probabilities.values()) for each in predictions], dtype=np.float32),
-        index,
-        rows,
-        lambda places: np.stack([model.read(files[place]) for place in places]),
-        f"{path.name} on {data_name(index)}, {split}",
-        {
-            "model": path.name,
-            "precision": card.precision,
-            "source_sha256": card.source_sha256,
-            "trained_on": card.trained_on,
-            "data": data_name(index),
-            "synthetic": is_synthetic(index),
-            "split": split,
-        },
-        warnings,
-    )
+    if data is None:
+        assert predictor.open_own is not None  # see `open_trained`
+        return predictor.open_own()
+    return load_index(
+        data.absolute(), list(predictor.space.labels), seed=predictor.seed,
+        allow_patient_overlap=True,  # nothing is trained on it
+    )  # fmt: skip
 
 
 def rows_of(index: "Index", split: str) -> list[int]:
@@ -191,50 +152,126 @@ def rows_of(index: "Index", split: str) -> list[int]:
     return rows
 
 
-def report(
-    output: Path,
-    space: "LabelSpace",
-    probabilities: "npt.NDArray[np.float32]",
-    index: "Index",
-    rows: Sequence[int],
-    read_images: Callable[[list[int]], "npt.NDArray[np.uint8]"],
-    name: str,
-    about: Mapping[str, Any],
-    warnings: Sequence[str],
-) -> None:
-    """Files to `output` and figures to the terminal; `probabilities` has one row for each row."""
-    from covid.evaluation.metrics import metrics_table
-    from covid.evaluation.report import write_report
+def open_run(folder: Path | None) -> Predictor:
+    """The best network of a run, None being the newest finished one, in full precision."""
+    from tqdm import tqdm
 
-    samples = [index.samples[row] for row in rows]
-    metrics = write_report(
-        output,
-        space,
-        probabilities,
-        space.encode(sample.label for sample in samples),
-        names=[sample.name for sample in samples],
-        keys=[sample.label for sample in samples],
-        patients=[sample.patient for sample in samples],
-        read_images=read_images,
-        title=name,
-        about=about,
+    from covid.config import resolve
+    from covid.data.batches import Split, load_batches
+    from covid.data.cache import Images
+    from covid.data.source import NAME_FOLDER, open_source
+    from covid.model.weights import load_trained
+    from covid.training.epochs import predict
+    from covid.training.launch import loader_workers, start_accelerator, use_full_precision
+    from covid.training.report import rendering_bar
+    from covid.training.run import best_weights, newest_run, runs_folder
+    from covid.training.scan import scan_images
+
+    folder = folder or newest_run(runs_folder())
+    trained = load_trained(best_weights(folder))
+    config, space = trained.config, trained.config.label_space
+    accelerator = start_accelerator(precision="no")
+    use_full_precision()
+
+    def predict_rows(index: "Index", rows: list[int], split: str) -> Predictions:
+        cache_dir = resolve(config.data.cache_dir) if config.data.cache else None
+        images = Images(index, config.data.image_size, cache_dir)
+        seen = scan_images(accelerator, images, rows, f"reading {split} images")
+        if not config.data.skip_unreadable:
+            seen.require_readable(len(rows))
+        rows = [row for row in rows if row not in seen.unreadable]
+        batches = load_batches(
+            Split(images, rows, space.encode(index.samples[row].label for row in rows)),
+            batch_size=config.batch_size,
+            workers=loader_workers(accelerator),
+        )
+        bar = tqdm(total=len(rows), desc=f"evaluating {split}", unit=" images", leave=False,
+                   delay=1, disable=None if accelerator.is_main_process else True)  # fmt: skip
+        with bar:
+            predictions = predict(
+                accelerator, trained.network.to(accelerator.device), accelerator.prepare(batches),
+                bar.update,
+            )  # fmt: skip
+        return Predictions(
+            rows,
+            predictions.probabilities(space.task),
+            lambda places: images.read([rows[place] for place in places]),
+            {"unreadable": len(seen.unreadable)},
+            [images.problem] if images.problem else [],
+        )
+
+    return Predictor(
+        name=config.name,
+        folder=folder,
+        space=space,
+        seed=config.seed,
+        about={"run": config.name, "epoch": trained.epoch},
+        open_own=lambda: open_source(config, advice=NAME_FOLDER, progress=rendering_bar()),
+        predict=predict_rows,
+        main_process_first=accelerator.main_process_first,
+        is_main_process=accelerator.is_main_process,
     )
-    for sentence in warnings:
-        print(f"Warning: {sentence}", file=sys.stderr)
-    print(metrics_table(metrics, name))
-    print(
-        f"\n{output} holds metrics.json, predictions.csv, confusion.png, examples.png.\n"
-        f"For learning and research, not for diagnosis."
+
+
+def open_file(path: Path) -> Predictor:
+    """An ONNX file, by the way that predict.py takes: no PyTorch anywhere."""
+    import numpy as np
+    from tqdm import tqdm
+
+    from covid.data.index import LISTED
+    from covid.edge import load
+
+    model = load(path, spinning=False)  # images are decoded meanwhile
+    card = model.card
+
+    def predict_rows(index: "Index", rows: list[int], split: str) -> Predictions:
+        files = [index.samples[row].path for row in rows]
+        with tqdm(model.predict(files), total=len(rows), desc=f"evaluating {split}",
+                  unit=" images", leave=False, delay=1, disable=None) as bar:  # fmt: skip
+            predictions = list(bar)
+        unreadable = [prediction.error for prediction in predictions if prediction.error]
+        if unreadable:
+            more = f" (and {len(unreadable) - LISTED} more)" if len(unreadable) > LISTED else ""
+            raise DataError(
+                f"{len(unreadable)} of {len(rows)} images cannot be read: "
+                f"{' '.join(unreadable[:LISTED])}{more} Repair or remove them."
+            )
+        drawn = (
+            f"{index.root}: its manifest has no split, so one was drawn from seed 0; if the "
+            f"network was trained on these images with another seed, it knows some of them."
+        )
+        return Predictions(
+            rows,
+            np.array([list(each.probabilities.values()) for each in predictions], dtype=np.float32),
+            lambda places: np.stack([model.read(files[place]) for place in places]),
+            {},
+            [drawn] if index.drawn else [],
+        )
+
+    return Predictor(
+        name=path.name,
+        folder=path.parent,
+        space=card.space,
+        seed=0,  # a file does not carry the one of its run
+        about={
+            "model": path.name,
+            "precision": card.precision,
+            "source_sha256": card.source_sha256,
+            "trained_on": card.trained_on,
+        },
+        open_own=None,
+        predict=predict_rows,
+        main_process_first=nullcontext,
+        is_main_process=True,
     )
 
 
 def main() -> int:
     arguments = parse_arguments()
-    exported = arguments.trained is not None and arguments.trained.suffix.lower() == ".onnx"
     # As all else that goes wrong: one sentence, without the line of code that it comes from.
     warnings.formatwarning = lambda message, *_: f"Warning: {message}\n"
     try:
-        evaluate_file(arguments) if exported else evaluate_run(arguments)
+        evaluate(arguments)
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2

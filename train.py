@@ -41,6 +41,7 @@ def train(arguments: argparse.Namespace) -> int:
     from covid.data.cache import Images
     from covid.data.source import data_name, open_source
     from covid.evaluation.metrics import quick_figures
+    from covid.evaluation.selection import check_select_by, merit
     from covid.model.losses import make_loss
     from covid.model.networks import average, build_network, freeze, set_training_mode, trained
     from covid.model.weights import load_weights, save_trained
@@ -54,6 +55,7 @@ def train(arguments: argparse.Namespace) -> int:
     from covid.training.scan import scan
 
     config = load_config(arguments.config, arguments.set)
+    check_select_by(config.select_by, str(arguments.config))
     space = config.label_space
     folder = arguments.output or run.runs_folder() / config.name
     run.check_run(folder, config, resume=arguments.resume, overwrite=arguments.overwrite)
@@ -162,28 +164,27 @@ def train(arguments: argparse.Namespace) -> int:
             validation_loss = mean_loss(loss, predictions)
             if not math.isfinite(validation_loss):
                 raise report.failed(progress, f"the validation loss became {validation_loss}")
-            accuracy, macro_f1 = quick_figures(
+            figures = quick_figures(
                 space, predictions.probabilities(space.task), predictions.targets
-            )
-            figures = {"accuracy": accuracy, "macro_f1": macro_f1, "loss": validation_loss}
+            ) | {"loss": validation_loss}
             row = {
                 "epoch": progress.epoch + 1,
                 "train_loss": progress.loss_sum / progress.images,
                 "train_accuracy": progress.right / progress.images,
                 "validation_loss": validation_loss,
-                "validation_accuracy": accuracy,
-                "validation_macro_f1": macro_f1,
+                "validation_accuracy": figures["accuracy"],
+                "validation_macro_f1": figures["macro_f1"],
                 "learning_rate": schedule.learning_rate,
                 "seconds": progress.seconds + time.perf_counter() - clock,
                 "images_per_second": progress.images / progress.seconds,
             }
             schedule.after_epoch(validation_loss)
-            figure = figures[config.select_by]
-            assert figure is not None  # the scan refuses a validation split where it could be
-            if progress.finish_epoch(row, figure, config.select_by):
+            if progress.finish_epoch(row, merit(config.select_by, figures)):
+                kept = dict.fromkeys(("accuracy", "macro_f1", "loss", config.select_by))
                 accelerator.on_main_process(save_trained)(
-                    folder / "best.safetensors", evaluated, config, progress.epoch, figures
-                )
+                    folder / "best.safetensors", evaluated, config, progress.epoch,
+                    {name: figures[name] for name in kept},
+                )  # fmt: skip
             report.epoch(progress)
             decisions = space.decide(predictions.probabilities(space.task))
             for sentence in watch.after_epoch(decisions, predictions.targets, progress.history):

@@ -147,7 +147,7 @@ class Config(Section):
     stages: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = ()
     epochs: Count = 10
     batch_size: Count = 32
-    select_by: Literal["accuracy", "macro_f1", "loss"] = "accuracy"
+    select_by: str = "accuracy"  # a figure of covid/evaluation, which checks it, or loss
     precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
     cache_features: Literal["auto", "on", "off"] = "auto"
     gradient_accumulation: Count = 1

@@ -637,6 +637,30 @@ def test_an_unknown_key_stops_before_training(root: Path, tmp_path: Path) -> Non
     refused(train(root, tmp_path / "run", "data.folder=x"), "data.folder: is not a known key")
 
 
+def test_a_figure_that_is_none_stops_before_training(root: Path, tmp_path: Path) -> None:
+    done = train(root, tmp_path / "run", "select_by=macro_auc")
+    refused(done, f"{CONFIG}: select_by: 'macro_auc' is not one of accuracy, ")
+    assert "did you mean macro_auroc." in done.stderr and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("figure", ["macro_f1", "macro_auroc"])
+def test_a_figure_that_validation_cannot_tell_stops_before_training(
+    make_images: MakeImages, tmp_path: Path, figure: str
+) -> None:
+    root = make_images()
+    shutil.rmtree(root / "validation" / "normal")
+    done = train(root, tmp_path / "run", f"select_by={figure}")
+    refused(done, f"in validation no image bears normal, so {figure} is not defined there")
+
+
+def test_the_kept_network_says_the_figure_that_it_was_kept_for(root: Path, tmp_path: Path) -> None:
+    done = train(root, tmp_path / "run", "model.trainable=head", "select_by=macro_auroc")
+    assert done.returncode == 0 and "Best by macro_auroc: epoch" in done.stdout
+    with safe_open(tmp_path / "run" / "best.safetensors", framework="pt") as file:
+        metrics = json.loads(file.metadata()["metrics"])
+    assert set(metrics) == {"accuracy", "macro_f1", "loss", "macro_auroc"}
+
+
 def test_half_precision_on_a_cpu_is_refused(root: Path, tmp_path: Path) -> None:
     if torch.accelerator.is_available():
         pytest.skip("this machine has an accelerator")

@@ -5,27 +5,22 @@ precision, which follow from the probabilities' order. A figure that the images 
 None, and a sentence in `notes` says why; it is never 0, 1 or NaN by convention.
 """
 
-import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from covid.edge.labels import LabelSpace
-from covid.edge.table import format_table
 from covid.errors import DataError
+from covid.evaluation.bootstrap import cluster_images, draw_weights, interval
+from covid.evaluation.figures import METRICS, Answers, Metric, headlines, per_class, selectable
+from covid.evaluation.notes import left_out_notes, patient_notes, undefined_notes, width_notes
 
 Booleans = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 RESAMPLES = 2000  # Efron & Tibshirani 1993, section 14.3: above 1,000 for a percentile interval
-INTERVAL = (0.025, 0.975)  # what 95 % lie between
-CELLS = 1_000_000  # of resamples x clusters at once: 8 MB, and as much again for the product
-COLUMNS = 90  # of the table on a terminal
-FIGURES = ("precision", "recall", "specificity", "f1", "auroc", "average_precision")
 
 
 def compute_metrics(
@@ -36,102 +31,101 @@ def compute_metrics(
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    table: Sequence[Metric] = METRICS,
 ) -> dict[str, Any]:
     """The content of metrics.json: plain numbers, strings, lists, dictionaries and None.
 
     `probabilities` in 0..1 and `targets` (bool) are `[images, classes]`; `patients` names each
     image's patient, or None. The order of the images makes no difference.
 
-    `accuracy` is the share of images whose decision is wholly right, `macro_f1` the plain mean
-    of the classes' F1. Their `low` and `high` are 95 % percentile intervals (Efron & Tibshirani,
-    An Introduction to the Bootstrap, 1993, chapter 13) of the cluster bootstrap (Field & Welsh,
-    Bootstrapping clustered data, JRSS B 69, 2007): patients are drawn with replacement, and all
-    their images come along, because images of one patient resemble each other. An image without
-    a patient is a cluster of its own.
+    `table` says which figures there are. Those of all classes are `{"value", "low", "high"}`;
+    those of a class are plain numbers in `per_class`, with `{"low", "high", "patients"}` in its
+    `intervals`: how many patients, or images without one, have an image that the figure is a
+    share of. `low` and `high` are 95 % intervals over patients: see `bootstrap`. A resample
+    that does not define a figure is left out of its interval, and a note says how many.
 
     Raises DataError where there is no image; ValueError where the shapes disagree or a
     probability is not a number.
     """
-    decisions = _decide(space, probabilities, targets)
+    answers = _answers(space, probabilities, targets)
     if len(patients) != len(targets):
         raise ValueError(f"{len(patients)} patients for {len(targets)} images")
-    counts = _count(decisions, targets)
-    per_class = {
-        name: {
-            **_class_figures(targets[:, column], decisions[:, column], probabilities[:, column]),
-            "support": int(targets[:, column].sum()),
-            "threshold": None if space.thresholds is None else float(space.thresholds[column]),
-        }
-        for column, name in enumerate(space.classes)
-    }
-    accuracy, macro_f1 = _headline(counts.sum(axis=0))
-    drawn = _headline(_resample(_by_patient(counts, patients), resamples, seed))
+    cluster = cluster_images(patients, np.column_stack([probabilities, targets]))
+    figures = [*headlines(table), *per_class(table)]
+    values = evaluate(figures, answers)
+    parts: dict[str, list[Floats]] = {metric.name: [] for metric in figures}
+    for weights in draw_weights(cluster, resamples, seed):
+        for name, part in evaluate(figures, answers, weights).items():
+            parts[name].append(part)
+    drawn = {name: np.concatenate(part) for name, part in parts.items()}
     metrics = {
         "images": len(targets),
         "patients": len(set(patients) - {None}) or None,
         "classes": list(space.classes),
-        "accuracy": _with_interval(accuracy, drawn[0]),
-        "macro_f1": _with_interval(macro_f1, drawn[1]),
-        "per_class": per_class,
-        "confusion": _confusion(space, decisions, targets),
+        **{
+            metric.name: {
+                "value": _plain(values[metric.name][0]),
+                **_interval(values[metric.name][0], drawn[metric.name]),
+            }
+            for metric in headlines(table)
+        },
+        "per_class": {
+            name: {
+                **{m.name: _plain(values[m.name][0, column]) for m in per_class(table)},
+                "support": int(targets[:, column].sum()),
+                "threshold": None if space.thresholds is None else float(space.thresholds[column]),
+                "intervals": {
+                    m.name: {
+                        **_interval(values[m.name][0, column], drawn[m.name][:, column]),
+                        "patients": None
+                        if np.isnan(values[m.name][0, column])
+                        else len(np.unique(cluster[answers.are(m.among)[:, column]])),
+                    }
+                    for m in per_class(table)
+                },
+            }
+            for column, name in enumerate(space.classes)
+        },
+        "confusion": _confusion(space, answers.decisions, targets),
     }
-    left_out = 0 if np.isnan(macro_f1) else int(np.isnan(drawn[1]).sum())
-    notes = _undefined_notes(space, decisions, targets)
-    notes += _interval_notes(metrics, patients, resamples, left_out)
+    notes = [
+        *undefined_notes(space, answers, values, table),
+        *patient_notes(patients),
+        *left_out_notes(space, values, drawn, table),
+        *width_notes(metrics, table),
+    ]
     return metrics | {"notes": notes}
 
 
 def quick_figures(
-    space: LabelSpace, probabilities: npt.NDArray[np.floating[Any]], targets: Booleans
-) -> tuple[float, float | None]:
-    """Accuracy and macro F1 as `compute_metrics` has them, without intervals: milliseconds.
+    space: LabelSpace,
+    probabilities: npt.NDArray[np.floating[Any]],
+    targets: Booleans,
+    *,
+    table: Sequence[Metric] = METRICS,
+) -> dict[str, float | None]:
+    """What `select_by` can name, but for the loss, without intervals: milliseconds.
 
-    Arrays are `[images, classes]`. Macro F1 is None where a class has no image. Raises what
+    Arrays are `[images, classes]`. A figure of all classes has its name, the mean over classes
+    of another is `macro_` and its name; it is None where a class has none. Raises what
     `compute_metrics` raises.
     """
-    decisions = _decide(space, probabilities, targets)
-    accuracy, macro_f1 = _headline(_count(decisions, targets).sum(axis=0))
-    return float(accuracy), _plain(macro_f1)
+    values = evaluate(selectable(table), _answers(space, probabilities, targets))
+    return {name: _plain(value[0]) for name, value in values.items()}
 
 
-def metrics_table(metrics: Mapping[str, Any], title: str) -> str:
-    """The same for people: headline, one row per class, notes; a dash for what is undefined.
-
-    Lines stay within 90 characters unless a class has a name of more than 20.
-    """
-    images = "1 image" if metrics["images"] == 1 else f"{metrics['images']:,} images"
-    if metrics["patients"]:
-        images += f" of {metrics['patients']:,} patient" + "s" * (metrics["patients"] > 1)
-    with_threshold = any(row["threshold"] is not None for row in metrics["per_class"].values())
-    header = ["class", "images", "precision", "recall", "specificity", "F1", "AUROC", "AP"]
-    rows = [
-        [name, f"{row['support']:,}", *(_three_decimals(row[figure]) for figure in FIGURES)]
-        + ([f"{row['threshold']:.3g}"] if with_threshold else [])
-        for name, row in metrics["per_class"].items()
-    ]
-    headline = [
-        f"{name}  {_three_decimals(figure['value'])}"
-        + ("" if figure["low"] is None else
-           f"  (95 % interval {figure['low']:.3f} to {figure['high']:.3f})")
-        for name, figure in (("accuracy", metrics["accuracy"]), ("macro F1", metrics["macro_f1"]))
-    ]  # fmt: skip
-    notes = [
-        textwrap.fill(f"Note: {sentence}", COLUMNS, subsequent_indent="      ")
-        for sentence in metrics["notes"]
-    ]
-    parts = (
-        [*textwrap.wrap(title, COLUMNS), images],
-        headline,
-        [format_table(header + ["threshold"] * with_threshold, rows)],
-        notes,
-    )
-    return "\n\n".join("\n".join(lines) for lines in parts if lines)
+def evaluate(
+    figures: Sequence[Metric], answers: Answers, weights: Floats | None = None
+) -> dict[str, Floats]:
+    """Each figure by name, `[resamples]` or `[resamples, classes]`, NaN where not defined."""
+    images = answers.weighted(weights)
+    return {metric.name: metric.evaluate(images) for metric in figures}
 
 
-def _decide(
+def _answers(
     space: LabelSpace, probabilities: npt.NDArray[np.floating[Any]], targets: Booleans
-) -> Booleans:
-    """The decisions `[images, classes]`, once what they are taken from has been checked."""
+) -> Answers:
+    """With the decisions, once what they are taken from has been checked."""
     if probabilities.shape != targets.shape or targets.shape[1:] != (len(space.classes),):
         raise ValueError(
             f"probabilities {probabilities.shape} and targets {targets.shape} for "
@@ -141,81 +135,14 @@ def _decide(
         raise DataError("There is no image to evaluate; give at least one that can be read.")
     if not np.isfinite(probabilities).all():
         raise ValueError("a probability is not a number")
-    return space.decide(probabilities)
+    return Answers(targets, space.decide(probabilities), probabilities)
 
 
-def _count(decisions: Booleans, targets: Booleans) -> Integers:
-    """Per image what `_headline` needs summed: int64 `[images, 2 + 3 * classes]`."""
-    one = np.ones(len(targets), dtype=bool)
-    right = (decisions == targets).all(axis=1)
-    columns = np.column_stack([one, right, decisions & targets, decisions, targets])
-    return columns.astype(np.int64)
-
-
-def _headline(totals: npt.NDArray[Any]) -> tuple[Floats, Floats]:
-    """Sums of `_count` `[..., 2 + 3 * classes]` to accuracy and macro F1, each `[...]`.
-
-    Macro F1 is NaN where a class has no image: over fewer classes it would be another figure.
-    """
-    images, right = totals[..., 0], totals[..., 1]
-    true_positives, decided, true = np.split(totals[..., 2:], 3, axis=-1)
-    f1 = 2 * true_positives / np.maximum(decided + true, 1)
-    return right / images, np.where((true > 0).all(axis=-1), f1.mean(axis=-1), np.nan)
-
-
-def _by_patient(counts: Integers, patients: Sequence[str | None]) -> Integers:
-    """Sums of counts per cluster: `[clusters, columns]`."""
-    clusters: dict[str | int, int] = {}
-    codes = [
-        clusters.setdefault(place if patient is None else patient, len(clusters))
-        for place, patient in enumerate(patients)
-    ]
-    sums = np.zeros((len(clusters), counts.shape[1]), dtype=np.int64)
-    np.add.at(sums, codes, counts)
-    return sums
-
-
-def _resample(clusters: Integers, resamples: int, seed: int) -> Floats:
-    """Sums of counts over as many clusters as there are, drawn anew: `[resamples, columns]`.
-
-    Clusters with the same counts are interchangeable, so what is drawn is how often each kind
-    of cluster occurs: the same distribution, mostly far fewer numbers, and no trace of order.
-    """
-    kinds, frequency = np.unique(clusters, axis=0, return_counts=True)
-    generator = np.random.default_rng(seed)
-    at_once = max(1, CELLS // len(kinds))
-    totals = np.empty((resamples, clusters.shape[1]))
-    for start in range(0, resamples, at_once):
-        size = min(at_once, resamples - start)
-        drawn = generator.multinomial(len(clusters), frequency / len(clusters), size=size)
-        totals[start : start + size] = drawn.astype(np.float64) @ kinds
-    return totals
-
-
-def _with_interval(value: Floats, drawn: Floats) -> dict[str, float | None]:
-    drawn = drawn[~np.isnan(drawn)]
-    if np.isnan(value) or not len(drawn):
-        return {"value": _plain(value), "low": None, "high": None}
-    low, high = np.quantile(drawn, INTERVAL)
-    return {"value": float(value), "low": float(low), "high": float(high)}
-
-
-def _class_figures(
-    target: Booleans, decided: Booleans, probability: npt.NDArray[np.floating[Any]]
-) -> dict[str, float | None]:
-    """One class's figures; arrays are `[images]`."""
-    true_positives, true_negatives = int((target & decided).sum()), int((~target & ~decided).sum())
-    positives, predicted = int(target.sum()), int(decided.sum())
-    negatives = len(target) - positives
-    both = positives > 0 and negatives > 0
-    return {
-        "precision": true_positives / predicted if predicted else None,
-        "recall": true_positives / positives if positives else None,
-        "specificity": true_negatives / negatives if negatives else None,
-        "f1": 2 * true_positives / (predicted + positives) if positives else None,
-        "auroc": float(roc_auc_score(target, probability)) if both else None,
-        "average_precision": float(average_precision_score(target, probability)) if both else None,
-    }
+def _interval(value: np.float64, drawn: Floats) -> dict[str, float | None]:
+    """`drawn` is `[resamples]`; there is no interval of what is not defined."""
+    ends = None if np.isnan(value) else interval(drawn)
+    low, high = ends or (None, None)
+    return {"low": low, "high": high}
 
 
 def _confusion(
@@ -232,62 +159,5 @@ def _confusion(
     return confusion
 
 
-def _undefined_notes(space: LabelSpace, decisions: Booleans, targets: Booleans) -> list[str]:
-    """One sentence a reason, naming the classes that it holds for."""
-    true, decided, images = targets.sum(axis=0), decisions.sum(axis=0), len(targets)
-    reasons = (
-        (
-            true == 0,
-            "No image bears {}: recall, F1, AUROC and average precision cannot be told there, "
-            "nor macro F1, the mean over all classes.",
-        ),
-        (
-            true == images,
-            "Every image bears {}: specificity, AUROC and average precision cannot be told there.",
-        ),
-        (decided == 0, "No image was decided to be {}: precision cannot be told there."),
-    )
-    return [
-        sentence.format(", ".join(space.names(holds))) for holds, sentence in reasons if holds.any()
-    ]
-
-
-def _interval_notes(
-    metrics: Mapping[str, Any], patients: Sequence[str | None], resamples: int, left_out: int
-) -> list[str]:
-    """What a reader of the intervals should know."""
-    notes, unknown = [], sum(patient is None for patient in patients)
-    if unknown == len(patients):
-        notes.append(
-            "No patient is known: the intervals are over images, and too narrow if several "
-            "images show one patient."
-        )
-    elif unknown:
-        notes.append(
-            f"{unknown:,} of {len(patients):,} images name no patient; in the intervals each "
-            f"counts as a patient of its own."
-        )
-    if left_out:
-        notes.append(
-            f"{left_out:,} of {resamples:,} resamples held no image of some class and are left "
-            f"out of macro F1's interval."
-        )
-    flat = [
-        name
-        for name, figure in (("accuracy", "accuracy"), ("macro F1", "macro_f1"))
-        if metrics[figure]["low"] is not None and metrics[figure]["low"] == metrics[figure]["high"]
-    ]
-    if flat:
-        notes.append(
-            f"Every resample gives the same {' and '.join(flat)}: the interval has no width for "
-            f"want of images or of mistakes, not because the figure is certain."
-        )
-    return notes
-
-
-def _plain(value: Floats) -> float | None:
+def _plain(value: np.float64) -> float | None:
     return None if np.isnan(value) else float(value)
-
-
-def _three_decimals(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"

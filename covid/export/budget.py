@@ -120,7 +120,7 @@ def compare(
     training = agreement(space, fp32[:first], int8[:first], patients[:first]) if first else None
     validation = agreement(space, fp32[first:], int8[first:], patients[first:])
     before, after = fp32[first:], int8[first:]
-    drop = _fall(*(quick_figures(space, given, targets)[1] for given in (before, after)))
+    drop = _fall(*(quick_figures(space, given, targets)["macro_f1"] for given in (before, after)))
     falls = {
         name: _auroc_fall(targets[:, column], before[:, column], after[:, column])
         for column, name in enumerate(space.classes)

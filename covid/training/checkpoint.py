@@ -36,7 +36,7 @@ class Progress:
     right: int = 0
     seconds: float = 0.0  # of training
     best_epoch: int | None = None
-    best_merit: float | None = None  # larger is better
+    best_merit: float | None = None  # larger is better; None: of no epoch yet, or not defined
     history: list[dict[str, float | int | None]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -48,19 +48,19 @@ class Progress:
         self.right += right
         self.seconds += seconds
 
-    def finish_epoch(
-        self, row: dict[str, float | int | None], value: float, select_by: str
-    ) -> bool:
-        """One epoch more, whose figure by `select_by` is `value`; whether it is the best so far.
+    def finish_epoch(self, row: dict[str, float | int | None], merit: float | None) -> bool:
+        """One epoch more, the better the larger its `merit`; whether it is the best so far.
 
-        Of equal epochs the earlier one is kept.
+        Of equal epochs the earlier one is kept. An epoch without merit is only kept until
+        there is one that has some.
         """
         self.history.append(row)
         self.epoch += 1
         self.step = self.images = self.right = 0
         self.loss_sum = self.seconds = 0.0
-        merit = -value if select_by == "loss" else value
-        better = self.best_merit is None or merit > self.best_merit
+        better = self.best_epoch is None or (
+            merit is not None and (self.best_merit is None or merit > self.best_merit)
+        )
         if better:
             self.best_epoch, self.best_merit = self.epoch, merit
         return better

@@ -16,6 +16,7 @@ from covid.data.cache import Images, Scan
 from covid.data.index import LISTED, Index, require_training_splits
 from covid.data.source import data_name, is_synthetic
 from covid.errors import DataError
+from covid.evaluation.selection import reason_against
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,14 @@ def scan(
     train = [row for row in train if row not in every.unreadable]
     validation = [row for row in validation if row not in every.unreadable]
     judged_by = config.label_space.encode(index.samples[row].label for row in validation)
-    if config.select_by == "macro_f1" and not judged_by.any(axis=0).all():
-        raise DataError(
-            f"{index.root}: validation lacks a class, so its macro F1 is not defined; "
-            f"set select_by to accuracy or loss, or add images of it."
-        )
     if not train or not validation:
         raise DataError(f"{index.root}: no readable image is left to train or to validate on.")
+    reason = reason_against(config.select_by, config.label_space, judged_by)
+    if reason:
+        raise DataError(
+            f"{index.root}: in validation {reason}, so {config.select_by} is not defined there; "
+            f"set select_by to accuracy or loss, or add the images that are missing."
+        )
     mean, std = seen.mean_and_std()
     patients = {sample.patient for sample in index.samples if sample.patient is not None}
     audit = {

@@ -12,44 +12,19 @@ from hypothesis import strategies as st
 
 from covid.edge.labels import LabelSpace, Task
 from covid.errors import DataError
-from covid.evaluation.metrics import (
-    compute_metrics,
-    metrics_table,
-    quick_figures,
+from covid.evaluation.bootstrap import cluster_images
+from covid.evaluation.figures import METRICS, Metric, Weighted, recall, specificity
+from covid.evaluation.metrics import compute_metrics, quick_figures
+from covid.evaluation.selection import check_select_by, merit
+from covid.evaluation.terminal import metrics_table
+from tests.evaluation.examples import (
+    MULTILABEL,
+    SINGLE_LABEL,
+    SPACES,
+    Evaluated,
+    any_evaluation,
+    evaluated,
 )
-
-MULTILABEL = LabelSpace.from_labels(
-    "multilabel",
-    {"covid": ["covid", "pneumonia"], "normal": ["normal"], "pneumonia": ["pneumonia"]},
-)
-SINGLE_LABEL = LabelSpace.from_labels(
-    "single_label", {name: [name] for name in ("covid", "normal", "pneumonia")}
-)
-SPACES = pytest.mark.parametrize("space", [MULTILABEL, SINGLE_LABEL], ids=lambda space: space.task)
-Evaluated = tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], list[str | None]]
-
-
-def evaluated(space: LabelSpace, images: int = 200, seed: int = 0, noise: float = 0.3) -> Evaluated:
-    """Probabilities that lean towards the target, the target, and patients of some images each."""
-    generator = np.random.default_rng(seed)
-    targets = space.encode(generator.choice(list(space.labels), images))
-    scores = np.clip(0.25 + 0.5 * targets + generator.normal(0, noise, targets.shape), 0.001, 0.999)
-    if space.task == "single_label":
-        scores /= scores.sum(axis=1, keepdims=True)
-    patients: list[str | None] = [f"p{n}" for n in generator.integers(0, images // 2 + 1, images)]
-    return scores.astype(np.float32), targets, patients
-
-
-@st.composite
-def any_evaluation(draw: st.DrawFn) -> tuple[LabelSpace, Evaluated]:
-    """Few images, so that classes which nobody bears and ties are common."""
-    space = draw(st.sampled_from([MULTILABEL, SINGLE_LABEL]))
-    keys = draw(st.lists(st.sampled_from(list(space.labels)), min_size=1, max_size=12))
-    tenths = st.lists(st.integers(0, 10), min_size=3, max_size=3)
-    rows = [draw(tenths) for _ in keys]
-    patients: list[str | None] = [draw(st.sampled_from([None, "a", "b", "c"])) for _ in keys]
-    probabilities = np.array(rows, dtype=np.float32) / np.float32(10)
-    return space, (probabilities, space.encode(keys), patients)
 
 
 def from_table(table: npt.NDArray[Any]) -> list[list[int]]:
@@ -96,7 +71,8 @@ def test_ranking_figures_are_those_of_scikit_learn(
 def test_macro_f1_is_that_of_scikit_learn() -> None:
     probabilities, targets, _ = evaluated(MULTILABEL)
     expected = reference.f1_score(targets, MULTILABEL.decide(probabilities), average="macro")
-    assert quick_figures(MULTILABEL, probabilities, targets)[1] == pytest.approx(expected)
+    figures = quick_figures(MULTILABEL, probabilities, targets)
+    assert figures["macro_f1"] == pytest.approx(expected)
 
 
 def test_confusion_of_labels_is_one_table_a_label() -> None:
@@ -126,12 +102,6 @@ def test_the_order_of_images_changes_nothing(
     after = compute_metrics(
         space, probabilities[order], targets[order], [patients[n] for n in order], resamples=50
     )
-    for rows in (before["per_class"], after["per_class"]):  # sums of the same in another order
-        for row in rows.values():
-            row["auroc"] = row["auroc"] and round(row["auroc"], 12)
-            row["average_precision"] = row["average_precision"] and round(
-                row["average_precision"], 12
-            )
     assert before == after
 
 
@@ -144,9 +114,10 @@ def test_any_data_give_plain_json_in_range_and_no_warning(
     space, (probabilities, targets, patients) = evaluation
     metrics = compute_metrics(space, probabilities, targets, patients, resamples=50)
     json.dumps(metrics, allow_nan=False)
-    rows = metrics["per_class"].values()
-    figures = [row[name] for row in rows for name in row if name not in ("support", "threshold")]
-    assert all(figure is None or 0 <= figure <= 1 for figure in figures)
+    for row in metrics["per_class"].values():
+        for name, interval in row["intervals"].items():
+            figures = [row[name], interval["low"], interval["high"]]
+            assert all(figure is None or 0 <= figure <= 1 for figure in figures)
 
 
 @given(any_evaluation())
@@ -157,7 +128,8 @@ def test_accuracy_is_the_share_of_images_that_are_wholly_right(
     space, (probabilities, targets, _) = evaluation
     decided = space.decide(probabilities)
     right = [list(row) == list(target) for row, target in zip(decided, targets, strict=True)]
-    assert quick_figures(space, probabilities, targets)[0] == pytest.approx(np.mean(right))
+    figures = quick_figures(space, probabilities, targets)
+    assert figures["accuracy"] == pytest.approx(np.mean(right))
 
 
 @given(any_evaluation())
@@ -165,8 +137,24 @@ def test_accuracy_is_the_share_of_images_that_are_wholly_right(
 def test_quick_figures_are_those_of_metrics(evaluation: tuple[LabelSpace, Evaluated]) -> None:
     space, (probabilities, targets, patients) = evaluation
     metrics = compute_metrics(space, probabilities, targets, patients, resamples=5)
-    quick = (metrics["accuracy"]["value"], metrics["macro_f1"]["value"])
-    assert quick_figures(space, probabilities, targets) == quick
+    quick = quick_figures(space, probabilities, targets)
+    assert [quick[name] for name in ("accuracy", "macro_f1")] == [
+        metrics[name]["value"] for name in ("accuracy", "macro_f1")
+    ]
+
+
+@given(any_evaluation())
+@settings(max_examples=40)
+def test_a_macro_figure_is_the_mean_over_classes_or_undefined(
+    evaluation: tuple[LabelSpace, Evaluated],
+) -> None:
+    space, (probabilities, targets, patients) = evaluation
+    metrics = compute_metrics(space, probabilities, targets, patients, resamples=5)
+    quick = quick_figures(space, probabilities, targets)
+    for name in ("precision", "recall", "specificity", "f1", "auroc", "average_precision"):
+        values = [row[name] for row in metrics["per_class"].values()]
+        mean = None if None in values else pytest.approx(np.mean(values))
+        assert quick[f"macro_{name}"] == mean
 
 
 @given(any_evaluation())
@@ -251,15 +239,6 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
     assert 0.89 <= held / 200 <= 0.99
 
 
-@pytest.fixture
-def all_covid() -> dict[str, Any]:
-    """An outside folder of 243 covid images, nine in ten of which are found."""
-    targets = MULTILABEL.encode(["covid"] * 243)
-    probabilities = np.tile(np.array([0.9, 0.1, 0.8], dtype=np.float32), (243, 1))
-    probabilities[::10, 0] = 0.2
-    return compute_metrics(MULTILABEL, probabilities, targets, [None] * 243)
-
-
 def test_a_folder_of_one_class_has_accuracy_and_recall(all_covid: dict[str, Any]) -> None:
     share = 218 / 243
     assert (all_covid["accuracy"]["value"], all_covid["per_class"]["covid"]["recall"]) == (
@@ -280,7 +259,7 @@ def test_a_folder_of_one_class_has_no_macro_f1(all_covid: dict[str, Any]) -> Non
 
 def test_one_sentence_a_reason_names_all_its_classes(all_covid: dict[str, Any]) -> None:
     assert sum("Every image bears covid, pneumonia:" in note for note in all_covid["notes"]) == 1
-    assert len(all_covid["notes"]) == 4  # absent, always, never decided, no patient
+    assert len(all_covid["notes"]) == 5  # absent, always, never decided, no patient, no width
 
 
 def test_a_class_that_is_there_but_never_found_has_f1_zero() -> None:
@@ -298,11 +277,51 @@ def test_a_space_of_one_class_works(task: Task) -> None:
     assert metrics["accuracy"]["value"] == 1
 
 
-def test_resamples_without_a_class_are_left_out_and_counted() -> None:
-    probabilities, targets, _ = evaluated(SINGLE_LABEL, images=6)
-    targets = SINGLE_LABEL.encode(["covid", "covid", "normal", "normal", "normal", "pneumonia"])
-    metrics = compute_metrics(SINGLE_LABEL, probabilities, targets, list("abcdef"))
-    assert any("resamples held no image of some class" in note for note in metrics["notes"])
+@SPACES
+def test_the_interval_of_every_figure_of_a_class_holds_its_value(space: LabelSpace) -> None:
+    for row in compute_metrics(space, *evaluated(space))["per_class"].values():
+        assert set(row["intervals"]) == set(row) - {"support", "threshold", "intervals"}
+        for name, interval in row["intervals"].items():
+            assert interval["low"] < row[name] < interval["high"]
+
+
+def test_patients_are_those_with_an_image_that_the_figure_is_a_share_of() -> None:
+    targets = SINGLE_LABEL.encode(["covid", "covid", "normal", "normal", "pneumonia"])
+    decided = SINGLE_LABEL.encode(["covid", "normal", "covid", "covid", "pneumonia"])
+    metrics = compute_metrics(
+        SINGLE_LABEL, decided.astype(np.float32), targets, ["a", "a", "b", "c", None], resamples=20
+    )
+    intervals = metrics["per_class"]["covid"]["intervals"]
+    assert {name: interval["patients"] for name, interval in intervals.items()} == {
+        "precision": 3, "recall": 1, "specificity": 3, "f1": 4, "auroc": 4, "average_precision": 4,
+    }  # fmt: skip
+
+
+def test_a_figure_that_is_not_defined_has_no_interval(all_covid: dict[str, Any]) -> None:
+    nothing = {"low": None, "high": None, "patients": None}
+    assert all_covid["per_class"]["normal"]["intervals"]["recall"] == nothing
+
+
+def test_an_interval_is_over_the_resamples_that_define_its_figure() -> None:
+    # Of two patients each resample draws both, or one twice; recall needs the first.
+    targets = SINGLE_LABEL.encode(["covid", "covid", "normal"])
+    decided = SINGLE_LABEL.encode(["covid", "normal", "normal"]).astype(np.float32)
+    metrics = compute_metrics(SINGLE_LABEL, decided, targets, ["a", "a", "b"], resamples=100)
+    recall_of_covid = metrics["per_class"]["covid"]["intervals"]["recall"]
+    assert recall_of_covid == {"low": 0.5, "high": 0.5, "patients": 1}
+
+
+def test_the_weights_of_a_resample_give_what_its_images_would() -> None:
+    probabilities, targets, patients = evaluated(MULTILABEL, images=40)
+    metrics = compute_metrics(MULTILABEL, probabilities, targets, patients, resamples=1, seed=3)
+    cluster = cluster_images(patients, np.column_stack([probabilities, targets]))
+    drawn = np.random.default_rng(3).integers(cluster.max() + 1, size=cluster.max() + 1)
+    images = np.concatenate([np.flatnonzero(cluster == number) for number in drawn])
+    expected = quick_figures(MULTILABEL, probabilities[images], targets[images])
+    assert metrics["accuracy"]["low"] == expected["accuracy"]
+    for name in ("precision", "recall", "specificity", "f1", "auroc", "average_precision"):
+        lows = [row["intervals"][name]["low"] for row in metrics["per_class"].values()]
+        assert np.mean(lows) == pytest.approx(expected[f"macro_{name}"])
 
 
 def test_an_interval_without_width_is_no_certainty() -> None:
@@ -356,40 +375,53 @@ def test_shapes_that_disagree_are_a_bug(cut: str) -> None:
         compute_metrics(MULTILABEL, probabilities, targets, patients)
 
 
-def test_the_table_is_readable() -> None:
-    targets = MULTILABEL.encode(["covid", "normal", "normal", "pneumonia"])
-    probabilities = np.where(targets, 0.9, 0.1).astype(np.float32)
-    probabilities[1] = (0.1, 0.4, 0.1)
-    metrics = compute_metrics(MULTILABEL, probabilities, targets, list("aabc"), resamples=1000)
-    metrics["notes"] = ["A sentence."]
-    for name, low, high in (("accuracy", 0.25, 1), ("macro_f1", 0.5, 1)):
-        metrics[name] |= {"low": low, "high": high}  # what is drawn is another test's
-    assert metrics_table(metrics, "network on data, test") == (
-        "network on data, test\n"
-        "4 images of 3 patients\n"
-        "\n"
-        "accuracy  0.750  (95 % interval 0.250 to 1.000)\n"
-        "macro F1  0.889  (95 % interval 0.500 to 1.000)\n"
-        "\n"
-        "class      images  precision  recall  specificity     F1  AUROC     AP  threshold\n"
-        "---------  ------  ---------  ------  -----------  -----  -----  -----  ---------\n"
-        "covid           1      1.000   1.000        1.000  1.000  1.000  1.000        0.5\n"
-        "normal          2      1.000   0.500        1.000  0.667  1.000  1.000        0.5\n"
-        "pneumonia       2      1.000   1.000        1.000  1.000  1.000  1.000        0.5\n"
-        "\n"
-        "Note: A sentence."
+# A figure more -------------------------------------------------------------------------------
+
+
+def youden(images: Weighted) -> npt.NDArray[np.float64]:
+    """Youden 1950, "Index for rating diagnostic tests"."""
+    return recall(images) + specificity(images) - 1
+
+
+TABLE = (*METRICS, Metric("youden", "Youden", youden, needs=("positive", "negative")))
+
+
+def test_an_entry_gives_a_figure_of_each_class_with_its_interval() -> None:
+    metrics = compute_metrics(MULTILABEL, *evaluated(MULTILABEL), table=TABLE)
+    for row in metrics["per_class"].values():
+        assert row["youden"] == pytest.approx(row["recall"] + row["specificity"] - 1)
+        assert row["intervals"]["youden"]["low"] < row["youden"]
+        assert row["intervals"]["youden"]["high"] > row["youden"]
+
+
+def test_an_entry_of_all_classes_stands_at_the_top() -> None:
+    def share_of_mistakes(images: Weighted) -> npt.NDArray[np.float64]:
+        return 1 - images.right / images.images
+
+    table = (*METRICS, Metric("mistakes", "mistakes", share_of_mistakes, per_class=False))
+    metrics = compute_metrics(MULTILABEL, *evaluated(MULTILABEL), table=table)
+    assert metrics["mistakes"]["value"] == pytest.approx(1 - metrics["accuracy"]["value"])
+    assert metrics["mistakes"]["low"] == pytest.approx(1 - metrics["accuracy"]["high"])
+
+
+def test_an_entry_is_on_the_terminal_with_its_interval() -> None:
+    metrics = compute_metrics(MULTILABEL, *evaluated(MULTILABEL), table=TABLE)
+    printed = metrics_table(metrics, "title", table=TABLE)
+    assert [line.split().count("Youden") for line in printed.splitlines()].count(1) == 2
+    assert f"{metrics['per_class']['covid']['youden']:.3f}" in printed
+
+
+def test_an_entry_can_be_selected_by() -> None:
+    probabilities, targets, _ = evaluated(MULTILABEL)
+    check_select_by("macro_youden", "mine.yaml", table=TABLE)
+    figures = quick_figures(MULTILABEL, probabilities, targets, table=TABLE)
+    figure = merit("macro_youden", figures, table=TABLE)
+    assert figure == pytest.approx(figures["macro_recall"] + figures["macro_specificity"] - 1)  # type: ignore[operator]
+
+
+def test_an_entry_s_undefined_figure_has_its_sentence() -> None:
+    targets = MULTILABEL.encode(["normal", "normal"])
+    metrics = compute_metrics(
+        MULTILABEL, targets.astype(np.float32), targets, ["a", "b"], resamples=5, table=TABLE
     )
-
-
-def test_the_table_shows_a_dash_for_what_is_undefined(all_covid: dict[str, Any]) -> None:
-    assert "macro F1  –\n" in metrics_table(all_covid, "title")
-
-
-@pytest.mark.parametrize("resource", ["title", "notes"])
-def test_the_table_stays_within_a_terminal(all_covid: dict[str, Any], resource: str) -> None:
-    long = "a rather long text " * 20
-    if resource == "notes":
-        all_covid["notes"] = [long]
-    table = metrics_table(all_covid, long if resource == "title" else "title")
-    assert max(map(len, table.splitlines())) <= 90
-
+    assert any("No image bears covid" in n and "Youden" in n for n in metrics["notes"])

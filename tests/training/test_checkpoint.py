@@ -125,24 +125,23 @@ def row(epoch: int) -> dict[str, float | int | None]:
     return {"epoch": epoch}
 
 
-@pytest.mark.parametrize("select_by", ["accuracy", "macro_f1", "loss"])
-def test_of_equal_epochs_the_earlier_is_the_best(select_by: str) -> None:
+def test_of_equal_epochs_the_earlier_is_the_best() -> None:
     progress = Progress()
-    assert progress.finish_epoch(row(1), 0.5, select_by)
-    assert not progress.finish_epoch(row(2), 0.5, select_by)
+    assert progress.finish_epoch(row(1), 0.5)
+    assert not progress.finish_epoch(row(2), 0.5)
     assert progress.best_epoch == 1
 
 
-def test_a_smaller_loss_is_better() -> None:
+def test_a_larger_merit_is_better() -> None:
     progress = Progress()
-    progress.finish_epoch(row(1), 0.5, "loss")
-    assert progress.finish_epoch(row(2), 0.4, "loss")
+    progress.finish_epoch(row(1), -0.5)
+    assert progress.finish_epoch(row(2), -0.4)
 
 
-def test_a_larger_accuracy_is_better() -> None:
+def test_an_epoch_without_merit_is_kept_until_one_has_some() -> None:
     progress = Progress()
-    progress.finish_epoch(row(1), 0.5, "accuracy")
-    assert progress.finish_epoch(row(2), 0.6, "accuracy")
+    better = [progress.finish_epoch(row(1), merit) for merit in (None, None, -9, None)]
+    assert better == [True, False, True, False]
 
 
 def test_a_warning_is_noted_once() -> None:

@@ -1,0 +1,118 @@
+"""Sentences for whoever reads figures: why one is not there, what an interval leaves out."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from covid.edge.labels import LabelSpace
+from covid.evaluation.figures import Answers, Kind, Metric, headlines, per_class
+
+Floats = npt.NDArray[np.float64]
+
+# Why a figure that needs images of a kind is not defined for the classes that are named.
+WITHOUT: dict[Kind, str] = {
+    "positive": "No image bears",
+    "negative": "Every image bears",
+    "decided": "No image was decided to be",
+}
+
+
+def undefined_notes(
+    space: LabelSpace, answers: Answers, values: Mapping[str, Floats], table: Sequence[Metric]
+) -> Iterator[str]:
+    """One sentence a reason, naming the classes that it holds for.
+
+    `values` has each figure `[1, classes]`, or `[1]` where it is of all classes.
+    """
+    explained = {metric.name: np.zeros(len(space.classes), bool) for metric in per_class(table)}
+    for kind, reason in WITHOUT.items():
+        lacking = ~np.any(answers.are(kind), axis=0)
+        needy = [metric for metric in per_class(table) if kind in metric.requires]
+        for metric in needy:
+            explained[metric.name] |= lacking
+        if not lacking.any() or not needy:
+            continue
+        classes, titles = ", ".join(space.names(lacking)), _and([m.title for m in needy])
+        of_all = [metric.title for metric in headlines(table) if kind in metric.requires]
+        nor = f", nor {_and(of_all)}, which takes in all classes" if of_all else ""
+        yield f"{reason} {classes}: {titles} cannot be told there{nor}."
+    for metric in per_class(table):
+        others = np.isnan(values[metric.name][0]) & ~explained[metric.name]
+        if others.any():
+            classes = ", ".join(space.names(others))
+            yield f"By its formula {metric.title} is not defined for these answers: {classes}."
+
+
+def patient_notes(patients: Sequence[str | None]) -> Iterator[str]:
+    """Whether the intervals are over patients or, for want of names, over images."""
+    unknown = sum(patient is None for patient in patients)
+    if unknown == len(patients):
+        yield (
+            "No patient is known: the intervals are over images, and too narrow if several "
+            "images show one patient."
+        )
+    elif unknown:
+        yield (
+            f"{unknown:,} of {len(patients):,} images name no patient; in the intervals each "
+            f"counts as a patient of its own."
+        )
+
+
+def left_out_notes(
+    space: LabelSpace,
+    values: Mapping[str, Floats],
+    drawn: Mapping[str, Floats],
+    table: Sequence[Metric],
+) -> Iterator[str]:
+    """One sentence on resamples that, other than the images themselves, do not define a figure.
+
+    `drawn` has each figure `[resamples]` or `[resamples, classes]`.
+    """
+    missing = {
+        name: np.isnan(resampled).sum(axis=0) * ~np.isnan(values[name][0])
+        for name, resampled in drawn.items()
+    }
+    parts = [
+        f"{missing[metric.name]:,} of {metric.title}"
+        for metric in headlines(table)
+        if missing[metric.name]
+    ]
+    for column, name in enumerate(space.classes):
+        titles: dict[int, list[str]] = {}
+        for metric in per_class(table):
+            titles.setdefault(int(missing[metric.name][column]), []).append(metric.title)
+        parts += [f"{times:,} of {name}'s {_and(titles[times])}" for times in titles if times]
+    if parts:
+        resamples = max(map(len, drawn.values()))
+        yield (
+            f"Of {resamples:,} resamples those without the images that a figure needs are left "
+            f"out of its interval: {'; '.join(parts)}."
+        )
+
+
+def width_notes(metrics: Mapping[str, Any], table: Sequence[Metric]) -> Iterator[str]:
+    """One sentence on intervals whose ends are the same; `metrics` is what metrics.json holds."""
+    flat = [metric.title for metric in headlines(table) if _is_flat(metrics[metric.name])]
+    for metric in per_class(table):
+        classes = [
+            name
+            for name, row in metrics["per_class"].items()
+            if _is_flat(row["intervals"][metric.name])
+        ]
+        flat += [f"{metric.title} of {' and '.join(classes)}"] if classes else []
+    if flat:
+        yield (
+            f"Every resample gives the same {'; '.join(flat)}: the interval has no width for "
+            f"want of images or of mistakes, not because the figure is certain."
+        )
+
+
+def _is_flat(interval: Mapping[str, float | None]) -> bool:
+    return interval["low"] is not None and interval["low"] == interval["high"]
+
+
+def _and(words: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

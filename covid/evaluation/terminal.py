@@ -1,0 +1,91 @@
+"""An evaluation on the terminal: headline, one row per class, intervals, notes."""
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from covid.edge.table import format_table
+from covid.evaluation.figures import METRICS, Metric, headlines, per_class
+
+COLUMNS = 90  # of a table, so that it fits most terminals
+
+
+def metrics_table(
+    metrics: Mapping[str, Any], title: str, *, table: Sequence[Metric] = METRICS
+) -> str:
+    """What `compute_metrics` gives by `table`, for people; a dash for what is undefined.
+
+    Lines stay within 90 characters: a table that would be wider goes on below itself, as far as
+    the classes' names leave room for a column.
+    """
+    images = "1 image" if metrics["images"] == 1 else f"{metrics['images']:,} images"
+    if metrics["patients"]:
+        images += f" of {metrics['patients']:,} patient" + "s" * (metrics["patients"] > 1)
+    rows = metrics["per_class"]
+    names = [metric.column or metric.title for metric in per_class(table)]
+    columns = {"class": list(rows), "images": [f"{row['support']:,}" for row in rows.values()]}
+    intervals = {"95 % intervals": list(rows)}
+    for name, metric in zip(names, per_class(table), strict=True):
+        columns[name] = [_three_decimals(row[metric.name]) for row in rows.values()]
+        intervals[name] = [_range(row["intervals"][metric.name]) for row in rows.values()]
+    if any(row["threshold"] is not None for row in rows.values()):
+        columns["threshold"] = [f"{row['threshold']:.3g}" for row in rows.values()]
+    notes = [
+        textwrap.fill(f"Note: {sentence}", COLUMNS, subsequent_indent="      ")
+        for sentence in metrics["notes"]
+    ]
+    parts = (
+        "\n".join([*textwrap.wrap(title, COLUMNS), images]),
+        _headlines(metrics, table),
+        *_within_columns(columns),
+        *_within_columns(intervals),
+        "\n".join(notes),
+    )
+    return "\n\n".join(part for part in parts if part)
+
+
+def _headlines(metrics: Mapping[str, Any], table: Sequence[Metric]) -> str:
+    """One line each, the values below each other."""
+    width = max((len(metric.title) for metric in headlines(table)), default=0)
+    lines = []
+    for metric in headlines(table):
+        figure = metrics[metric.name]
+        line = f"{metric.title:{width}}  {_three_decimals(figure['value'])}"
+        if figure["low"] is not None:
+            line += f"  (95 % interval {figure['low']:.3f} to {figure['high']:.3f})"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _within_columns(columns: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """The columns as tables that fit, each led by the first of them."""
+    (first, labels), *others = columns.items()
+    chosen: list[tuple[str, Sequence[str]]] = []
+    for column in others:
+        if chosen and _width(_joined(first, labels, [*chosen, column])) > COLUMNS:
+            yield _joined(first, labels, chosen)
+            chosen = []
+        chosen.append(column)
+    if chosen:
+        yield _joined(first, labels, chosen)
+
+
+def _joined(
+    first: str, labels: Sequence[str], columns: Sequence[tuple[str, Sequence[str]]]
+) -> str:
+    rows = [list(row) for row in zip(labels, *(cells for _, cells in columns), strict=True)]
+    return format_table([first, *(name for name, _ in columns)], rows)
+
+
+def _width(text: str) -> int:
+    return max(map(len, text.splitlines()))
+
+
+def _three_decimals(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _range(interval: Mapping[str, float | None]) -> str:
+    """Two decimals: an interval says no more of a third."""
+    low, high = interval["low"], interval["high"]
+    return "–" if low is None else f"{low:.2f}–{high:.2f}"

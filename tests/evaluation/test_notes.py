@@ -1,0 +1,51 @@
+"""Sentences beside figures: each names what it is about, and nothing is said twice."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from covid.evaluation.figures import Metric, Weighted
+from covid.evaluation.metrics import compute_metrics
+from tests.evaluation.examples import MULTILABEL, SINGLE_LABEL, evaluated
+
+
+def notes_of(keys: list[str], patients: list[str | None], **options: Any) -> list[str]:
+    targets = SINGLE_LABEL.encode(keys)
+    probabilities = targets.astype(np.float32)
+    metrics = compute_metrics(SINGLE_LABEL, probabilities, targets, patients, **options)
+    notes: list[str] = metrics["notes"]
+    return notes
+
+
+def test_resamples_that_are_left_out_are_counted_by_figure() -> None:
+    notes = notes_of(["covid", "covid", "normal", "normal", "normal", "pneumonia"], list("abcdef"))
+    [note] = [note for note in notes if note.startswith("Of 2,000 resamples")]
+    # A patient is in none of six draws with probability (5/6)^6 = 0.335; 0.011 is its deviation.
+    share = float(note.split("; ")[-1].split(" of ")[0].replace(",", "")) / 2000
+    assert abs(share - (5 / 6) ** 6) < 0.05
+    assert "of pneumonia's precision, recall, F1, AUROC and average precision" in note
+
+
+def test_no_resample_left_out_is_no_sentence() -> None:
+    metrics = compute_metrics(MULTILABEL, *evaluated(MULTILABEL))
+    assert metrics["notes"] == []
+
+
+def test_an_interval_without_width_names_its_figure_and_classes() -> None:
+    notes = notes_of(["covid", "normal", "pneumonia"] * 5, [f"p{n}" for n in range(15)])
+    [note] = [note for note in notes if "no width" in note]
+    assert "the same accuracy; macro F1; precision of covid and normal and pneumonia;" in note
+
+
+def test_a_formula_that_fails_has_a_sentence_too() -> None:
+    def odds(images: Weighted) -> npt.NDArray[np.float64]:
+        return images.true_positives / (images.decided - images.true_positives)
+
+    notes = notes_of(["covid", "normal"], ["a", "b"], table=(Metric("odds", "odds", odds),))
+    assert any("odds is not defined for these answers: covid, normal" in note for note in notes)
+
+
+def test_some_images_without_a_patient_are_counted() -> None:
+    notes = notes_of(["covid", "normal", "pneumonia"], ["a", None, None], resamples=5)
+    assert any(note.startswith("2 of 3 images name no patient") for note in notes)
