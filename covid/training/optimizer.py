@@ -45,7 +45,10 @@ class Schedule:
                 optimizer, factor=config.factor, patience=config.patience
             )
         elif isinstance(config, OneCycle):
-            self.by_update = lr_scheduler.OneCycleLR(optimizer, config.max_lr, total_steps=updates)
+            # Left to itself it would also move momentum, whatever the config says of it.
+            self.by_update = lr_scheduler.OneCycleLR(
+                optimizer, config.max_lr, total_steps=updates, cycle_momentum=False
+            )
         elif isinstance(config, Cosine):
             warmup = round(config.warmup_epochs * updates_per_epoch)
             falling = lr_scheduler.CosineAnnealingLR(optimizer, max(1, updates - warmup))
