@@ -127,8 +127,9 @@ def train(arguments: argparse.Namespace) -> int:
         clock = time.perf_counter()
         try:
             for step in train_epoch(
-                accelerator, prepared, remaining, loss, prepared_optimizer, config.gradient_clip
-            ):
+                accelerator, prepared, remaining, loss, prepared_optimizer, config.gradient_clip,
+                images=len(train_split) - progress.images,
+            ):  # fmt: skip
                 if step.updated and not step.gradient:
                     report.warn(progress, watch.NO_GRADIENT)
                 if step.updated:

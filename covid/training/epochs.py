@@ -50,9 +50,13 @@ def train_epoch(
     loss: Loss,
     optimizer: torch.optim.Optimizer,
     gradient_clip: float | None,
+    images: int,
 ) -> Iterator[Step]:
     """Trains on every batch once, and gives each step to the caller to count.
 
+    `images` are those of the epoch that are still to come. Where processes share out batches,
+    Accelerate fills the last ones with images from the epoch's beginning, which do not count
+    again; it does not know of them itself once the first batches of a loader are skipped.
     Raises TrainingError before an update that would use a loss that is no finite number.
     """
     for batch in batches:
@@ -70,7 +74,9 @@ def train_epoch(
             gradient = has_gradient(optimizer)
             optimizer.step()
             optimizer.zero_grad()
-        seen, targets = accelerator.gather_for_metrics((logits.detach(), batch.targets))
+        gathered = accelerator.gather((logits.detach(), batch.targets))
+        seen, targets = (part[:images] for part in gathered)
+        images -= len(seen)
         updated = accelerator.sync_gradients and not accelerator.optimizer_step_was_skipped
         predictions = Predictions(seen.cpu().numpy(), targets.bool().cpu().numpy())
         yield Step(predictions, loss(seen, targets).item(), len(seen), updated, gradient)

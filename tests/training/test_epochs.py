@@ -1,5 +1,7 @@
 """One epoch, one pass: what goes in comes out, in order and once."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from covid.data.index import load_index
 from covid.edge.labels import LabelSpace
 from covid.errors import TrainingError
 from covid.training.epochs import Predictions, count_right, flip, mean_loss, predict, train_epoch
-from tests.conftest import LABELS, MakeImages
+from tests.conftest import LABELS, MakeImages, free_port, run_script
 
 pytestmark = pytest.mark.usefixtures("one_process")
 SPACE = LabelSpace.from_labels(
@@ -48,7 +50,7 @@ def train_once(split: Split, network: nn.Module, rate: float = 0.1) -> list[Pred
     prepared, optimizer, batches = accelerator.prepare(
         network, optimizer, load_batches(split, batch_size=5, workers=0)
     )
-    steps = train_epoch(accelerator, prepared, batches, bce, optimizer, None)
+    steps = train_epoch(accelerator, prepared, batches, bce, optimizer, None, len(split))
     return [step.predictions for step in steps]
 
 
@@ -70,8 +72,55 @@ def test_a_step_knows_whether_there_was_a_gradient(
     )
     prepared, optimizer, batches = accelerator.prepare(network, sgd, loaded)
     split.begin_epoch(0)
-    steps = train_epoch(accelerator, prepared, batches, scaled, optimizer, None)
+    steps = train_epoch(accelerator, prepared, batches, scaled, optimizer, None, len(split))
     assert {step.gradient for step in steps} == {gradient}
+
+
+# The images of each step of an epoch, of one that goes on after its first step, on the images
+# of argv[1] in batches of 5; by the main process alone.
+COUNT_IMAGES = """
+import sys
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from covid.data.batches import Split, load_batches
+from covid.data.cache import Images
+from covid.data.index import load_index
+from covid.training.epochs import train_epoch
+from tests.training.test_epochs import LABELS, SPACE, MeanBrightness
+
+accelerator = Accelerator(cpu=True)
+index = load_index(Path(sys.argv[1]), LABELS)
+targets = SPACE.encode(sample.label for sample in index.samples)
+split = Split(Images(index, 32, None), range(len(targets)), targets, seed=0)
+network = MeanBrightness()
+optimizer = torch.optim.SGD(network.parameters(), 0.1)
+prepared, optimizer, batches = accelerator.prepare(
+    network, optimizer, load_batches(split, batch_size=5, workers=0)
+)
+split.begin_epoch(0)
+for skipped in (0, 1):
+    remaining = accelerator.skip_first_batches(batches, skipped)
+    images = len(split) - skipped * 5 * accelerator.num_processes
+    steps = train_epoch(accelerator, prepared, remaining, binary_cross_entropy_with_logits,
+                        optimizer, None, images)
+    accelerator.print([step.images for step in steps])
+"""
+
+
+def test_two_processes_count_every_image_once_in_an_epoch_that_goes_on_too(
+    make_images: MakeImages, tmp_path: Path
+) -> None:
+    script = tmp_path / "count.py"
+    script.write_text(COUNT_IMAGES)
+    environment = {"ACCELERATE_USE_CPU": "1", "PYTHONPATH": "."}
+    done = run_script("-m", "torch.distributed.run", "--nproc_per_node=2",
+                      f"--master_port={free_port()}", script, make_images(),
+                      environment=environment)  # fmt: skip
+    assert done.stdout.splitlines() == ["[10, 10, 4]", "[10, 4]"], done.stderr
 
 
 def test_an_epoch_moves_the_weights(split: Split) -> None:
