@@ -44,7 +44,7 @@ def train(arguments: argparse.Namespace) -> int:
     from covid.model.weights import load_weights, save_trained
     from covid.training import run, watch
     from covid.training.checkpoint import Checkpoints, Progress
-    from covid.training.epochs import count_right, mean_loss, predict, train_epoch
+    from covid.training.epochs import count_right, mean_loss, none_alone, predict, train_epoch
     from covid.training.launch import loader_workers, start_accelerator
     from covid.training.optimizer import Schedule, make_optimizer
     from covid.training.prefix import keep_prefix
@@ -85,6 +85,11 @@ def train(arguments: argparse.Namespace) -> int:
         load_weights(network, config.model)
     freeze(network, config.model.trainable)
     averaged = average(network, config.ema, accelerator.device) if config.ema else None
+    set_training_mode(network, config.model.trainable)
+    merge = none_alone(
+        accelerator, network, images=len(train_split), batch_size=config.batch_size,
+        size=config.data.image_size,
+    )  # fmt: skip
     loss = make_loss(config.loss)
     optimizer = make_optimizer(config.optimizer, trained(network))
     # Frozen layers that come before all others run once an image, not once an epoch: `rest` is
@@ -94,7 +99,9 @@ def train(arguments: argparse.Namespace) -> int:
     prepared, prepared_optimizer, train_batches, validation_batches = accelerator.prepare(
         prefix.rest(network),
         optimizer,
-        load_batches(train_split, batch_size=config.batch_size, workers=workers),
+        load_batches(
+            train_split, batch_size=config.batch_size, workers=workers, none_alone=merge
+        ),
         load_batches(validation_split, batch_size=config.batch_size, workers=workers),
     )
     updates = -(-len(train_batches) // config.gradient_accumulation)

@@ -33,6 +33,7 @@ from tests.conftest import (
     clean_environment,
     free_port,
     run_script,
+    write_image,
     write_split_images,
 )
 
@@ -196,6 +197,26 @@ def test_sigterm_saves_and_resume_goes_on_to_the_bit(
     done = train(root, output, *LONG, "ema=0.9", flags=("--resume",))
     assert done.returncode == 0, done.stderr
     assert same_weights(output, uninterrupted)
+
+
+def test_a_last_image_alone_is_trained_on_and_resumed_to_the_bit(
+    make_images: MakeImages, tmp_path: Path
+) -> None:
+    root = make_images()  # twelve training images, and one more: batches of 4, 4 and 5
+    write_image(root / "train/normal/normal-4.png", seed=100)
+    settings = (*LONG, "gradient_accumulation=2", "scheduler={name: onecycle, max_lr: 1e-3}")
+    done = train(root, tmp_path / "uninterrupted", *settings)
+    assert done.returncode == 0, done.stderr
+    code, _ = interrupt(root, tmp_path / "interrupted", signal.SIGTERM, *settings)
+    done = train(root, tmp_path / "interrupted", *settings, flags=("--resume",))
+    assert (code, done.returncode) == (143, 0), done.stderr
+    assert same_weights(tmp_path / "interrupted", tmp_path / "uninterrupted")
+
+
+def test_batches_of_one_image_where_maps_are_of_one_pixel_are_refused(
+    root: Path, tmp_path: Path
+) -> None:
+    refused(train(root, tmp_path / "run", "batch_size=1"), "batch_size: a batch of one image")
 
 
 @pytest.fixture(scope="module")

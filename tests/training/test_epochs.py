@@ -13,8 +13,16 @@ from covid.data.batches import Split, load_batches
 from covid.data.cache import Images
 from covid.data.index import load_index
 from covid.edge.labels import LabelSpace
-from covid.errors import TrainingError
-from covid.training.epochs import Predictions, count_right, flip, mean_loss, predict, train_epoch
+from covid.errors import ConfigError, TrainingError
+from covid.training.epochs import (
+    Predictions,
+    count_right,
+    flip,
+    mean_loss,
+    none_alone,
+    predict,
+    train_epoch,
+)
 from tests.conftest import LABELS, MakeImages, free_port, run_script
 
 pytestmark = pytest.mark.usefixtures("one_process")
@@ -165,6 +173,43 @@ def test_an_image_counts_as_right_when_all_its_labels_are() -> None:
     logits = np.array([[5, -5, -5], [5, 5, 5], [-5, -5, 5]], dtype=np.float32)
     targets = SPACE.encode(["covid", "covid", "pneumonia"])
     assert count_right(SPACE, Predictions(logits, targets)) == 2
+
+
+class Halving(nn.Module):
+    """Batch normalisation of maps that are a 32nd of an image's side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        values: torch.Tensor = self.norm(functional.avg_pool2d(images.float(), 32))
+        return values.flatten(1)
+
+
+def asks_for_company(network: nn.Module, images: int, batch_size: int = 4, size: int = 32) -> bool:
+    accelerator = Accelerator(cpu=True)
+    return none_alone(accelerator, network, images=images, batch_size=batch_size, size=size)
+
+
+def test_an_image_is_left_alone_unless_batch_normalisation_would_see_one_value() -> None:
+    frozen = Halving().eval()
+    assert asks_for_company(Halving(), 13)
+    assert not asks_for_company(Halving(), 13, size=64)
+    assert not asks_for_company(Halving(), 12) and not asks_for_company(Halving(), 14)
+    assert not asks_for_company(frozen, 13) and not asks_for_company(MeanBrightness(), 13)
+
+
+def test_asking_moves_no_statistics() -> None:
+    network = Halving()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    asks_for_company(network, 13)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_batches_of_one_image_that_cannot_be_trained_on_are_refused() -> None:
+    with pytest.raises(ConfigError, match="batch_size: a batch of one image of 32 pixels"):
+        asks_for_company(Halving(), 12, batch_size=1)
 
 
 def test_the_mean_loss_does_not_depend_on_batches() -> None:
