@@ -95,6 +95,10 @@ def train(arguments: argparse.Namespace) -> int:
     # Frozen layers that come before all others run once an image, not once an epoch: `rest` is
     # the network without those, or all of it, and batches carry what it takes.
     prefix = keep_prefix(accelerator, network, train_split, validation_split, config, report.say)
+    if accelerator.is_main_process and config.data.cache_limit_gb is not None:
+        removed = images.make_room(config.data.cache_limit_gb)
+        if removed:
+            report.say(removed)
     workers = loader_workers(accelerator, features=prefix.kept)
     prepared, prepared_optimizer, train_batches, validation_batches = accelerator.prepare(
         prefix.rest(network),

@@ -480,6 +480,31 @@ def test_features_that_cannot_be_kept_are_a_warning(root: Path, tmp_path: Path) 
     assert done.returncode == 0 and "Warning: features cannot be kept" in done.stderr
 
 
+def test_a_run_removes_what_others_kept_long_ago_and_keeps_its_own(
+    root: Path, tmp_path: Path
+) -> None:
+    cache, settings = tmp_path / "cache", ("model.trainable=head", "cache_features=on", "epochs=1")
+    train(root, tmp_path / "first", *settings)
+    before = set(cache.iterdir())
+    for path in before:
+        os.utime(path, (0, 0))
+    other = (*settings, "data.image_size=40", "data.cache_limit_gb=1e-9")
+    done = train(root, tmp_path / "second", *other)
+    after = set(cache.iterdir())
+    assert "removed 2 set(s) of decoded images or features" in done.stdout, done.stderr
+    assert (len(before), len(after), before & after) == (4, 4, set())
+    assert "removed" not in train(root, tmp_path / "third", *other).stdout
+
+
+def test_a_cache_without_a_limit_keeps_all(root: Path, tmp_path: Path) -> None:
+    train(root, tmp_path / "first", "epochs=1")
+    for path in (tmp_path / "cache").iterdir():
+        os.utime(path, (0, 0))
+    done = train(root, tmp_path / "second", "epochs=1", "data.image_size=40",
+                 "data.cache_limit_gb=null")  # fmt: skip
+    assert (done.returncode, len(list((tmp_path / "cache").iterdir()))) == (0, 4)
+
+
 def refused(done: subprocess.CompletedProcess[str], sentence: str) -> None:
     assert done.returncode == 2, done.stderr
     assert sentence in done.stderr
