@@ -34,7 +34,7 @@ def parse_arguments() -> argparse.Namespace:
         help="a run folder or an exported file (default: the newest finished run)",
     )  # fmt: skip
     parser.add_argument(
-        "--data", type=Path, metavar="ROOT",
+        "--data", type=Path, nargs="+", action="extend", metavar="ROOT",
         help="other images than the run's own; an ONNX file carries none and needs this",
     )  # fmt: skip
     parser.add_argument(
@@ -119,7 +119,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     )
 
 
-def open_trained(trained: Path | None, data: Path | None) -> Predictor:
+def open_trained(trained: Path | None, data: list[Path] | None) -> Predictor:
     """An exported file where `trained` is named like one, else a run, by default the newest."""
     if trained is None or trained.suffix.lower() != ".onnx":
         return open_run(trained)
@@ -128,7 +128,7 @@ def open_trained(trained: Path | None, data: Path | None) -> Predictor:
     return open_file(trained)
 
 
-def open_images(predictor: Predictor, data: Path | None) -> "Index":
+def open_images(predictor: Predictor, data: list[Path] | None) -> "Index":
     """The images in `data`, or the predictor's own."""
     from covid.data.source import load_index
 
@@ -136,7 +136,7 @@ def open_images(predictor: Predictor, data: Path | None) -> "Index":
         assert predictor.open_own is not None  # see `open_trained`
         return predictor.open_own()
     return load_index(
-        data.absolute(), list(predictor.space.labels), seed=predictor.seed,
+        [root.absolute() for root in data], list(predictor.space.labels), seed=predictor.seed,
         allow_patient_overlap=True,  # nothing is trained on it
     )  # fmt: skip
 

@@ -47,7 +47,7 @@ def train(arguments: argparse.Namespace) -> int:
     from covid.model.weights import load_weights, save_trained
     from covid.training import run, watch
     from covid.training.checkpoint import Checkpoints, Progress
-    from covid.training.epochs import count_right, mean_loss, predict, train_epoch
+    from covid.training.epochs import count_right, mean_loss, none_alone, predict, train_epoch
     from covid.training.launch import loader_workers, start_accelerator
     from covid.training.optimizer import Schedule, make_optimizer
     from covid.training.prefix import keep_prefix, require_frozen
@@ -88,9 +88,15 @@ def train(arguments: argparse.Namespace) -> int:
     with accelerator.main_process_first():  # the main process downloads, the others find the file
         load_weights(network, config.model)
     plan = config.plan()  # one stage, unless the config has several
-    for stage in reversed(plan):  # a mistake in the last shows before the first; it ends with that
+    merged = []
+    for stage in plan:  # so that a mistake in the last shows before the first
         freeze(network, stage.model.trainable)
         require_frozen(network, stage)
+        set_training_mode(network, stage.model.trainable)
+        merged.append(none_alone(
+            accelerator, network, images=len(train_split), batch_size=stage.batch_size,
+            size=config.data.image_size,
+        ))  # fmt: skip
     averaged = average(network, config.ema, accelerator.device) if config.ema else None
     loss = make_loss(config.loss)
 
@@ -115,11 +121,17 @@ def train(arguments: argparse.Namespace) -> int:
         prefix = keep_prefix(accelerator, network, train_split, validation_split, stage, report.say)
         if prefix.problem:
             report.warn(progress, prefix.problem)
+        if accelerator.is_main_process and config.data.cache_limit_gb is not None:
+            removed = images.make_room(config.data.cache_limit_gb)
+            if removed:
+                report.say(removed)
         workers = loader_workers(accelerator, features=prefix.kept)
         prepared, prepared_optimizer, train_batches, validation_batches = accelerator.prepare(
             prefix.rest(network),
             optimizer,
-            load_batches(train_split, batch_size=stage.batch_size, workers=workers),
+            load_batches(
+                train_split, batch_size=stage.batch_size, workers=workers, none_alone=merged[number]
+            ),
             load_batches(validation_split, batch_size=stage.batch_size, workers=workers),
         )
         updates = -(-len(train_batches) // config.gradient_accumulation)
@@ -139,8 +151,9 @@ def train(arguments: argparse.Namespace) -> int:
             clock = time.perf_counter()
             try:
                 for step in train_epoch(
-                    accelerator, prepared, remaining, loss, prepared_optimizer, stage.gradient_clip
-                ):
+                    accelerator, prepared, remaining, loss, prepared_optimizer, stage.gradient_clip,
+                    images=len(train_split) - progress.images,
+                ):  # fmt: skip
                     if step.updated and not step.gradient:
                         report.warn(progress, watch.NO_GRADIENT)
                     if step.updated:

@@ -55,6 +55,8 @@ class DataConfig(Section):
     horizontal_flip: bool = True
     cache: bool = True
     cache_dir: str = ".cache"
+    # 300,000 images of 256 pixels take 20 GB, as do the features of a hundred runs on a thousand.
+    cache_limit_gb: Positive | None = 20.0
     skip_unreadable: bool = False
     allow_patient_overlap: bool = False
     allow_duplicates: bool = False

@@ -33,6 +33,7 @@ from tests.conftest import (
     clean_environment,
     free_port,
     run_script,
+    write_image,
     write_split_images,
 )
 
@@ -198,6 +199,26 @@ def test_sigterm_saves_and_resume_goes_on_to_the_bit(
     done = train(root, output, *LONG, "ema=0.9", flags=("--resume",))
     assert done.returncode == 0, done.stderr
     assert same_weights(output, uninterrupted)
+
+
+def test_a_last_image_alone_is_trained_on_and_resumed_to_the_bit(
+    make_images: MakeImages, tmp_path: Path
+) -> None:
+    root = make_images()  # twelve training images, and one more: batches of 4, 4 and 5
+    write_image(root / "train/normal/normal-4.png", seed=100)
+    settings = (*LONG, "gradient_accumulation=2", "scheduler={name: onecycle, max_lr: 1e-3}")
+    done = train(root, tmp_path / "uninterrupted", *settings)
+    assert done.returncode == 0, done.stderr
+    code, _ = interrupt(root, tmp_path / "interrupted", signal.SIGTERM, *settings)
+    done = train(root, tmp_path / "interrupted", *settings, flags=("--resume",))
+    assert (code, done.returncode) == (143, 0), done.stderr
+    assert same_weights(tmp_path / "interrupted", tmp_path / "uninterrupted")
+
+
+def test_batches_of_one_image_where_maps_are_of_one_pixel_are_refused(
+    root: Path, tmp_path: Path
+) -> None:
+    refused(train(root, tmp_path / "run", "batch_size=1"), "batch_size: a batch of one image")
 
 
 @pytest.fixture(scope="module")
@@ -502,6 +523,31 @@ def test_features_that_cannot_be_kept_are_a_warning(root: Path, tmp_path: Path) 
     rows.mkdir()
     done = train(root, tmp_path / "second", *settings)
     assert done.returncode == 0 and "Warning: features cannot be kept" in done.stderr
+
+
+def test_a_run_removes_what_others_kept_long_ago_and_keeps_its_own(
+    root: Path, tmp_path: Path
+) -> None:
+    cache, settings = tmp_path / "cache", ("model.trainable=head", "cache_features=on", "epochs=1")
+    train(root, tmp_path / "first", *settings)
+    before = set(cache.iterdir())
+    for path in before:
+        os.utime(path, (0, 0))
+    other = (*settings, "data.image_size=40", "data.cache_limit_gb=1e-9")
+    done = train(root, tmp_path / "second", *other)
+    after = set(cache.iterdir())
+    assert "removed 2 set(s) of decoded images or features" in done.stdout, done.stderr
+    assert (len(before), len(after), before & after) == (4, 4, set())
+    assert "removed" not in train(root, tmp_path / "third", *other).stdout
+
+
+def test_a_cache_without_a_limit_keeps_all(root: Path, tmp_path: Path) -> None:
+    train(root, tmp_path / "first", "epochs=1")
+    for path in (tmp_path / "cache").iterdir():
+        os.utime(path, (0, 0))
+    done = train(root, tmp_path / "second", "epochs=1", "data.image_size=40",
+                 "data.cache_limit_gb=null")  # fmt: skip
+    assert (done.returncode, len(list((tmp_path / "cache").iterdir()))) == (0, 4)
 
 
 def refused(done: subprocess.CompletedProcess[str], sentence: str) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
 from covid.data.cache import Images
 
@@ -94,12 +94,35 @@ class SplitOrder(Sampler[int]):
         yield from self.split.order.tolist()
 
 
-def load_batches(split: Split, *, batch_size: int, workers: int) -> DataLoader[Batch]:
-    """Batches of a split; `workers` processes read them, 0 for this one."""
+class NoneAlone(BatchSampler):
+    """Batches of `batch_size`, at least 2; an image left over at the end joins the last of them."""
+
+    def __iter__(self) -> Iterator[list[int]]:
+        batches = list(super().__iter__())
+        if len(batches) > 1 and len(batches[-1]) == 1:
+            alone = batches.pop()
+            batches[-1] += alone
+        yield from batches
+
+    def __len__(self) -> int:
+        batches, images = super().__len__(), len(self.sampler)  # type: ignore[arg-type]
+        return batches - 1 if batches > 1 and images % self.batch_size == 1 else batches
+
+
+def load_batches(
+    split: Split, *, batch_size: int, workers: int, none_alone: bool = False
+) -> DataLoader[Batch]:
+    """Batches of a split; `workers` processes read them, 0 for this one.
+
+    `none_alone`: where one image would be left for the last batch, the one before it takes that in
+    and is larger by one. Not for several processes: Accelerate shares out batches of one size, and
+    fills the last ones itself.
+    """
+    order = SplitOrder(split)
+    kind = NoneAlone if none_alone else BatchSampler
     return DataLoader(
         split,
-        batch_size=batch_size,
-        sampler=SplitOrder(split),
+        batch_sampler=kind(order, batch_size, drop_last=False),
         collate_fn=_as_it_is,  # type: ignore[arg-type]  # __getitems__ has made a batch already
         num_workers=workers,
         pin_memory=workers > 0,  # workers are there to feed a GPU

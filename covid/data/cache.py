@@ -6,8 +6,12 @@ served stale. Two processes may decode the same image at once: both write the sa
 
 import hashlib
 import json
+import re
+import stat
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,6 +26,11 @@ from covid.edge.images import PREPROCESSING_VERSION
 from covid.edge.processors import usable_processors
 from covid.errors import DataError, ImageError
 
+# What runs keep in a cache: images here, features in covid/training/prefix.py. Nothing else there
+# is ever removed.
+KEPT = re.compile(r"(images|features)-[0-9a-f]{16}\.(rows|checksums)")
+IN_USE = 3600.0  # seconds: a run reads its files at every step, which takes far less
+BLOCK = 512  # bytes, the unit of st_blocks whatever the disk's own blocks are
 CHUNK = 64  # images in memory at once while a set is looked through: 4 MB at 256 pixels
 
 
@@ -72,6 +81,7 @@ class Images:
         self.size = size
         self.problem: str | None = None
         self.cache_dir = cache_dir
+        self.opened = time.time()
         self.key: str | None = None  # changes with any image; None without a cache
         self._rows: RecordFile | None = None
         if cache_dir is not None:
@@ -115,6 +125,12 @@ class Images:
             advance(len(chunk))
         return replace(found, fingerprints=fingerprints)
 
+    def make_room(self, limit: float) -> str | None:
+        """`make_room` in this cache; what this run has used since it opened it stays."""
+        if self.cache_dir is None:
+            return None
+        return make_room(self.cache_dir, limit, unused_since=self.opened - IN_USE)
+
     def _read(self, rows: Sequence[int]) -> tuple[npt.NDArray[np.uint8], dict[int, str]]:
         pixels = np.empty((len(rows), self.size, self.size), dtype=np.uint8)
         absent = list(range(len(rows))) if self._rows is None else self._rows.read(rows, pixels)
@@ -145,6 +161,39 @@ class Images:
             self._rows.write(rows, pixels)
         except OSError as error:
             self._give_up(error)
+
+
+def make_room(folder: Path, limit: float, *, unused_since: float) -> str | None:
+    """Removes decoded images and features, least recently used first, down to `limit` GB.
+
+    Those used after `unused_since` (seconds since 1970) stay, even if they alone are more. A run
+    that still wants what was removed computes it again. Returns a line that says what was removed.
+    """
+    used: dict[str, float] = {}
+    room: dict[str, int] = {}
+    for path in folder.glob("*"):
+        with suppress(OSError):  # removed meanwhile by another run
+            state = path.lstat()
+            if KEPT.fullmatch(path.name) and stat.S_ISREG(state.st_mode):
+                name = path.stem
+                used[name] = max(used.get(name, 0.0), state.st_mtime)
+                room[name] = room.get(name, 0) + state.st_blocks * BLOCK  # holes take none
+    surplus = sum(room.values()) - limit * 1e9
+    removed: list[str] = []
+    for name in sorted(used, key=lambda name: used[name]):
+        if surplus <= 0 or used[name] >= unused_since:
+            break
+        with suppress(OSError):  # somebody else's, which only its owner may remove
+            RecordFile(folder, name, count=0, length=0).remove()
+            removed.append(name)
+            surplus -= room[name]
+    if not removed:
+        return None
+    freed = sum(room[name] for name in removed) / 1e9
+    return (
+        f"removed {len(removed)} set(s) of decoded images or features, least recently used, "
+        f"{freed:.2f} GB, from {folder}: data.cache_limit_gb is {limit:g}"
+    )
 
 
 def _key(index: Index, size: int) -> str:

@@ -9,8 +9,10 @@ process's memory, which would grow with the number of rows, and a map's write to
 is a crash (SIGBUS) where a plain write is an error that can be handled.
 """
 
+import os
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +46,7 @@ class RecordFile:
         """
         absent = []
         try:
-            known = np.fromfile(self.checksums, dtype=np.uint32)
+            known = self._known()
             with self.content.open("rb", buffering=0) as file:
                 for place, row in enumerate(rows):
                     if known[row] == ABSENT:
@@ -73,10 +75,16 @@ class RecordFile:
     def written(self, rows: Sequence[int]) -> int:
         """How many of `rows` have a checksum; whether it matches, reading them tells."""
         try:
-            known = np.fromfile(self.checksums, dtype=np.uint32)
+            known = self._known()
             return int(np.count_nonzero(known[np.asarray(rows, dtype=np.int64)]))
         except (OSError, IndexError):
             return 0
+
+    def _known(self) -> npt.NDArray[np.uint32]:
+        """Every row's checksum. Their file's time of change says when it was last used."""
+        with suppress(OSError):  # somebody else's, say, which can be read all the same
+            os.utime(self.checksums)
+        return np.fromfile(self.checksums, dtype=np.uint32)
 
     def remove(self) -> None:
         """Gives the room back; whoever still reads finds every row absent. Raises OSError."""

@@ -1,6 +1,7 @@
 """DICOM files, where pydicom is installed: what a radiograph is before it becomes a PNG."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -37,6 +38,27 @@ def read_dicom(
     Raises ImageError where pydicom is missing, where there are no pixels or they are stored in
     a way that is not read; damage raises whatever Python says of the value that came out.
     """
+    with _pydicom_at_hand(path):
+        syntax, header = _read_header(path, file, check_size)
+        return _decode(path, file, syntax, header)
+
+
+def read_dicom_size(
+    path: Path, file: BinaryIO, check_size: Callable[[Path, int, int], None]
+) -> tuple[int, int]:
+    """Width and height as the header has them; its pixels are neither read nor decoded.
+
+    So a file whose pixels are damaged, or stored in a way that is not read, has a size too.
+    Raises what `read_dicom` raises before it decodes.
+    """
+    with _pydicom_at_hand(path):
+        _, header = _read_header(path, file, check_size)
+        return int(header.Columns), int(header.Rows)
+
+
+@contextmanager
+def _pydicom_at_hand(path: Path) -> Iterator[None]:
+    """Raises ImageError where pydicom is missing; turns its own errors into ValueError."""
     try:
         import pydicom
     except ModuleNotFoundError:
@@ -44,16 +66,16 @@ def read_dicom(
     # pydicom prints what looks odd to it, and a damaged file looks very odd.
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     try:
-        return _read(path, file, check_size)
+        yield
     except (pydicom.errors.InvalidDicomError, pydicom.errors.BytesLengthException) as error:
         raise ValueError(*error.args) from error  # these two have no class but Exception
 
 
-def _read(
+def _read_header(
     path: Path, file: BinaryIO, check_size: Callable[[Path, int, int], None]
-) -> Image.Image:
+) -> tuple[Any, Any]:
+    """The transfer syntax, None where the file names none, and all that stands before pixels."""
     import pydicom
-    from pydicom.pixels import get_decoder, pixel_array
     from pydicom.uid import DeflatedExplicitVRLittleEndian
 
     syntax = pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID")
@@ -64,6 +86,13 @@ def _read(
     if kind is None or "Rows" not in header or "Columns" not in header:
         raise ImageError(f"{path}: is a DICOM file without pixels.")
     check_size(path, int(header.Columns), int(header.Rows))
+    return syntax, header
+
+
+def _decode(path: Path, file: BinaryIO, syntax: Any, header: Any) -> Image.Image:
+    from pydicom.pixels import get_decoder, pixel_array
+
+    kind = header.get("PhotometricInterpretation")
     if kind not in GREYS and not (kind in COLOURS and header.get("BitsAllocated") == 8):
         raise ImageError(
             f"{path}: has the colours {kind} of {header.get('BitsAllocated')} bits; "

@@ -102,14 +102,14 @@ def read_grey(path: Path) -> Image.Image:
 
 
 def read_header(path: Path) -> Header:
-    """The file's format, colour mode and size, without decoding its picture (but for DICOM).
+    """The file's format, colour mode and size, without decoding its picture.
 
-    Raises ImageError, as `read_grey` does, for what shows without decoding.
+    DICOM's mode is "L", what `read_grey` makes of it. Raises ImageError, as `read_grey` does, for
+    what shows without decoding.
     """
     with _opened(path) as file:
         if dicom.is_dicom(file):
-            grey = dicom.read_dicom(path, file, _check_size)
-            return Header("DICOM", grey.mode, *grey.size)
+            return Header("DICOM", "L", *dicom.read_dicom_size(path, file, _check_size))
         with Image.open(file, formats=_readable_formats()) as image:
             _check_size(path, *image.size)
             return Header(image.format or "", image.mode, *image.size)

@@ -103,7 +103,8 @@ class Checkpoints:
         self.loaded: dict[str, Any] | None = None  # until the stage that it is of begins
         self.seconds = minutes * 60
         self.saved_at = time.monotonic()
-        self.signal = 0  # the first that came in, of any process once `due` has been asked
+        self.signal = 0  # what all processes agreed to stop for, when `due` was last asked
+        self.wish = 0  # the first signal that this process got, which may be newer than that
         self.launcher = os.getppid() if any(name in os.environ for name in LAUNCHED) else None
 
     def begin_stage(self, stateful: Mapping[str, Stateful | None]) -> None:
@@ -119,23 +120,26 @@ class Checkpoints:
             signal.signal(number, self._interrupted)
 
     def _interrupted(self, number: int, frame: FrameType | None) -> None:
-        if self.signal:
+        if self.wish:
             raise SystemExit(128 + number)
-        self.signal = number
+        self.wish = number
 
     def due(self, *, epoch_ended: bool = False) -> bool:
         """Whether any process was asked to stop, or the last checkpoint is old enough.
 
-        After an epoch a few seconds are enough.
+        After an epoch a few seconds are enough. A signal that comes in meanwhile is left to the
+        next time that this is asked, so that all processes stop after the same step.
         """
-        if self.launcher and self.launcher != os.getppid() and not self.signal:
-            self.signal = signal.SIGTERM  # it died of one, which it does not pass on
+        if self.launcher and self.launcher != os.getppid() and not self.wish:
+            self.wish = signal.SIGTERM  # it died of one, which it does not pass on
         enough = min(self.seconds, EPOCH_SECONDS) if epoch_ended else self.seconds
         old = time.monotonic() - self.saved_at >= enough
+        agreed = self.wish
         if self.accelerator.num_processes > 1:
-            wishes = torch.tensor([[self.signal, int(old)]], device=self.accelerator.device)
-            self.signal, old = self.accelerator.gather(wishes).amax(dim=0).tolist()
-        return bool(self.signal or old)
+            wishes = torch.tensor([[agreed, int(old)]], device=self.accelerator.device)
+            agreed, old = self.accelerator.gather(wishes).amax(dim=0).tolist()
+        self.signal = agreed
+        return bool(agreed or old)
 
     def save(self, progress: Progress) -> None:
         """Writes a checkpoint whole, then drops all but the newest two."""

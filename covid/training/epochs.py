@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from covid.data.batches import Batch
 from covid.edge.labels import LabelSpace, Task
-from covid.errors import TrainingError
+from covid.errors import ConfigError, TrainingError
 from covid.model.losses import Loss
 from covid.training.watch import has_gradient
 
@@ -50,9 +50,13 @@ def train_epoch(
     loss: Loss,
     optimizer: torch.optim.Optimizer,
     gradient_clip: float | None,
+    images: int,
 ) -> Iterator[Step]:
     """Trains on every batch once, and gives each step to the caller to count.
 
+    `images` are those of the epoch that are still to come. Where processes share out batches,
+    Accelerate fills the last ones with images from the epoch's beginning, which do not count
+    again; it does not know of them itself once the first batches of a loader are skipped.
     Raises TrainingError before an update that would use a loss that is no finite number.
     """
     for batch in batches:
@@ -70,10 +74,57 @@ def train_epoch(
             gradient = has_gradient(optimizer)
             optimizer.step()
             optimizer.zero_grad()
-        seen, targets = accelerator.gather_for_metrics((logits.detach(), batch.targets))
+        gathered = accelerator.gather((logits.detach(), batch.targets))
+        seen, targets = (part[:images] for part in gathered)
+        images -= len(seen)
         updated = accelerator.sync_gradients and not accelerator.optimizer_step_was_skipped
         predictions = Predictions(seen.cpu().numpy(), targets.bool().cpu().numpy())
         yield Step(predictions, loss(seen, targets).item(), len(seen), updated, gradient)
+
+
+def none_alone(
+    accelerator: Accelerator, network: nn.Module, *, images: int, batch_size: int, size: int
+) -> bool:
+    """Whether an image that is left over by whole batches needs to join the last of them.
+
+    Batch normalisation trains on the variance of a channel over a batch. Where it sees maps of
+    1 × 1, as after five halvings of 32 pixels, a lone image leaves one value, which has none, and
+    torch refuses it. Several processes leave no image alone: Accelerate fills their batches.
+    `network` is on the CPU, in the modes that it trains in, and is left in eval mode. `images` of
+    `size` × `size` pixels are an epoch. Raises ConfigError where every batch is of one image.
+    """
+    if batch_size > 1 and (images % batch_size != 1 or accelerator.num_processes > 1):
+        return False
+    if not normalises_one_value(network, size):
+        return False
+    if min(images, batch_size) == 1:
+        raise ConfigError(
+            f"batch_size: a batch of one image of {size} pixels leaves batch normalisation one "
+            f"value per channel, which has no variance; have at least two images in a batch, or a "
+            f"larger data.image_size."
+        )
+    return True
+
+
+@torch.no_grad()
+def normalises_one_value(network: nn.Module, size: int) -> bool:
+    """Whether batch normalisation in training mode is given one value per channel by one image.
+
+    Leaves `network` in eval mode, so that nothing moves while it is tried.
+    """
+    seen: list[bool] = []
+
+    def look(module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        seen.append(inputs[0][:, 0].numel() == 1)
+
+    kinds = (nn.BatchNorm1d, nn.BatchNorm2d)
+    layers = [part for part in network.modules() if isinstance(part, kinds) and part.training]
+    hooks = [layer.register_forward_pre_hook(look) for layer in layers]
+    network.eval()
+    network(torch.zeros(1, 1, size, size, dtype=torch.uint8))
+    for hook in hooks:
+        hook.remove()
+    return any(seen)
 
 
 def mean_loss(loss: Loss, predictions: Predictions) -> float:

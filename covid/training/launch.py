@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,9 @@ from covid.errors import LaunchError
 
 Precision = Literal["no", "bf16", "fp16"]
 TRIM_THRESHOLD, MOST_MAPS = -1, -4  # what glibc's mallopt calls them, in malloc.h
+# gloo's source files whose errors come of a connection that was there: it was closed, or nothing
+# came through it. Those that make one (connectFullMesh, device.cc) fail at the start of a run.
+CONNECTION_LOST = re.compile(r"gloo/transport/\w+/(pair|unbound_buffer)\.")
 
 
 def command(script: str, launcher: str = "") -> str:
@@ -51,16 +55,26 @@ def start_accelerator(
     torch.set_num_threads(threads)
     if cpu:
         _keep_freed_memory()
-    accelerator = Accelerator(
-        cpu=cpu,
-        mixed_precision=chosen,
-        gradient_accumulation_steps=gradient_accumulation,
-        dynamo_backend="inductor" if compile else None,
-        log_with=tracker,
-        project_config=ProjectConfiguration(logging_dir=str(logging_dir) if logging_dir else None),
-        step_scheduler_with_optimizer=False,
-    )
     world = _environment_count("WORLD_SIZE")
+    logs = ProjectConfiguration(logging_dir=str(logging_dir) if logging_dir else None)
+    try:
+        accelerator = Accelerator(
+            cpu=cpu,
+            mixed_precision=chosen,
+            gradient_accumulation_steps=gradient_accumulation,
+            dynamo_backend="inductor" if compile else None,
+            log_with=tracker,
+            project_config=logs,
+            step_scheduler_with_optimizer=False,
+        )
+    except RuntimeError as error:
+        if not (isinstance(error, torch.distributed.DistError) or "gloo" in str(error).lower()):
+            raise
+        raise LaunchError(
+            f"The {world} processes of this run do not find each other "
+            f"({str(error).splitlines()[0].strip(' .')}); check the launcher's address and port, "
+            f"and GLOO_SOCKET_IFNAME or NCCL_SOCKET_IFNAME where they are set."
+        ) from error
     if world != accelerator.num_processes:
         raise LaunchError(
             f"The launcher started {world} processes, but Accelerate sees only "
@@ -125,9 +139,13 @@ def _best_precision(cpu: bool) -> Precision:
 def partner_is_gone(error: RuntimeError) -> bool:
     """Whether an error is what remains of another process of the same run.
 
-    NCCL's errors have a class; gloo's are told by the source file that they name.
+    NCCL's errors have a class; gloo's are told by the source file that they name. An error that
+    kept processes from finding each other is none: that is LaunchError's.
     """
-    return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
+    if isinstance(error, torch.distributed.DistBackendError):
+        return True
+    text = str(error)
+    return bool(CONNECTION_LOST.search(text)) and "connectFullMesh" not in text
 
 
 def use_full_precision() -> None:

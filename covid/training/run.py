@@ -26,7 +26,8 @@ CONTENT = (
 )  # fmt: skip
 # What may differ when a run goes on: it decides how long and where, not what is learned.
 MAY_CHANGE = (
-    "epochs", "checkpoint_minutes", "tracker", "data.cache", "data.cache_dir", "cache_features",
+    "epochs", "checkpoint_minutes", "tracker", "data.cache", "data.cache_dir",
+    "data.cache_limit_gb", "cache_features",
 )  # fmt: skip
 # Schedules whose every step depends on the number of epochs, which therefore must stay.
 WHOLE_RUN = ("cosine", "onecycle")

@@ -83,6 +83,21 @@ def test_a_batch_holds_the_images_at_its_positions(images: Images) -> None:
     assert (batch.inputs.numpy() == expected[:, None]).all()
 
 
+@pytest.mark.parametrize("images_left", [0, 1, 2])
+def test_an_image_left_alone_joins_the_batch_before_it_and_all_else_stays(
+    images: Images, images_left: int
+) -> None:
+    split = make_split(images)
+    split.rows = split.rows[: 20 + images_left]
+    split.begin_epoch(0)
+    usual = [batch.positions.tolist() for batch in load_batches(split, batch_size=5, workers=0)]
+    if images_left == 1:
+        usual[-2:] = [usual[-2] + usual[-1]]
+    loaded = load_batches(split, batch_size=5, workers=0, none_alone=True)
+    assert [batch.positions.tolist() for batch in loaded] == usual
+    assert len(loaded) == len(usual)
+
+
 class RowsAndFlips:
     """Features that say which image they are of, and whether of its mirror image."""
 

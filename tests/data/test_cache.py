@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from covid.data.cache import Images, Scan
+from covid.data.cache import Images, Scan, make_room
 from covid.data.fingerprint import fingerprint
 from covid.data.index import Index
 from covid.data.source import load_index
@@ -167,3 +167,102 @@ def test_equal_pixels_have_no_deviation_to_divide_by() -> None:
     histogram = np.zeros(256, dtype=np.int64)
     histogram[128] = 10
     assert Scan(histogram, {}).mean_and_std() == (128 / 255, 1.0)
+
+
+# A cache that is full: names of sets, each of a megabyte, and the second in which it was used.
+AGES = {"images-0000000000000001": 100, "features-000000000000000a": 200,
+        "images-0000000000000002": 300}  # fmt: skip
+MEGABYTE = 1e-3  # GB
+
+
+def keep(folder: Path, name: str, used: int, length: int = 1_000_000) -> None:
+    folder.mkdir(exist_ok=True)
+    for ending, content in (("rows", bytes(length)), ("checksums", b"1234")):
+        path = folder / f"{name}.{ending}"
+        path.write_bytes(content)
+        os.utime(path, (used, used))
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Path:
+    for name, used in AGES.items():
+        keep(tmp_path / "cache", name, used)
+    return tmp_path / "cache"
+
+
+def sets(folder: Path) -> set[str]:
+    return {path.stem for path in folder.glob("*-*.*")}
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2, 3])
+def test_what_was_not_used_for_longest_goes_first_and_no_more_than_must(
+    full: Path, kept: int
+) -> None:
+    # Beside a megabyte, each set has a checksum and what is left of a disk's last block.
+    make_room(full, max(1e-9, 1.05 * MEGABYTE * kept), unused_since=1000)
+    assert sets(full) == set(list(AGES)[3 - kept :])
+
+
+def test_what_was_removed_is_said_in_one_line(full: Path) -> None:
+    line = make_room(full, 1.5 * MEGABYTE, unused_since=1000)
+    assert line == (
+        f"removed 2 set(s) of decoded images or features, least recently used, 0.00 GB, "
+        f"from {full}: data.cache_limit_gb is 0.0015"
+    )
+
+
+def test_a_cache_within_its_limit_keeps_all_and_says_nothing(full: Path) -> None:
+    assert make_room(full, 4 * MEGABYTE, unused_since=1000) is None
+    assert sets(full) == set(AGES)
+
+
+def test_what_a_run_uses_stays_whatever_it_takes(full: Path) -> None:
+    make_room(full, 1e-9, unused_since=150)
+    assert sets(full) == set(list(AGES)[1:])
+
+
+def test_holes_take_no_room(full: Path) -> None:
+    with (full / "features-000000000000000b.rows").open("wb") as file:
+        file.truncate(10**10)
+    assert make_room(full, 4 * MEGABYTE, unused_since=1000) is None
+
+
+def test_nothing_but_decoded_images_and_features_is_removed(full: Path, tmp_path: Path) -> None:
+    others = ["features-of-mine.rows", "images-0000000000000003.txt", "weights.safetensors",
+              "old-images-0000000000000003.rows"]  # fmt: skip
+    for name in others:
+        (full / name).write_bytes(bytes(10))
+        os.utime(full / name, (0, 0))
+    (full / "phantom-1" / "train").mkdir(parents=True)
+    (full / "phantom-1" / "images-0000000000000004.rows").write_bytes(bytes(10))
+    (tmp_path / "elsewhere").write_bytes(bytes(10))
+    (full / "images-0000000000000005.rows").symlink_to(tmp_path / "elsewhere")
+    os.utime(full / "images-0000000000000005.rows", (0, 0), follow_symlinks=False)
+    make_room(full, 1e-9, unused_since=1000)
+    left = {path.name for path in full.rglob("*") if not path.is_dir()}
+    assert left == {*others, "images-0000000000000004.rows", "images-0000000000000005.rows"}
+
+
+def test_a_run_keeps_what_it_has_opened_and_what_another_reads_beside_it(
+    index: Index, full: Path
+) -> None:
+    images, beside = Images(index, SIZE, full), Images(index, 40, full)
+    beside.scan(all_rows(index), ignore)
+    for path in full.iterdir():
+        os.utime(path, (0, 0))
+    images.scan(all_rows(index), ignore)
+    beside.read([0])
+    images.make_room(1e-9)
+    assert len(sets(full)) == 2 and images.kept and beside.kept
+
+
+def test_without_a_cache_there_is_no_room_to_make(index: Index) -> None:
+    assert Images(index, SIZE, None).make_room(1e-9) is None
+
+
+def test_rows_that_another_run_removed_are_decoded_again(index: Index, tmp_path: Path) -> None:
+    images = Images(index, SIZE, tmp_path / "cache")
+    images.scan(all_rows(index), ignore)
+    make_room(tmp_path / "cache", 1e-9, unused_since=float("inf"))
+    assert sets(tmp_path / "cache") == set()
+    assert (images.read(all_rows(index)) == direct(index)).all()

@@ -1,6 +1,7 @@
 """Rows and their checksums: what was written comes back, and nothing else does."""
 
 import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,16 @@ def test_another_opening_finds_what_the_first_wrote(rows: RecordFile) -> None:
 
 def test_the_rows_that_are_written_are_counted(rows: RecordFile) -> None:
     assert (rows.written(range(8)), rows.written([5, 7])) == (3, 1)
+
+
+@pytest.mark.parametrize("how", ["read", "count"])
+def test_using_rows_says_that_they_were_used(rows: RecordFile, how: str) -> None:
+    os.utime(rows.checksums, (0, 0))
+    if how == "read":
+        read(rows, 2)
+    else:
+        rows.written([2])
+    assert rows.checksums.stat().st_mtime > 0
 
 
 def test_rows_that_were_removed_are_absent_to_whoever_still_reads(rows: RecordFile) -> None:

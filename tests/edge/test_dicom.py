@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from covid.edge.images import image_endings, read_grey, read_image
+from covid.edge.images import Header, image_endings, read_grey, read_header, read_image
 from covid.errors import ImageError
 
 pydicom = pytest.importorskip("pydicom", reason="DICOM files are read where pydicom is installed")
 
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset  # noqa: E402
 from pydicom.uid import (  # noqa: E402
+    MPEG2MPML,
     DeflatedExplicitVRLittleEndian,
     DigitalXRayImageStorageForPresentation,
     ExplicitVRLittleEndian,
@@ -54,6 +55,16 @@ def dicom(path: Path, stored: Array, bits: int = 12, **changes: Any) -> Path:
         if value is not None:
             setattr(written, name, value)
     written.save_as(path, enforce_file_format=True)
+    return path
+
+
+def compressed(path: Path, syntax: Any, frame: bytes) -> Path:
+    """RAMP's header, and behind it a `frame` that is said to be compressed."""
+    written = pydicom.dcmread(dicom(path, RAMP))
+    written.file_meta.TransferSyntaxUID = syntax
+    written.PixelData = pydicom.encaps.encapsulate([frame])
+    written["PixelData"].is_undefined_length = True
+    written.save_as(path)
     return path
 
 
@@ -185,6 +196,49 @@ def test_dicom_s_endings_are_images(tmp_path: Path) -> None:
     assert {".dcm", ".dicom"} <= image_endings()
 
 
+# What a header says ------------------------------------------------------------------------
+
+
+def test_a_header_says_what_the_image_will_be(tmp_path: Path) -> None:
+    path = dicom(tmp_path / "a.dcm", RAMP)
+    image = read_grey(path)
+    assert read_header(path) == Header("DICOM", image.mode, *image.size)
+
+
+def test_a_header_is_read_where_pixels_are_cut_off(tmp_path: Path) -> None:
+    path = dicom(tmp_path / "a.dcm", np.tile(RAMP, (50, 50)))
+    path.write_bytes(path.read_bytes()[:-20_000])
+    assert "is damaged or cut short" in refusal(path)
+    assert read_header(path) == Header("DICOM", "L", 150, 100)
+
+
+def test_a_header_is_read_where_pixels_are_damaged(tmp_path: Path) -> None:
+    path = compressed(tmp_path / "a.dcm", RLELossless, b"no picture at all")
+    assert "is damaged or cut short" in refusal(path)
+    assert read_header(path) == Header("DICOM", "L", 3, 2)
+
+
+def test_a_header_is_read_where_pixels_are_stored_in_an_unknown_way(tmp_path: Path) -> None:
+    path = compressed(tmp_path / "a.dcm", MPEG2MPML, b"a film")
+    assert "is compressed" in refusal(path)
+    assert read_header(path) == Header("DICOM", "L", 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"PhotometricInterpretation": None, "PixelData": None}, "is a DICOM file without pixels"),
+        ({"Rows": 20_000, "Columns": 20_000}, "is larger than 200 megapixels"),
+        ({"TransferSyntaxUID": DeflatedExplicitVRLittleEndian}, "is deflated as a whole"),
+    ],
+)
+def test_a_header_that_shows_that_nothing_can_be_read_is_refused(
+    tmp_path: Path, changes: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ImageError, match=sentence):
+        read_header(dicom(tmp_path / "a.dcm", RAMP, **changes))
+
+
 # What is refused ----------------------------------------------------------------------------
 
 
@@ -237,12 +291,7 @@ def test_a_compression_that_needs_another_package_says_so(tmp_path: Path) -> Non
 
     if get_decoder(JPEGLSLossless).is_available:
         pytest.skip("the package is installed")
-    path = dicom(tmp_path / "a.dcm", RAMP)
-    written = pydicom.dcmread(path)
-    written.file_meta.TransferSyntaxUID = JPEGLSLossless
-    written.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8\xff\xd9"])
-    written["PixelData"].is_undefined_length = True
-    written.save_as(path)
+    path = compressed(tmp_path / "a.dcm", JPEGLSLossless, b"\xff\xd8\xff\xd9")
     assert re.search("is compressed .* pip install pylibjpeg", refusal(path))
 
 

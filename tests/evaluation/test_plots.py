@@ -235,7 +235,8 @@ def test_examples_say_correct_and_wrong_in_words() -> None:
 
 
 def test_examples_say_how_many_of_a_class_are_correct() -> None:
-    assert said(examples_of(evaluated(("covid", "normal"), noise=0.0))).count("20 of 20 correct") == 2
+    everything = said(examples_of(evaluated(("covid", "normal"), noise=0.0)))
+    assert everything.count("20 of 20 correct") == 2
 
 
 def test_examples_without_a_wrong_one_show_only_correct_ones() -> None:
@@ -245,7 +246,8 @@ def test_examples_without_a_wrong_one_show_only_correct_ones() -> None:
 def test_examples_without_a_correct_one_show_only_wrong_ones() -> None:
     probabilities, targets, _, keys, space = evaluated(noise=0.0)
     flipped = 1 - probabilities
-    assert "Correct" not in said(examples_of((flipped, targets, space.decide(flipped), keys, space)))
+    decisions = space.decide(flipped)
+    assert "Correct" not in said(examples_of((flipped, targets, decisions, keys, space)))
 
 
 def test_dollar_signs_are_no_formulas() -> None:
@@ -266,7 +268,8 @@ def test_up_to_three_correct_and_three_wrong_of_each_class_are_chosen() -> None:
     chosen = choose_examples(probabilities, targets, decisions, keys)
     correct = (targets == decisions).all(axis=1)
     for key in space.labels:
-        assert sorted(bool(correct[n]) for n in chosen if keys[n] == key) == [False] * 3 + [True] * 3
+        of_key = sorted(bool(correct[n]) for n in chosen if keys[n] == key)
+        assert of_key == [False] * 3 + [True] * 3
 
 
 def test_the_most_confident_mistakes_come_first() -> None:

@@ -17,6 +17,7 @@ from covid.training.checkpoint import (
     list_checkpoints,
     load_checkpoint,
 )
+from tests.conftest import free_port, run_script
 
 pytestmark = pytest.mark.usefixtures("one_process", "signals_as_before")
 
@@ -119,6 +120,42 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as caught:
         signal.raise_signal(signal.SIGINT)
     assert caught.value.code == 130
+
+
+# Rank 0 gets a signal after it has told the other that it has none; both print what they decide.
+MEANWHILE = """
+import signal, sys
+from pathlib import Path
+from accelerate import Accelerator
+from covid.training.checkpoint import Checkpoints
+
+accelerator = Accelerator(cpu=True)
+checkpoints = Checkpoints(accelerator, Path("unused"), minutes=10)
+checkpoints.begin_stage({})
+gather = accelerator.gather
+
+def interrupted_gather(tensor):
+    accelerator.gather = gather
+    if accelerator.is_main_process:
+        signal.raise_signal(signal.SIGTERM)
+    return gather(tensor)
+
+accelerator.gather = interrupted_gather
+seen = [(checkpoints.due(), int(checkpoints.signal)) for _ in range(3)]
+sys.stdout.write(f"{seen}\\n")
+"""
+
+
+def test_a_signal_that_comes_while_processes_confer_is_seen_by_all_at_the_next_step(
+    tmp_path: Path,
+) -> None:
+    script = tmp_path / "meanwhile.py"
+    script.write_text(MEANWHILE)
+    environment = {"ACCELERATE_USE_CPU": "1", "PYTHONPATH": "."}
+    done = run_script("-m", "torch.distributed.run", "--nproc_per_node=2",
+                      f"--master_port={free_port()}", script, environment=environment)  # fmt: skip
+    agreed = [(False, 0), (True, int(signal.SIGTERM)), (True, int(signal.SIGTERM))]
+    assert done.stdout.splitlines() == [str(agreed)] * 2, done.stderr
 
 
 def row(epoch: int) -> dict[str, float | int | None]:

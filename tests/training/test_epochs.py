@@ -1,5 +1,7 @@
 """One epoch, one pass: what goes in comes out, in order and once."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,9 +13,17 @@ from covid.data.batches import Split, load_batches
 from covid.data.cache import Images
 from covid.data.source import load_index
 from covid.edge.labels import LabelSpace
-from covid.errors import TrainingError
-from covid.training.epochs import Predictions, count_right, flip, mean_loss, predict, train_epoch
-from tests.conftest import LABELS, MakeImages
+from covid.errors import ConfigError, TrainingError
+from covid.training.epochs import (
+    Predictions,
+    count_right,
+    flip,
+    mean_loss,
+    none_alone,
+    predict,
+    train_epoch,
+)
+from tests.conftest import LABELS, MakeImages, free_port, run_script
 
 pytestmark = pytest.mark.usefixtures("one_process")
 SPACE = LabelSpace.from_labels(
@@ -48,7 +58,7 @@ def train_once(split: Split, network: nn.Module, rate: float = 0.1) -> list[Pred
     prepared, optimizer, batches = accelerator.prepare(
         network, optimizer, load_batches(split, batch_size=5, workers=0)
     )
-    steps = train_epoch(accelerator, prepared, batches, bce, optimizer, None)
+    steps = train_epoch(accelerator, prepared, batches, bce, optimizer, None, len(split))
     return [step.predictions for step in steps]
 
 
@@ -70,8 +80,55 @@ def test_a_step_knows_whether_there_was_a_gradient(
     )
     prepared, optimizer, batches = accelerator.prepare(network, sgd, loaded)
     split.begin_epoch(0)
-    steps = train_epoch(accelerator, prepared, batches, scaled, optimizer, None)
+    steps = train_epoch(accelerator, prepared, batches, scaled, optimizer, None, len(split))
     assert {step.gradient for step in steps} == {gradient}
+
+
+# The images of each step of an epoch, of one that goes on after its first step, on the images
+# of argv[1] in batches of 5; by the main process alone.
+COUNT_IMAGES = """
+import sys
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from covid.data.batches import Split, load_batches
+from covid.data.cache import Images
+from covid.data.source import load_index
+from covid.training.epochs import train_epoch
+from tests.training.test_epochs import LABELS, SPACE, MeanBrightness
+
+accelerator = Accelerator(cpu=True)
+index = load_index(Path(sys.argv[1]), LABELS)
+targets = SPACE.encode(sample.label for sample in index.samples)
+split = Split(Images(index, 32, None), range(len(targets)), targets, seed=0)
+network = MeanBrightness()
+optimizer = torch.optim.SGD(network.parameters(), 0.1)
+prepared, optimizer, batches = accelerator.prepare(
+    network, optimizer, load_batches(split, batch_size=5, workers=0)
+)
+split.begin_epoch(0)
+for skipped in (0, 1):
+    remaining = accelerator.skip_first_batches(batches, skipped)
+    images = len(split) - skipped * 5 * accelerator.num_processes
+    steps = train_epoch(accelerator, prepared, remaining, binary_cross_entropy_with_logits,
+                        optimizer, None, images)
+    accelerator.print([step.images for step in steps])
+"""
+
+
+def test_two_processes_count_every_image_once_in_an_epoch_that_goes_on_too(
+    make_images: MakeImages, tmp_path: Path
+) -> None:
+    script = tmp_path / "count.py"
+    script.write_text(COUNT_IMAGES)
+    environment = {"ACCELERATE_USE_CPU": "1", "PYTHONPATH": "."}
+    done = run_script("-m", "torch.distributed.run", "--nproc_per_node=2",
+                      f"--master_port={free_port()}", script, make_images(),
+                      environment=environment)  # fmt: skip
+    assert done.stdout.splitlines() == ["[10, 10, 4]", "[10, 4]"], done.stderr
 
 
 def test_an_epoch_moves_the_weights(split: Split) -> None:
@@ -116,6 +173,43 @@ def test_an_image_counts_as_right_when_all_its_labels_are() -> None:
     logits = np.array([[5, -5, -5], [5, 5, 5], [-5, -5, 5]], dtype=np.float32)
     targets = SPACE.encode(["covid", "covid", "pneumonia"])
     assert count_right(SPACE, Predictions(logits, targets)) == 2
+
+
+class Halving(nn.Module):
+    """Batch normalisation of maps that are a 32nd of an image's side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        values: torch.Tensor = self.norm(functional.avg_pool2d(images.float(), 32))
+        return values.flatten(1)
+
+
+def asks_for_company(network: nn.Module, images: int, batch_size: int = 4, size: int = 32) -> bool:
+    accelerator = Accelerator(cpu=True)
+    return none_alone(accelerator, network, images=images, batch_size=batch_size, size=size)
+
+
+def test_an_image_is_left_alone_unless_batch_normalisation_would_see_one_value() -> None:
+    frozen = Halving().eval()
+    assert asks_for_company(Halving(), 13)
+    assert not asks_for_company(Halving(), 13, size=64)
+    assert not asks_for_company(Halving(), 12) and not asks_for_company(Halving(), 14)
+    assert not asks_for_company(frozen, 13) and not asks_for_company(MeanBrightness(), 13)
+
+
+def test_asking_moves_no_statistics() -> None:
+    network = Halving()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    asks_for_company(network, 13)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_batches_of_one_image_that_cannot_be_trained_on_are_refused() -> None:
+    with pytest.raises(ConfigError, match="batch_size: a batch of one image of 32 pixels"):
+        asks_for_company(Halving(), 12, batch_size=1)
 
 
 def test_the_mean_loss_does_not_depend_on_batches() -> None:

@@ -1,6 +1,7 @@
 """Launching: the precision that is asked for or fits, and threads for every process."""
 
 import platform
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,8 +9,13 @@ from accelerate.tracking import get_available_trackers
 from accelerate.utils import LoggerType
 
 from covid.errors import LaunchError
-from covid.training.launch import choose_precision, command, start_accelerator
-from tests.conftest import run_script
+from covid.training.launch import (
+    choose_precision,
+    command,
+    partner_is_gone,
+    start_accelerator,
+)
+from tests.conftest import free_port, run_script
 
 pytestmark = pytest.mark.usefixtures("one_process")
 
@@ -68,6 +74,54 @@ def test_processes_that_do_not_find_each_other_are_stopped(
     monkeypatch.setattr("covid.training.launch._environment_count", lambda *names: 2)
     with pytest.raises(LaunchError, match="The launcher started 2 processes, .* sees only 1"):
         start_accelerator()
+
+
+# As torch 2.14 words them, of processes of which one was killed or stopped answering.
+LOST = (
+    "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:561] Connection closed by peer "
+    "[127.0.0.1]:14234. This is typically caused by a remote worker crashing.",
+    "[/pytorch/third_party/gloo/gloo/transport/tcp/unbound_buffer.cc:78] Timed out waiting "
+    "4000ms for recv operation to complete",
+)
+# And of two that could not reach each other, or that were given an interface that is not there.
+NEVER_MET = (
+    "Gloo connectFullMesh failed with [/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:152] "
+    "timed out connecting: SO_ERROR: Connection refused, remote=[127.0.0.1]:49588$0",
+    "Gloo connectFullMesh failed with [/pytorch/third_party/gloo/gloo/transport/tcp/pair.h:311] "
+    "Connect timeout [none]",
+    "[enforce fail at /pytorch/third_party/gloo/gloo/transport/tcp/device.cc:84] ifa != nullptr. "
+    "Unable to find address for: nonsense0",
+)
+
+
+@pytest.mark.parametrize("message", LOST)
+def test_a_connection_that_was_lost_says_that_the_partner_is_gone(message: str) -> None:
+    assert partner_is_gone(RuntimeError(message))
+
+
+@pytest.mark.parametrize("message", NEVER_MET)
+def test_a_connection_that_never_was_does_not_say_that_the_partner_is_gone(message: str) -> None:
+    assert not partner_is_gone(RuntimeError(message))
+
+
+def test_a_master_that_is_not_there_is_no_partner_that_is_gone() -> None:
+    error = torch.distributed.DistNetworkError("The client socket has timed out after 6000ms")
+    assert not partner_is_gone(error)
+
+
+def test_processes_that_cannot_reach_each_other_are_told_why(tmp_path: Path) -> None:
+    script = tmp_path / "start.py"
+    script.write_text(
+        "from covid.errors import LaunchError\n"
+        "from covid.training.launch import start_accelerator\n"
+        "try:\n    start_accelerator()\n"
+        "except LaunchError as error:\n    print(error)\n"
+    )
+    environment = {"GLOO_SOCKET_IFNAME": "nonsense0", "PYTHONPATH": ".", "ACCELERATE_USE_CPU": "1"}
+    done = run_script("-m", "torch.distributed.run", "--nproc_per_node=2",
+                      f"--master_port={free_port()}", script, environment=environment)  # fmt: skip
+    assert "The 2 processes of this run do not find each other" in done.stdout, done.stderr
+    assert "Unable to find address for: nonsense0" in done.stdout
 
 
 # New pages in the later ones of steps that each free as many as they take.
