@@ -85,7 +85,7 @@ def train(arguments: argparse.Namespace) -> int:
         load_weights(network, config.model)
     freeze(network, config.model.trainable)
     averaged = average(network, config.ema, accelerator.device) if config.ema else None
-    loss = make_loss(config.loss)
+    loss = make_loss(config.loss, space.classes, targets[data.train])
     optimizer = make_optimizer(config.optimizer, trained(network))
     # Frozen layers that come before all others run once an image, not once an epoch: `rest` is
     # the network without those, or all of it, and batches carry what it takes.
