@@ -37,6 +37,7 @@ def train(arguments: argparse.Namespace) -> int:
     from covid.config import load_config, resolve
     from covid.data.batches import Split, load_batches
     from covid.data.cache import Images
+    from covid.data.drawings import Augmentation
     from covid.data.source import data_name, open_source
     from covid.evaluation.metrics import quick_figures
     from covid.model.losses import make_loss
@@ -50,6 +51,7 @@ def train(arguments: argparse.Namespace) -> int:
     from covid.training.prefix import keep_prefix
     from covid.training.report import Reporter, advice_without_data, rendering_bar
     from covid.training.scan import scan
+    from covid.training.sheet import draw_augmentation
 
     config = load_config(arguments.config, arguments.set)
     space = config.label_space
@@ -72,10 +74,13 @@ def train(arguments: argparse.Namespace) -> int:
     report = Reporter(accelerator, config, folder, data_name(index))
     data = scan(accelerator, index, images, config)
     targets = space.encode(sample.label for sample in index.samples)
-    flip = config.data.horizontal_flip
+    augmentation = Augmentation.from_config(config.data, config.seed)
     train_split = Split(
-        images, data.train, targets[data.train], seed=config.seed, horizontal_flip=flip
-    )
+        images, data.train, targets[data.train], seed=config.seed, augmentation=augmentation,
+        # Where an image has a fixed number of drawings, being mirrored is part of each.
+        horizontal_flip=config.data.horizontal_flip and config.data.variants is None,
+        balanced=config.data.sampler == "balanced",
+    )  # fmt: skip
     validation_split = Split(images, data.validation, targets[data.validation])
 
     # The network. What is frozen gets no gradient, and the optimiser never sees it.
@@ -108,6 +113,9 @@ def train(arguments: argparse.Namespace) -> int:
     if accelerator.is_main_process:
         run.start_run(folder, config, overwrite=arguments.overwrite)
         run.write_json(folder / "data_audit.json", data.audit)
+        labels = [index.samples[row].label for row in data.train]
+        title = f"{config.name} · {data_name(index)}"
+        draw_augmentation(folder / "augmentation.png", train_split, labels, title)
     stateful = {
         "network": network, "optimizer": optimizer, "schedule": schedule,
         "averaged": averaged, "scaler": accelerator.scaler,
@@ -127,8 +135,9 @@ def train(arguments: argparse.Namespace) -> int:
         clock = time.perf_counter()
         try:
             for step in train_epoch(
-                accelerator, prepared, remaining, loss, prepared_optimizer, config.gradient_clip
-            ):
+                accelerator, prepared, remaining, loss, prepared_optimizer, config.gradient_clip,
+                augmentation,
+            ):  # fmt: skip
                 if step.updated and not step.gradient:
                     report.warn(progress, watch.NO_GRADIENT)
                 if step.updated:
