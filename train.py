@@ -39,6 +39,7 @@ def train(arguments: argparse.Namespace) -> int:
     from covid.config import load_config, resolve
     from covid.data.batches import Split, load_batches
     from covid.data.cache import Images
+    from covid.data.drawings import Augmentation
     from covid.data.source import data_name, open_source
     from covid.evaluation.metrics import quick_figures
     from covid.evaluation.selection import check_select_by, merit
@@ -53,6 +54,7 @@ def train(arguments: argparse.Namespace) -> int:
     from covid.training.prefix import keep_prefix, require_frozen
     from covid.training.report import Reporter, advice_without_data, rendering_bar
     from covid.training.scan import scan
+    from covid.training.sheet import draw_augmentation
 
     config = load_config(arguments.config, arguments.set)
     check_select_by(config.select_by, str(arguments.config))
@@ -76,10 +78,13 @@ def train(arguments: argparse.Namespace) -> int:
     report = Reporter(accelerator, config, folder, data_name(index))
     data = scan(accelerator, index, images, config)
     targets = space.encode(sample.label for sample in index.samples)
-    flip = config.data.horizontal_flip
+    augmentation = Augmentation.from_config(config.data, config.seed)
     train_split = Split(
-        images, data.train, targets[data.train], seed=config.seed, horizontal_flip=flip
-    )
+        images, data.train, targets[data.train], seed=config.seed, augmentation=augmentation,
+        # Where an image has a fixed number of drawings, being mirrored is part of each.
+        horizontal_flip=config.data.horizontal_flip and config.data.variants is None,
+        balanced=config.data.sampler == "balanced",
+    )  # fmt: skip
     validation_split = Split(images, data.validation, targets[data.validation])
 
     # The network. What is frozen gets no gradient, and the optimiser never sees it.
@@ -98,13 +103,16 @@ def train(arguments: argparse.Namespace) -> int:
             size=config.data.image_size,
         ))  # fmt: skip
     averaged = average(network, config.ema, accelerator.device) if config.ema else None
-    loss = make_loss(config.loss)
+    loss = make_loss(config.loss, space.classes, targets[data.train])
 
     # The run folder, and where an interrupted run had got to.
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         run.start_run(folder, config, overwrite=arguments.overwrite)
         run.write_json(folder / "data_audit.json", data.audit)
+        labels = [index.samples[row].label for row in data.train]
+        title = f"{config.name} · {data_name(index)}"
+        draw_augmentation(folder / "augmentation.png", train_split, labels, title)
     progress = Progress()
     checkpoints = Checkpoints(accelerator, folder / "checkpoints", config.checkpoint_minutes)
     if arguments.resume:
@@ -152,7 +160,7 @@ def train(arguments: argparse.Namespace) -> int:
             try:
                 for step in train_epoch(
                     accelerator, prepared, remaining, loss, prepared_optimizer, stage.gradient_clip,
-                    images=len(train_split) - progress.images,
+                    images=len(train_split) - progress.images, augmentation=augmentation,
                 ):  # fmt: skip
                     if step.updated and not step.gradient:
                         report.warn(progress, watch.NO_GRADIENT)

@@ -3,12 +3,22 @@
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from covid.config_augment import Augments, check_augment
+from covid.config_sections import (
+    Count,
+    Fraction,
+    LayerDecay,
+    Names,
+    NotNegative,
+    Positive,
+    Section,
+)
 from covid.config_tree import leaves, merge, nest, read_tree
 from covid.edge.labels import LabelSpace
 from covid.errors import ConfigError
@@ -21,13 +31,10 @@ STAGE_KEYS = (
     "epochs", "batch_size", "model.trainable", "optimizer", "scheduler", "cache_features",
     "gradient_clip",
 )  # fmt: skip
-
-Names = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-LayerDecay = Annotated[float, Field(gt=0, le=1)]  # of the rate, from one layer to the one below
+# A number for each class: by name (others weigh 1), in the classes' order, or from the images.
+ClassWeights = (
+    Literal["balanced"] | dict[str, Positive] | Annotated[tuple[Positive, ...], Field(strict=False)]
+)
 
 
 def project_folder() -> Path:
@@ -42,17 +49,15 @@ def project_folder() -> Path:
 PROJECT = project_folder()
 
 
-class Section(BaseModel):
-    """Types are taken as written, unknown keys are errors, and nothing changes afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
 
 class DataConfig(Section):
     root: str | Names  # a folder, several, or `phantom`
     labels: dict[str, Names]  # a folder's name -> the labels that are true of it
     image_size: Annotated[int, Field(ge=32, le=2048)] = 256  # VGG-16 and ResNet-18 halve five times
     horizontal_flip: bool = True
+    augment: Augments = ()
+    variants: Count | None = None
+    sampler: Literal["shuffle", "balanced"] = "shuffle"
     cache: bool = True
     cache_dir: str = ".cache"
     # 300,000 images of 256 pixels take 20 GB, as do the features of a hundred runs on a thousand.
@@ -76,16 +81,19 @@ class ModelConfig(Section):
 
 class BCE(Section):
     name: Literal["bce"]
+    positive_weight: ClassWeights | None = None
 
 
 class Focal(Section):
     name: Literal["focal"]
     gamma: NotNegative = 2.0  # the value of Lin et al. 2017
     alpha: Annotated[float, Field(gt=0, lt=1)] | None = None
+    positive_weight: ClassWeights | None = None
 
 
 class CrossEntropy(Section):
     name: Literal["cross_entropy"]
+    positive_weight: ClassWeights | None = None
 
 
 class Adam(Section):
@@ -187,6 +195,8 @@ class Config(Section):
                     f"data.labels.{key}: lacks {', '.join(sorted(implied - set(true)))}, "
                     f"which other keys say is true wherever its labels are"
                 )
+        _check_weights(self.loss.positive_weight, space.classes)
+        check_augment(self.data.augment, self.data.variants, self.cache_features)
         if self.cache_features == "on" and not self.data.cache:
             raise ValueError(
                 "cache_features: on keeps features beside decoded images, which needs data.cache: "
@@ -251,6 +261,20 @@ class Config(Section):
         )
 
 
+def _check_weights(weights: ClassWeights | None, classes: Sequence[str]) -> None:
+    """Raises ValueError where `weights` names or counts other classes."""
+    if isinstance(weights, dict) and not set(weights) <= set(classes):
+        unknown = ", ".join(sorted(set(weights) - set(classes)))
+        raise ValueError(
+            f"loss.positive_weight: {unknown} is no class; the classes are {', '.join(classes)}"
+        )
+    if isinstance(weights, tuple) and len(weights) != len(classes):
+        raise ValueError(
+            f"loss.positive_weight: must hold {len(classes)} numbers, for {', '.join(classes)}, "
+            f"not {len(weights)}"
+        )
+
+
 def load_config(path: Path, settings: Sequence[str] = ()) -> Config:
     """The config in a file, its `base:` files under it and `settings` (`KEY=VALUE`) over it.
 
@@ -286,17 +310,24 @@ def _sentence(detail: ErrorDetails) -> str:
     parts = [str(part) for part in detail["loc"]]
     if parts[0] in ("loss", "optimizer", "scheduler") and len(parts) > 2:
         parts = [parts[0], *parts[2:]]
+    if parts[:2] == ["data", "augment"] and len(parts) > 3:
+        parts = [*parts[:3], *parts[4:]]
     if parts[:2] == ["model", "trainable"]:
         return "model.trainable: must be all, head, or a list of module names such as [layer4.1]"
     if parts[:2] == ["data", "root"]:
         return "data.root: must be a folder, a list of folders, or phantom"
+    if parts[:2] == ["loss", "positive_weight"]:
+        return (
+            "loss.positive_weight: must be balanced, a number above 0 for each class by its name, "
+            "such as {covid: 5}, or a list with one for each"
+        )
     if parts[:2] == ["data", "labels"] and len(parts) > 3:
         parts = parts[:3]
     if parts[-1] == "[key]":
         return "data.labels: every key and label must be text; put it in quotes"
     key, given = ".".join(parts), detail["input"]
     if kind == "extra_forbidden":
-        return _unknown_key(parts)
+        return _unknown_key(key, detail["loc"])
     if kind == "missing":
         return f"{key}: is missing"
     if kind == "union_tag_not_found":
@@ -310,13 +341,14 @@ def _sentence(detail: ErrorDetails) -> str:
         return f"{key}: must not be empty"
     if kind == "model_type":
         return f"{key}: must be keys and values, not {given!r:.60}"
+    example = "[{name: flip}]" if key == "data.augment" else "[covid, pneumonia]"
     message = detail["msg"].replace("Input should be", "must be").replace("'", "")
     for long, short in (
         ("a valid boolean", "true or false"),
         ("a valid integer", "a whole number"),
         ("a valid number", "a number"),
         ("a valid string", "text"),
-        ("a valid tuple", "a list, such as [covid, pneumonia]"),
+        ("a valid tuple", f"a list, such as {example}"),
         ("a valid dictionary or object to extract fields from", "keys and values"),
         ("a valid dictionary", "keys and values"),
     ):
@@ -324,20 +356,30 @@ def _sentence(detail: ErrorDetails) -> str:
     return f"{key}: {message}, not {given!r:.60}"
 
 
-def _unknown_key(parts: Sequence[str]) -> str:
-    allowed = _fields(parts[:-1])
-    close = difflib.get_close_matches(parts[-1], allowed, n=1)
-    hint = f"; did you mean {close[0]}" if close else ""
-    if allowed and not close:
-        hint = f"; allowed are {', '.join(allowed)}"
-    return f"{'.'.join(parts)}: is not a known key{hint}"
+def _unknown_key(key: str, path: Sequence[str | int]) -> str:
+    allowed = _fields(path[:-1])
+    close = difflib.get_close_matches(str(path[-1]), allowed, n=1)
+    hint = f"; did you mean {close[0]}" if close else f"; allowed are {', '.join(allowed)}"
+    return f"{key}: is not a known key{hint if allowed else ''}"
 
 
-def _fields(section: Sequence[str]) -> list[str]:
-    """The keys that a section may hold; none for one of several shapes, such as an optimizer."""
-    model: Any = Config
-    for part in section:
-        model = model.model_fields[part].annotation
-        if not (isinstance(model, type) and issubclass(model, BaseModel)):
-            return []
-    return list(model.model_fields)
+def _fields(path: Sequence[str | int]) -> list[str]:
+    """The keys that the section at `path` may hold; `path` names which of several kinds it is."""
+    kind: Any = Config
+    for part in path:
+        if hasattr(kind, "model_fields"):
+            kind = kind.model_fields[part].annotation
+        else:
+            kind = next((s for s in _sections(kind) if part in get_args(_tag(s))), kind)
+    return list(getattr(kind, "model_fields", ()))
+
+
+def _sections(kind: Any) -> list[type[BaseModel]]:
+    """The sections that a type such as `tuple[Flip | Affine, ...]` is made of."""
+    if hasattr(kind, "model_fields"):
+        return [kind]
+    return [section for part in get_args(kind) for section in _sections(part)]
+
+
+def _tag(section: type[BaseModel]) -> Any:
+    return section.model_fields["name"].annotation

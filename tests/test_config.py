@@ -131,6 +131,45 @@ def test_features_are_not_asked_for_where_no_cache_is_kept() -> None:
         load_config(BASE, settings)
 
 
+@pytest.mark.parametrize(("augment", "why"), [
+    ("[{name: flip}]", "data.variants bounds that"),
+    ("[{name: mixup, alpha: 0.2}]", "mixup shows other mixtures in every epoch"),
+])  # fmt: skip
+def test_features_are_not_asked_for_where_every_epoch_shows_something_else(
+    augment: str, why: str
+) -> None:
+    settings = ["model.trainable=head", "cache_features=on", f"data.augment={augment}"]
+    with pytest.raises(ConfigError, match=f"cache_features: is on, but .*{why}"):
+        load_config(BASE, settings)
+
+
+@pytest.mark.parametrize(("written", "meant"), [
+    ("{name: affine, degrees: 10}", {"degrees": (-10, 10), "scale": (1, 1)}),
+    ("{name: affine, scale: 0.15}", {"scale": (0.85, 1.15)}),
+    ("{name: affine, scale: [0.9, 1]}", {"scale": (0.9, 1)}),
+    ("{name: gamma, range: 0.5}", {"range": (0.5, 1.5)}),
+    ("{name: noise, deviation: 0.1}", {"deviation": (0, 0.1)}),
+    ("{name: flip}", {"probability": 0.5}),
+    ("{name: equalize}", {"probability": 1}),
+])  # fmt: skip
+def test_a_number_reaches_to_both_sides_of_what_changes_nothing(
+    written: str, meant: dict[str, object]
+) -> None:
+    (section,) = load_config(BASE, [f"data.augment=[{written}]"]).data.augment
+    assert {key: getattr(section, key) for key in meant} == meant
+
+
+@pytest.mark.parametrize("setting", [
+    "data.augment=[{name: affine, degrees: 10, scale: [0.9, 1.2]}, {name: mixup, alpha: 0.2}]",
+    "loss.positive_weight={covid: 5}",
+    "loss.positive_weight=[1, 2, 3]",
+])  # fmt: skip
+def test_what_is_written_in_short_reads_back_in_full(setting: str, tmp_path: Path) -> None:
+    config = load_config(BASE, [setting])
+    (tmp_path / "config.yaml").write_text(config.to_yaml())
+    assert load_config(tmp_path / "config.yaml") == config
+
+
 MISTAKES = {
     "epoch=3": "epoch: is not a known key; did you mean epochs",
     "epochs=two": "epochs: must be a whole number, not 'two'",
@@ -139,6 +178,28 @@ MISTAKES = {
     "data=[]": "data: must be keys and values",
     "data.rot=x": "data.rot: is not a known key; did you mean root",
     "data.horizontal_flip=yes": "data.horizontal_flip: must be true or false",
+    "data.augment=flip": "data.augment: must be a list, such as [{name: flip}], not 'flip'",
+    "data.augment=[flip]": "data.augment.0: must be keys and values, not 'flip'",
+    "data.augment=[{name: turn}]": "data.augment.0.name: 'turn' is not one of flip, affine, gamma",
+    "data.augment=[{range: 2}]": "data.augment.0.name: is missing",
+    "data.augment=[{name: flip}, {name: gamma}]": "data.augment.1.range: is missing",
+    "data.augment=[{name: affine}]": "data.augment.0: needs at least one of degrees, scale,",
+    "data.augment=[{name: affine, degres: 3}]": "data.augment.0.degres: is not a known key; did "
+    "you mean degrees",
+    "data.augment=[{name: affine, degrees: 200}]": "data.augment.0.degrees: must be a number, the "
+    "most to both sides of 0, or [low, high], within -180..180, not 200",
+    "data.augment=[{name: affine, scale: 2}]": "data.augment.0.scale: must be a number, the most",
+    "data.augment=[{name: gamma, range: [2, 1]}]": "data.augment.0.range: must be a number",
+    "data.augment=[{name: noise, deviation: 10}]": "data.augment.0.deviation: must be a number, "
+    "the highest, or [low, high], within 0..1, not 10",
+    "data.augment=[{name: blur, sigma: .nan}]": "data.augment.0.sigma: must be a number",
+    "data.augment=[{name: flip, probability: 0}]": "data.augment.0.probability: must be greater",
+    "data.augment=[{name: mixup, alpha: 1}, {name: mixup, alpha: 1}]": "mixup may stand there once",
+    "data.variants=3": "data.variants: is the number of drawings that data.augment makes",
+    "data.sampler=even": "data.sampler: must be shuffle or balanced",
+    "loss.positive_weight={cvid: 3}": "loss.positive_weight: cvid is no class; the classes are",
+    "loss.positive_weight=[1, 2]": "must hold 3 numbers, for covid, normal, pneumonia, not 2",
+    "loss.positive_weight=0": "loss.positive_weight: must be balanced, a number above 0 for each",
     "data.labels={covid: covid}": "data.labels.covid: must be a list",
     "data.labels={1: [a]}": "must be text",
     "data.labels={a: []}": "data.labels.a: must not be empty",

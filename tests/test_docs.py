@@ -22,8 +22,9 @@ TEXTS = {page.relative_to(PROJECT).as_posix(): page.read_text() for page in PAGE
 # What runs, exports and evaluations write, and what the reader brings along.
 WRITTEN = {
     "config.yaml", "history.csv", "curves.png", "best.safetensors", "summary.json",
-    "data_audit.json", "metrics.json", "predictions.csv", "confusion.png", "examples.png",
-    "report.json", "model.onnx", "model.int8.onnx", "model.anysize.onnx", "manifest.csv",
+    "augmentation.png", "data_audit.json", "metrics.json", "predictions.csv", "confusion.png",
+    "examples.png", "report.json", "model.onnx", "model.int8.onnx", "model.anysize.onnx",
+    "manifest.csv",
 }  # fmt: skip
 SCRIPT = re.compile(r"(?:python|accelerate launch(?: --quiet)?) ((?:\w+/)*\w+\.py)(.*)")
 INSTALLED = re.compile(r"(?:covid-|accelerate launch -m covid\.scripts\.)(\w+)(.*)")

@@ -105,8 +105,8 @@ def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_folder_holds_exactly_its_files(finished: Path) -> None:
     assert sorted(path.name for path in finished.iterdir()) == [
-        "best.safetensors", "config.yaml", "curves.png", "data_audit.json", "history.csv",
-        "summary.json",
+        "augmentation.png", "best.safetensors", "config.yaml", "curves.png", "data_audit.json",
+        "history.csv", "summary.json",
     ]  # fmt: skip
 
 
@@ -209,6 +209,16 @@ def test_a_last_image_alone_is_trained_on_and_resumed_to_the_bit(
     settings = (*LONG, "gradient_accumulation=2", "scheduler={name: onecycle, max_lr: 1e-3}")
     done = train(root, tmp_path / "uninterrupted", *settings)
     assert done.returncode == 0, done.stderr
+    code, _ = interrupt(root, tmp_path / "interrupted", signal.SIGTERM, *settings)
+    done = train(root, tmp_path / "interrupted", *settings, flags=("--resume",))
+    assert (code, done.returncode) == (143, 0), done.stderr
+    assert same_weights(tmp_path / "interrupted", tmp_path / "uninterrupted")
+
+
+def test_an_augmented_run_resumes_to_the_bit(root: Path, tmp_path: Path) -> None:
+    augment = "[{name: affine, degrees: 9}, {name: noise, deviation: 0.1}, {name: mixup, alpha: 1}]"
+    settings = (*LONG, f"data.augment={augment}", "data.sampler=balanced")
+    train(root, tmp_path / "uninterrupted", *settings)
     code, _ = interrupt(root, tmp_path / "interrupted", signal.SIGTERM, *settings)
     done = train(root, tmp_path / "interrupted", *settings, flags=("--resume",))
     assert (code, done.returncode) == (143, 0), done.stderr
@@ -348,6 +358,8 @@ def test_tensorboard_gets_the_figures(root: Path, tmp_path: Path) -> None:
     ("loss={name: focal, gamma: 3, alpha: 0.25}", "scheduler={name: cosine, warmup_epochs: 0.5}"),
     ("optimizer={name: adamw, lr: 1e-3}", "scheduler={name: onecycle, max_lr: 1e-3}"),
     ("model.trainable=head", "select_by=macro_f1"),
+    ("data.augment=[{name: blur, sigma: 1}, {name: mixup, alpha: 0.2}]", "data.variants=2"),
+    ("loss.positive_weight=balanced", "data.sampler=balanced", "model.trainable=head"),
     ("model.trainable=[layer4.1]", "select_by=loss", "precision=bf16"),
 ])  # fmt: skip
 def test_every_option_trains(root: Path, tmp_path: Path, settings: tuple[str, ...]) -> None:
@@ -370,13 +382,17 @@ def losses(run: Path) -> list[float]:
 
 
 def with_and_without_features(
-    root: Path, tmp_path: Path, *settings: str, start: Callable[..., object] = train
+    root: Path,
+    tmp_path: Path,
+    *settings: str,
+    start: Callable[..., object] = train,
+    rows: int = 30,  # 12 images and their mirror images, and 6
 ) -> tuple[Path, Path]:
     """Two run folders that differ in `cache_features` only."""
     runs = tmp_path / "with", tmp_path / "without"
     for run, value in zip(runs, ("on", "off"), strict=True):
         start(root, run, *settings, f"cache_features={value}")
-    assert features_kept(tmp_path / "cache") == 30  # 12 images and their mirror images, and 6
+    assert features_kept(tmp_path / "cache") == rows
     return runs
 
 
@@ -390,6 +406,19 @@ def test_training_on_kept_features_gives_the_same_weights(
     root: Path, tmp_path: Path, settings: tuple[str, ...]
 ) -> None:
     assert equal_to_rounding(*with_and_without_features(root, tmp_path, *settings))
+
+
+AUGMENTED = "data.augment=[{name: affine, degrees: 20}, {name: noise, deviation: 0.1}]"
+
+
+@pytest.mark.parametrize("sampler", ["shuffle", "balanced"])
+def test_training_on_kept_features_of_variants_gives_the_same_weights(
+    root: Path, tmp_path: Path, sampler: str
+) -> None:
+    settings = ("model.trainable=[layer4.1]", AUGMENTED, "data.variants=3", "optimizer.lr=1e-3",
+                f"data.sampler={sampler}")  # fmt: skip
+    runs = with_and_without_features(root, tmp_path, *settings, rows=12 * 3 + 6)
+    assert equal_to_rounding(*runs)
 
 
 def test_training_on_kept_features_gives_the_same_losses_in_half_precision(
@@ -507,6 +536,18 @@ def test_two_processes_train_on_kept_features_as_without(root: Path, tmp_path: P
     assert equal_to_rounding(
         *with_and_without_features(root, tmp_path, *settings, start=start)
     )
+
+
+def test_two_processes_train_on_the_drawings_that_one_trains_on(root: Path, tmp_path: Path) -> None:
+    # A head without batch norm: two batches of two give the gradient of one of four.
+    settings = ("model.trainable=head", "model.dropout=0", "epochs=1", "cache_features=off",
+                "data.augment=[{name: gamma, range: 0.5}, {name: mixup, alpha: 1}]")  # fmt: skip
+    train(root, tmp_path / "one", *settings)
+    command = arguments(root, tmp_path / "two", *settings, "batch_size=2")
+    done = run_script("-m", "torch.distributed.run", "--nproc_per_node=2",
+                      f"--master_port={free_port()}", "train.py", *command)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert equal_to_rounding(tmp_path / "one", tmp_path / "two")
 
 
 def test_keeping_features_where_nothing_is_frozen_is_refused(root: Path, tmp_path: Path) -> None:
@@ -665,7 +706,7 @@ def test_metadata_that_gives_the_label_away_is_warned_of(tmp_path: Path) -> None
 def test_gradients_that_are_all_zero_are_warned_of_once(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def indifferent(config: object) -> Loss:
+    def indifferent(*given: object) -> Loss:
         return lambda logits, targets: (logits * 0).sum()
 
     monkeypatch.setattr("covid.model.losses.make_loss", indifferent)

@@ -1,8 +1,8 @@
-"""Batches: images by the row, or the features kept of them, their labels, what is flipped.
+"""Batches: images by the row, or the features kept of them, their labels, what is drawn of them.
 
-The order of an epoch and its flips follow from the seed and the epoch's number alone, so they
-are the same in any number of processes, and a run that goes on after an interruption needs no
-record of them.
+The order of an epoch, its flips and its augmentations follow from the seed and the epoch's number
+alone, so they are the same in any number of processes, and a run that goes on after an
+interruption needs no record of them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,8 +14,7 @@ import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
 from covid.data.cache import Images
-
-SHUFFLE, FLIP = 0, 1  # what a random stream is for; part of its seed
+from covid.data.drawings import FLIP, SHUFFLE, Augmentation
 
 
 class Batch(NamedTuple):
@@ -24,21 +23,29 @@ class Batch(NamedTuple):
     flipped: torch.Tensor | None
     targets: torch.Tensor  # float32 [batch, classes], 0 or 1
     positions: torch.Tensor  # int64 [batch]: place in the split
+    numbers: torch.Tensor | None = None  # float32 [batch, …]: what an Augmentation draws from
+    partners: "Batch | None" = None  # mixup: the image that is mixed into each
+    shares: torch.Tensor | None = None  # float32 [batch]: of the image itself; the rest is that one
 
 
 class Features(Protocol):
     """What a network's frozen layers make of images, kept."""
 
-    def read(self, rows: Sequence[int], flipped: torch.Tensor) -> torch.Tensor:
-        """Of each image, or where `flipped` (bool `[len(rows)]`) of its mirror image."""
+    def read(self, rows: Sequence[int], drawings: torch.Tensor) -> torch.Tensor:
+        """Of a drawing of each image, `[len(rows)]`: 0 is the image as it is.
+
+        1 is its mirror image; where an Augmentation has variants, 1 + v is its variant v.
+        """
         ...
 
 
 class Split(Dataset[Batch]):
     """The images of one split, or the `features` kept of them, fetched a batch at a time.
 
-    `seed` None: for evaluating, in order and never flipped. Otherwise `begin_epoch` chooses an
-    order and, where `horizontal_flip` says so, half of the images to flip.
+    `seed` None: for evaluating, in order and as they are. Otherwise `begin_epoch` chooses an
+    order and, where `horizontal_flip` says so, half of the images to flip; `augmentation` draws
+    the rest. `balanced`: as many images as there are, but drawn anew, each set of labels as often
+    as any other; then one may come twice in an epoch, alike both times, and others not at all.
     """
 
     def __init__(
@@ -49,6 +56,8 @@ class Split(Dataset[Batch]):
         *,
         seed: int | None = None,
         horizontal_flip: bool = False,
+        augmentation: Augmentation | None = None,
+        balanced: bool = False,
     ):
         self.images = images
         self.features: Features | None = None
@@ -56,6 +65,9 @@ class Split(Dataset[Batch]):
         self.targets = torch.from_numpy(targets.astype(np.float32))
         self.seed = seed
         self.horizontal_flip = horizontal_flip
+        self.augmentation = augmentation
+        self.chances = _balanced(targets) if balanced else None
+        self.epoch = 0
         self.order = np.arange(len(rows))
         self.flips = torch.zeros(len(rows), dtype=torch.bool)
 
@@ -63,8 +75,12 @@ class Split(Dataset[Batch]):
         # Not named set_epoch: Accelerate would call that with a count of its own.
         if self.seed is None:
             return
+        self.epoch = epoch
         shuffle = np.random.default_rng([self.seed, SHUFFLE, epoch])
-        self.order = shuffle.permutation(len(self.rows))
+        if self.chances is None:
+            self.order = shuffle.permutation(len(self.rows))
+        else:
+            self.order = shuffle.choice(len(self.rows), size=len(self.rows), p=self.chances)
         if self.horizontal_flip:
             flip = np.random.default_rng([self.seed, FLIP, epoch])
             self.flips = torch.from_numpy(flip.random(len(self.rows)) < 0.5)
@@ -73,16 +89,37 @@ class Split(Dataset[Batch]):
         return len(self.rows)
 
     def __getitems__(self, positions: list[int]) -> Batch:
+        if self.features is None:
+            return self.cut(positions)
         rows, chosen = self.rows[positions].tolist(), torch.tensor(positions)
-        flipped, targets = self.flips[chosen], self.targets[chosen]
-        if self.features is not None:
-            return Batch(self.features.read(rows, flipped), None, targets, chosen)
+        drawings = self.flips[chosen].long()
+        if self.augmentation is not None:
+            drawings = 1 + torch.from_numpy(self.augmentation.shown(self.epoch, rows))
+        return Batch(self.features.read(rows, drawings), None, self.targets[chosen], chosen)
+
+    def cut(self, positions: Sequence[int]) -> Batch:
+        """The images at `positions`, with what is to be done to them in the epoch in hand."""
+        batch = self._unmixed(positions)
+        if self.augmentation is None or self.augmentation.mixup is None:
+            return batch
+        assert batch.numbers is not None
+        others, shares = self.augmentation.partners(batch.numbers, len(self))
+        # Places count all images but the image itself; where it is the only one it meets itself.
+        others = (others + (others >= batch.positions)).clamp(max=len(self) - 1)
+        return batch._replace(partners=self._unmixed(others.tolist()), shares=shares)
+
+    def _unmixed(self, positions: Sequence[int]) -> Batch:
+        rows, chosen = self.rows[list(positions)].tolist(), torch.tensor(positions)
         pixels = torch.from_numpy(self.images.read(rows)).unsqueeze(1)
-        return Batch(pixels, flipped, targets, chosen)
+        batch = Batch(pixels, self.flips[chosen], self.targets[chosen], chosen)
+        if self.augmentation is None:
+            return batch
+        shown = self.augmentation.shown(self.epoch, rows)
+        return batch._replace(numbers=self.augmentation.numbers(shown.tolist(), rows))
 
 
 class SplitOrder(Sampler[int]):
-    """Every position of a split once, in the order of its epoch."""
+    """The positions of a split in the order of its epoch, each once unless it is balanced."""
 
     def __init__(self, split: Split):
         self.split = split
@@ -92,6 +129,13 @@ class SplitOrder(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         yield from self.split.order.tolist()
+
+
+def _balanced(targets: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Chances `[images]` that give each distinct row of `targets` the same sum."""
+    _, kind, images = np.unique(targets, axis=0, return_inverse=True, return_counts=True)
+    chances: npt.NDArray[np.float64] = 1 / (len(images) * images[kind.reshape(-1)])
+    return chances
 
 
 class NoneAlone(BatchSampler):

@@ -1,44 +1,101 @@
 """Losses: logits and labels in, one number out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from covid.config import BCE, CrossEntropy, Focal
+from covid.config import BCE, ClassWeights, CrossEntropy, Focal
+from covid.errors import DataError
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def make_loss(config: BCE | Focal | CrossEntropy) -> Loss:
-    """A function of float logits and targets (0 or 1), both `[batch, classes]`."""
+def make_loss(
+    config: BCE | Focal | CrossEntropy,
+    classes: Sequence[str],
+    training_targets: npt.NDArray[np.bool_],
+) -> Loss:
+    """A function of float logits and targets, both `[batch, classes]`, targets 0..1.
+
+    `training_targets`, `[images, classes]`, is what `positive_weight: balanced` counts.
+    Raises DataError where a class is true of all of them or of none, and so has no such weight.
+    """
+    weights = class_weights(config, classes, training_targets)
     if isinstance(config, BCE):
-        return functional.binary_cross_entropy_with_logits
+        return lambda logits, targets: functional.binary_cross_entropy_with_logits(
+            logits, targets, pos_weight=_beside(logits, weights)
+        )
     if isinstance(config, CrossEntropy):
-        return cross_entropy
+        return lambda logits, targets: cross_entropy(logits, targets, _beside(logits, weights))
     gamma, alpha = config.gamma, config.alpha
-    return lambda logits, targets: focal(logits, targets, gamma, alpha)
+    return lambda logits, targets: focal(logits, targets, gamma, alpha, _beside(logits, weights))
 
 
-def cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Softmax cross-entropy; `targets` has a single 1 in each row."""
-    return functional.cross_entropy(logits, targets.argmax(dim=1))
+def class_weights(
+    config: BCE | Focal | CrossEntropy,
+    classes: Sequence[str],
+    training_targets: npt.NDArray[np.bool_],
+) -> torch.Tensor | None:
+    """`positive_weight` as float32 `[classes]`; None where all classes weigh the same."""
+    given: ClassWeights | None = config.positive_weight
+    if given is None:
+        return None
+    if isinstance(given, dict):
+        return torch.tensor([given.get(name, 1.0) for name in classes])
+    if not isinstance(given, str):
+        return torch.tensor(given)
+    images, positives = len(training_targets), training_targets.sum(axis=0)
+    for name, count in zip(classes, positives.tolist(), strict=True):
+        if count in (0, images):
+            raise DataError(
+                f"loss.positive_weight: balanced weighs images of {name} against others, but "
+                f"{count} of {images} training images are of it; give numbers instead."
+            )
+    if isinstance(config, CrossEntropy):
+        return torch.from_numpy(images / (len(classes) * positives)).float()
+    return torch.from_numpy((images - positives) / positives).float()
+
+
+def _beside(logits: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor | None:
+    return None if weights is None else weights.to(logits.device)
+
+
+def cross_entropy(
+    logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Softmax cross-entropy, the mean over images; each row of `targets` sums to 1.
+
+    `weights`, `[classes]`, multiply what an image of a class adds; the sum is still divided by the
+    number of images, so that the loss does not depend on which of them share a batch.
+    """
+    return functional.cross_entropy(logits, targets, weight=weights)
 
 
 def focal(
-    logits: torch.Tensor, targets: torch.Tensor, gamma: float, alpha: float | None
+    logits: torch.Tensor,
+    targets: torch.Tensor,
+    gamma: float,
+    alpha: float | None,
+    weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The mean over elements of (1 - p_t)^gamma · BCE; `gamma` 0 is BCE.
 
     p_t is the probability given to what is true. With `alpha` (in 0..1), positive elements
     weigh alpha and negative ones 1 - alpha (Lin et al. 2017, "Focal Loss for Dense Object
-    Detection", equation 5).
+    Detection", equation 5); with `weights`, `[classes]`, positive ones that much more. A target
+    between 0 and 1 mixes the two losses, as it does for BCE.
     """
-    loss = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     # 1 - p_t is the sigmoid of the logit with its sign turned against the target: unlike
     # 1 - exp(-loss) it keeps its digits, and its gradient, where p_t is close to 1.
-    missed = torch.sigmoid(logits * (1 - 2 * targets))
-    loss = missed**gamma * loss
+    bce = functional.binary_cross_entropy_with_logits
+    ones, zeros = torch.ones_like(targets), torch.zeros_like(targets)
+    positive = torch.sigmoid(-logits) ** gamma * bce(logits, ones, reduction="none")
+    negative = torch.sigmoid(logits) ** gamma * bce(logits, zeros, reduction="none")
     if alpha is not None:
-        loss = loss * (alpha * targets + (1 - alpha) * (1 - targets))
-    return loss.mean()
+        positive, negative = positive * alpha, negative * (1 - alpha)
+    if weights is not None:
+        positive = positive * weights
+    return (targets * positive + (1 - targets) * negative).mean()

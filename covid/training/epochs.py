@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from covid.data.batches import Batch
+from covid.data.drawings import Augmentation
 from covid.edge.labels import LabelSpace, Task
 from covid.errors import ConfigError, TrainingError
 from covid.model.losses import Loss
@@ -51,18 +52,23 @@ def train_epoch(
     optimizer: torch.optim.Optimizer,
     gradient_clip: float | None,
     images: int,
+    augmentation: Augmentation | None = None,
 ) -> Iterator[Step]:
     """Trains on every batch once, and gives each step to the caller to count.
 
     `images` are those of the epoch that are still to come. Where processes share out batches,
     Accelerate fills the last ones with images from the epoch's beginning, which do not count
     again; it does not know of them itself once the first batches of a loader are skipped.
+    `augmentation` is what drew the batches' numbers. Where it mixes images the loss is of mixed
+    targets, while a step's targets, which accuracy is counted by, are those of the larger share.
+
     Raises TrainingError before an update that would use a loss that is no finite number.
     """
     for batch in batches:
         with accelerator.accumulate(network):
-            logits = network(flip(batch.inputs, batch.flipped)).float()
-            batch_loss = loss(logits, batch.targets)
+            inputs, targets = drawn(batch, augmentation)
+            logits = network(inputs).float()
+            batch_loss = loss(logits, targets)
             # Asking for a value waits for the device: the price of never training on a NaN.
             # The mean over processes, so that all of them stop where one must.
             value = accelerator.reduce(batch_loss.detach(), "mean").item()
@@ -168,6 +174,22 @@ def count_right(space: LabelSpace, predictions: Predictions) -> int:
     """Images whose decision is wholly right: all their labels, for multilabel."""
     decided = space.decide(predictions.probabilities(space.task))
     return int((decided == predictions.targets).all(axis=1).sum())
+
+
+def drawn(
+    batch: Batch, augmentation: Augmentation | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A batch's inputs as training sees them, on its device, and targets, 0..1 where mixed."""
+    images, targets = flip(batch.inputs, batch.flipped), batch.targets
+    if augmentation is None or batch.numbers is None:  # features are of drawings already
+        return images, targets
+    images = augmentation.draw(images, batch.numbers)
+    if batch.partners is None or batch.shares is None:
+        return images, targets
+    others, their_targets = drawn(batch.partners, augmentation)
+    shares = batch.shares[:, None]
+    mixed = torch.lerp(others, images, shares[:, :, None, None])
+    return mixed, torch.lerp(their_targets, targets, shares)
 
 
 def flip(images: torch.Tensor, flipped: torch.Tensor | None) -> torch.Tensor:

@@ -2,8 +2,9 @@
 
 What comes before the first layer that trains is in eval mode and never changes, so neither does
 what it makes of an image: its features. They are computed before the first epoch, for every
-image and, where training flips, its mirror image; then batches carry them, and only the rest of
-the network runs. The file they are kept in serves every experiment with the same prefix.
+image and, where training flips, its mirror image, or for every drawing of `data.variants`; then
+batches carry them, and only the rest of the network runs. The file they are kept in serves every
+experiment with the same prefix.
 """
 
 import hashlib
@@ -23,8 +24,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from covid.config import Config
+from covid.config_augment import why_no_features
 from covid.data.batches import Split
 from covid.data.cache import Images
+from covid.data.drawings import Augmentation
 from covid.data.record_file import RecordFile
 from covid.errors import ConfigError
 from covid.model.networks import Network, Prefix, Stage, frozen_stages, stages, suffix
@@ -58,34 +61,47 @@ class KeptPrefix:
 
 
 class FrozenFeatures:
-    """What a frozen prefix makes of each image of an index, and of its mirror image.
+    """What a frozen prefix makes of each image of an index, and of each drawing of it.
+
+    Drawing 0 is the image as it is. Without `augmentation` drawing 1 is its mirror image; with one,
+    which has variants, drawing 1 + v is its variant v. A drawing's row in the file is drawing ·
+    images + image, so that experiments with and without flips share a file.
 
     A row that is not kept, or damaged, is computed when it is read. It is always computed in a
     batch of one size, since sums of floats depend on that: whoever computes it gets its bits.
     `problem` is None, or why rows cannot be kept.
     """
 
-    def __init__(self, accelerator: Accelerator, prefix: Prefix, images: Images, arch: str):
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        prefix: Prefix,
+        images: Images,
+        arch: str,
+        augmentation: Augmentation | None = None,
+    ):
         assert images.cache_dir is not None
+        self.augmentation = augmentation
+        drawings = 2 if augmentation is None else 1 + (augmentation.variants or 0)
         self.accelerator, self.images = accelerator, images
         self.prefix = prefix.to(accelerator.device).eval()
         self.batch = max(1, min(BATCH, PIXELS // images.size**2))
         self.problem: str | None = None
         with FlopCounterMode(display=False) as counter:
-            features = self._forward(np.zeros((1, images.size, images.size), dtype=np.uint8))
+            features = self._forward(torch.zeros((1, 1, images.size, images.size)))
         self.operations = int(counter.get_total_flops())  # an image
         self.shape, self.dtype = features.shape[1:], features.dtype
         name = f"features-{self._key(arch)}"
         length = features[0].numel() * features.element_size()
-        # Mirror images come after all others: experiments with and without flips share a file.
-        self.rows = RecordFile(images.cache_dir, name, count=2 * len(images.paths), length=length)
+        count = drawings * len(images.paths)
+        self.rows = RecordFile(images.cache_dir, name, count=count, length=length)
 
-    def read(self, rows: Sequence[int], flipped: torch.Tensor) -> torch.Tensor:
-        """Of each image, or where `flipped` (bool `[len(rows)]`) of its mirror image.
+    def read(self, rows: Sequence[int], drawings: torch.Tensor) -> torch.Tensor:
+        """Of a drawing of each image, `[len(rows)]`: see the class.
 
         float `[len(rows), …]` on the CPU, in the type that the prefix yields in this precision.
         """
-        slots = np.asarray(rows) + len(self.images.paths) * flipped.numpy()
+        slots = np.asarray(rows) + len(self.images.paths) * drawings.numpy()
         content = torch.from_numpy(self._read(slots.tolist()))
         features = content.view(self.dtype).reshape(len(rows), *self.shape)
         return features.permute(0, 3, 1, 2) if features.ndim == 4 else features
@@ -136,18 +152,27 @@ class FrozenFeatures:
     def _compute(self, slots: Sequence[int]) -> npt.NDArray[np.uint8]:
         images = len(self.images.paths)
         filled = np.resize(slots, self.batch)  # repeats some, where they are too few
-        pixels = self.images.read((filled % images).tolist())
-        features = self._forward(pixels, filled >= images)
+        features = self._forward(self._drawn(filled % images, filled // images))
         return features.view(torch.uint8).reshape(self.batch, -1)[: len(slots)].numpy()
 
-    @torch.inference_mode()
-    def _forward(
-        self, pixels: npt.NDArray[np.uint8], flipped: npt.NDArray[np.bool_] | None = None
+    def _drawn(
+        self, rows: npt.NDArray[np.int64], drawings: npt.NDArray[np.int64]
     ) -> torch.Tensor:
-        images = torch.from_numpy(pixels).unsqueeze(1).to(self.accelerator.device)
-        mirrored = None if flipped is None else torch.from_numpy(flipped).to(images.device)
+        """Drawings of images, as the prefix takes them, on its device."""
+        device = self.accelerator.device
+        images = torch.from_numpy(self.images.read(rows.tolist())).unsqueeze(1).to(device)
+        changed = torch.from_numpy(drawings > 0).to(device)
+        if self.augmentation is None:
+            return flip(images, changed)
+        variants = np.maximum(drawings - 1, 0)
+        numbers = self.augmentation.numbers(variants.tolist(), rows.tolist()).to(device)
+        drawn = self.augmentation.draw(images, numbers)
+        return torch.where(changed[:, None, None, None], drawn, images)
+
+    @torch.inference_mode()
+    def _forward(self, images: torch.Tensor) -> torch.Tensor:
         with self.accelerator.autocast():
-            features: torch.Tensor = self.prefix(flip(images, mirrored))
+            features: torch.Tensor = self.prefix(images.to(self.accelerator.device))
         # Channels last, as convolutions are computed here: `read` need not turn it back.
         return (features.permute(0, 2, 3, 1) if features.ndim == 4 else features).contiguous().cpu()
 
@@ -161,7 +186,9 @@ class FrozenFeatures:
         """Changes with the images, with every weight, and with what decides about a bit."""
         device, precision = self.accelerator.device.type, self.accelerator.mixed_precision
         code = [FEATURES_VERSION, torch.__version__, device, precision, self.batch]
-        what = [code, self.images.key, arch, len(self.prefix.layers)]
+        what: list[object] = [code, self.images.key, arch, len(self.prefix.layers)]
+        if self.augmentation is not None:
+            what += self.augmentation.identity
         found = hashlib.sha256(json.dumps([*what, self.prefix.mean, self.prefix.std]).encode())
         for name, tensor in self.prefix.state_dict().items():
             found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -200,6 +227,8 @@ def keep_prefix(
         why = "cache_features is off"
     elif not frozen:
         why = "nothing before the first layer that trains is frozen"
+    elif why_no_features(config.data.augment, config.data.variants):
+        why = why_no_features(config.data.augment, config.data.variants)
     elif not config.data.cache:
         why = "data.cache is false"
     elif not all(gather_object([train.images.kept])):  # one process may have met a full disk
@@ -207,7 +236,7 @@ def keep_prefix(
     if why is not None:
         return _nothing_kept(arch, why, wish, say)
     prefix = Prefix(network, steps[:frozen])
-    features = FrozenFeatures(accelerator, prefix, train.images, arch)
+    features = FrozenFeatures(accelerator, prefix, train.images, arch, train.augmentation)
     # One process decides for all: how much is free and what is there may change meanwhile.
     why = gather_object([why_not(features, train, validation, config)])[0]
     if why is not None:
@@ -251,10 +280,17 @@ def why_not(
 
 def wanted(train: Split, validation: Split) -> list[int]:
     """The rows of features that the splits can ask for."""
-    images = len(train.images.paths)
-    mirrored = train.rows + images if train.horizontal_flip else train.rows[:0]
-    slots: list[int] = np.concatenate([train.rows, mirrored, validation.rows]).tolist()
+    images, drawings = len(train.images.paths), _drawings(train)
+    shown = [train.rows + images * drawing for drawing in drawings]
+    slots: list[int] = np.concatenate([*shown, validation.rows]).tolist()
     return slots
+
+
+def _drawings(train: Split) -> range:
+    """Those that training shows: the image and, where it flips, its mirror image; or variants."""
+    if train.augmentation is not None:
+        return range(1, 1 + (train.augmentation.variants or 0))
+    return range(2 if train.horizontal_flip else 1)
 
 
 def estimate(
@@ -266,7 +302,8 @@ def estimate(
 ) -> str:
     """`features of layer3: (630 × 2 + 128) × 128 KiB = 182 MB`, known before any is computed."""
     slots, length = wanted(train, validation), features.rows.length
-    variants = " × 2" if train.horizontal_flip else ""
+    drawings = len(_drawings(train))
+    variants = f" × {drawings}" if drawings > 1 else ""
     there = features.rows.written(slots)
     # Where a whole layer of several stages is frozen, its name says more than its last stage's.
     name = frozen[-1].name

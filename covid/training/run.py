@@ -22,7 +22,7 @@ HISTORY = (
 )  # fmt: skip
 CONTENT = (
     "config.yaml", "history.csv", "curves.png", "best.safetensors", "checkpoints", "summary.json",
-    "data_audit.json", "evaluation", "export", "tracker",
+    "data_audit.json", "augmentation.png", "evaluation", "export", "tracker",
 )  # fmt: skip
 # What may differ when a run goes on: it decides how long and where, not what is learned.
 MAY_CHANGE = (

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from covid.config_augment import Gamma, Mixup
 from covid.data.batches import Split, load_batches
 from covid.data.cache import Images
+from covid.data.drawings import Augmentation
 from covid.data.source import load_index
 from tests.conftest import LABELS, MakeImages
 
@@ -99,10 +101,10 @@ def test_an_image_left_alone_joins_the_batch_before_it_and_all_else_stays(
 
 
 class RowsAndFlips:
-    """Features that say which image they are of, and whether of its mirror image."""
+    """Features that say which image they are of, and which drawing."""
 
-    def read(self, rows: Sequence[int], flipped: torch.Tensor) -> torch.Tensor:
-        return torch.stack([torch.tensor(rows), flipped], dim=1)
+    def read(self, rows: Sequence[int], drawings: torch.Tensor) -> torch.Tensor:
+        return torch.stack([torch.tensor(rows), drawings], dim=1)
 
 
 def test_features_come_of_the_same_images_and_flips(images: Images) -> None:
@@ -124,3 +126,87 @@ def test_reading_draws_nothing_from_the_generator_that_dropout_uses(images: Imag
     before = torch.get_rng_state()
     epoch_of(make_split(images), 0)
     assert (torch.get_rng_state() == before).all()
+
+
+GAMMA, MIXUP = Gamma(name="gamma", range=(0.5, 2)), Mixup(name="mixup", alpha=0.4)
+
+
+def augmented(images: Images, *, mixed: bool = False, variants: int | None = None) -> Split:
+    split = make_split(images)
+    sections = [GAMMA, MIXUP] if mixed else [GAMMA]
+    split.augmentation = Augmentation(sections, seed=0, variants=variants)
+    split.begin_epoch(2)
+    return split
+
+
+def test_an_image_s_numbers_do_not_depend_on_its_batch(images: Images) -> None:
+    split = augmented(images)
+    together, alone = split.cut([5, 8, 1]).numbers, split.cut([8]).numbers
+    assert together is not None and alone is not None
+    assert torch.equal(together[1], alone[0])
+
+
+def test_numbers_go_with_the_image_not_with_its_place_in_the_split(images: Images) -> None:
+    some = Split(images, [8, 5], np.zeros((2, 3), dtype=bool), seed=0)
+    some.augmentation = Augmentation([GAMMA], seed=0)
+    some.begin_epoch(2)
+    here, there = augmented(images).cut([5]).numbers, some.cut([1]).numbers
+    assert here is not None and there is not None and torch.equal(here, there)
+
+
+def test_an_image_is_never_mixed_with_itself(images: Images) -> None:
+    batch = augmented(images, mixed=True).cut(range(24))
+    assert batch.partners is not None
+    assert (batch.partners.positions != batch.positions).all()
+
+
+def test_a_partner_is_drawn_as_it_is_itself_in_this_epoch(images: Images) -> None:
+    split = augmented(images, mixed=True)
+    partners = split.cut(range(24)).partners
+    assert partners is not None and partners.numbers is not None and partners.flipped is not None
+    themselves = split.cut(partners.positions.tolist())
+    assert torch.equal(partners.inputs, themselves.inputs)
+    assert themselves.numbers is not None and themselves.flipped is not None
+    assert torch.equal(partners.numbers, themselves.numbers)
+    assert torch.equal(partners.flipped, themselves.flipped)
+
+
+def test_the_only_image_of_a_split_meets_itself(images: Images) -> None:
+    split = Split(images, [3], np.zeros((1, 3), dtype=bool), seed=0)
+    split.augmentation = Augmentation([MIXUP], seed=0)
+    partners = split.cut([0]).partners
+    assert partners is not None and partners.positions.tolist() == [0]
+
+
+def test_kept_features_are_of_the_variants_that_images_would_show(images: Images) -> None:
+    split = augmented(images, variants=5)
+    numbers = split.cut(range(24)).numbers
+    split.features = RowsAndFlips()
+    kept = split.__getitems__(list(range(24))).inputs.tolist()
+    assert [row for row, _ in kept] == list(range(24))
+    assert len({drawing for _, drawing in kept}) == 5  # 24 images: each is there
+    assert split.augmentation is not None
+    expected = split.augmentation.numbers([drawing - 1 for _, drawing in kept], range(24))
+    assert numbers is not None and torch.equal(numbers, expected)
+
+
+RARE = np.array([[True, False]] * 3 + [[False, True]] * 21)
+
+
+def balanced(images: Images) -> Split:
+    return Split(images, list(range(24)), RARE, seed=0, balanced=True)
+
+
+def test_a_balanced_epoch_shows_each_set_of_labels_as_often(images: Images) -> None:
+    split, rare = balanced(images), 0
+    for epoch in range(50):
+        positions, _ = epoch_of(split, epoch)
+        assert len(positions) == 24
+        rare += sum(position < 3 for position in positions)
+    # 1,200 draws of one half: five standard deviations are 87.
+    assert abs(rare - 600) < 87
+
+
+def test_a_balanced_epoch_follows_from_seed_and_epoch(images: Images) -> None:
+    assert epoch_of(balanced(images), 3) == epoch_of(balanced(images), 3)
+    assert epoch_of(balanced(images), 3) != epoch_of(balanced(images), 4)

@@ -9,9 +9,11 @@ from hypothesis.extra import numpy as arrays
 from torch.nn import functional
 
 from covid.config import BCE, CrossEntropy, Focal
-from covid.model.losses import focal, make_loss
+from covid.errors import DataError
+from covid.model.losses import class_weights, focal, make_loss
 
 LOGITS = arrays.arrays(np.float64, (4, 3), elements=st.floats(-20, 20))
+NAMES, TARGETS = ("a", "b"), np.array([[1, 0], [1, 0], [1, 0], [0, 1]], dtype=bool)
 TRUTHS = arrays.arrays(np.float64, (4, 3), elements=st.sampled_from([0.0, 1.0]))
 
 
@@ -61,19 +63,78 @@ def test_a_larger_gamma_makes_easy_elements_count_less() -> None:
     assert focal(logits, targets, 3, None) < focal(logits, targets, 1, None)
 
 
-def test_cross_entropy_takes_one_hot_truths() -> None:
+def test_cross_entropy_of_one_hot_targets_is_that_of_classes() -> None:
     logits = torch.tensor([[0.0, 2.0], [1.0, -1.0]])
-    loss = make_loss(CrossEntropy(name="cross_entropy"))
+    loss = make_loss(CrossEntropy(name="cross_entropy"), NAMES, TARGETS)
     targets = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
-    assert loss(logits, targets) == functional.cross_entropy(logits, torch.tensor([1, 0]))
+    expected = functional.cross_entropy(logits, torch.tensor([1, 0])).item()
+    assert loss(logits, targets).item() == pytest.approx(expected, rel=1e-6)  # float32
 
 
 def test_the_config_s_gamma_and_alpha_reach_the_loss() -> None:
     logits, targets = torch.tensor([[0.3, -2.0]]), torch.tensor([[1.0, 0.0]])
-    loss = make_loss(Focal(name="focal", gamma=3, alpha=0.25))
+    loss = make_loss(Focal(name="focal", gamma=3, alpha=0.25), NAMES, TARGETS)
     assert loss(logits, targets) == focal(logits, targets, 3, 0.25)
 
 
 def test_bce_is_the_mean_over_elements() -> None:
-    loss = make_loss(BCE(name="bce"))
+    loss = make_loss(BCE(name="bce"), NAMES, TARGETS)
     assert loss(torch.zeros(2, 3), torch.ones(2, 3)).item() == pytest.approx(np.log(2))
+
+
+LOSSES = [
+    BCE(name="bce"), Focal(name="focal", gamma=3, alpha=0.25),
+    CrossEntropy(name="cross_entropy"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("config", LOSSES, ids=lambda config: config.name)
+@given(arrays.arrays(np.float64, (4, 2), elements=st.floats(-20, 20)), st.floats(0.5, 1))
+def test_the_loss_of_mixed_targets_is_the_mixture_of_losses(
+    config: BCE | Focal | CrossEntropy, logits: np.ndarray, share: float
+) -> None:
+    loss, scores = make_loss(config, NAMES, TARGETS), torch.from_numpy(logits)
+    own = torch.tensor([[1.0, 0.0]] * 2 + [[0.0, 1.0]] * 2, dtype=torch.float64)
+    other = own.flip(0)
+    mixed = loss(scores, share * own + (1 - share) * other)
+    expected = share * loss(scores, own) + (1 - share) * loss(scores, other)
+    assert mixed.item() == pytest.approx(expected.item(), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("config", LOSSES, ids=lambda config: config.name)
+def test_an_image_of_a_class_of_weight_five_counts_five_times(
+    config: BCE | Focal | CrossEntropy,
+) -> None:
+    heavy = config.model_copy(update={"positive_weight": {"b": 5.0}})
+    logits = torch.tensor([[0.3, -0.2]])
+    plain, weighted = (make_loss(each, NAMES, TARGETS) for each in (config, heavy))
+    # What one label adds, by making the other almost certain.
+    certain = torch.tensor([[-30.0, 0.4]])
+    positive, negative = torch.tensor([[0.0, 1.0]]), torch.tensor([[1.0, 0.0]])
+    assert weighted(certain, positive).item() == pytest.approx(5 * plain(certain, positive).item())
+    assert weighted(logits, negative) == plain(logits, negative)
+
+
+def test_weights_are_in_the_order_of_the_classes() -> None:
+    given = BCE.model_validate({"name": "bce", "positive_weight": [2, 3]})
+    named = BCE(name="bce", positive_weight={"b": 3.0})
+    found = [class_weights(config, NAMES, TARGETS) for config in (given, named)]
+    assert [each.tolist() for each in found if each is not None] == [[2, 3], [1, 3]]
+
+
+@pytest.mark.parametrize(("config", "expected"), [
+    (BCE(name="bce", positive_weight="balanced"), [1 / 3, 3]),
+    (Focal(name="focal", positive_weight="balanced"), [1 / 3, 3]),
+    (CrossEntropy(name="cross_entropy", positive_weight="balanced"), [4 / 6, 4 / 2]),
+])  # fmt: skip
+def test_balanced_weights_follow_from_the_training_images(
+    config: BCE | Focal | CrossEntropy, expected: list[float]
+) -> None:
+    weights = class_weights(config, NAMES, TARGETS)
+    assert weights is not None and weights.tolist() == pytest.approx(expected)
+
+
+def test_a_class_of_all_images_has_no_balanced_weight() -> None:
+    targets = np.array([[1, 0], [1, 1]], dtype=bool)
+    with pytest.raises(DataError, match="2 of 2 training images are of it"):
+        make_loss(BCE(name="bce", positive_weight="balanced"), NAMES, targets)

@@ -9,14 +9,17 @@ from accelerate import Accelerator
 from torch import nn
 from torch.nn import functional
 
+from covid.config_augment import Brightness, Mixup
 from covid.data.batches import Split, load_batches
 from covid.data.cache import Images
+from covid.data.drawings import Augmentation
 from covid.data.source import load_index
 from covid.edge.labels import LabelSpace
 from covid.errors import ConfigError, TrainingError
 from covid.training.epochs import (
     Predictions,
     count_right,
+    drawn,
     flip,
     mean_loss,
     none_alone,
@@ -224,3 +227,57 @@ def test_the_mean_loss_does_not_depend_on_batches() -> None:
 def test_probabilities_are_the_task_s(task: str) -> None:
     predictions = Predictions(np.zeros((1, 2), dtype=np.float32), np.zeros((1, 2), dtype=bool))
     assert predictions.probabilities(task).tolist() == [[0.5, 0.5]]  # type: ignore[arg-type]
+
+
+WHITE = Brightness(name="brightness", range=(1, 1), probability=0.5)
+MIXUP = Mixup(name="mixup", alpha=1)
+
+
+def test_without_augmentation_a_batch_is_as_it_was_read(split: Split) -> None:
+    batch = split.cut(range(5))
+    inputs, targets = drawn(batch, None)
+    assert inputs.dtype is torch.uint8 and targets is batch.targets
+
+
+def test_images_are_augmented_before_they_are_mixed_and_targets_are_mixed_alike(
+    split: Split,
+) -> None:
+    split.augmentation = Augmentation([WHITE, MIXUP], seed=0)
+    batch = split.cut(range(24))
+    assert batch.partners is not None and batch.shares is not None and batch.numbers is not None
+    assert batch.partners.numbers is not None
+    own, other = (
+        split.augmentation.draw(each.inputs, each.numbers)  # type: ignore[arg-type]
+        for each in (batch, batch.partners)
+    )
+    shares = batch.shares[:, None]
+    inputs, targets = drawn(batch, split.augmentation)
+    part = shares[:, :, None, None]
+    # Sums of two float32 up to 255 and up to 1.
+    assert torch.allclose(inputs, part * own + (1 - part) * other, atol=1e-4)
+    expected = shares * batch.targets + (1 - shares) * batch.partners.targets
+    assert torch.allclose(targets, expected, atol=1e-6)
+
+
+def test_accuracy_of_mixed_images_is_counted_by_the_larger_share(split: Split) -> None:
+    split.augmentation = Augmentation([MIXUP], seed=0)
+    accelerator, network = Accelerator(cpu=True), MeanBrightness()
+    prepared, optimizer, batches = accelerator.prepare(
+        network,
+        torch.optim.SGD(network.parameters(), 0.1),
+        load_batches(split, batch_size=5, workers=0),
+    )
+    asked: list[torch.Tensor] = []
+
+    def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        asked.append(targets)
+        return bce(logits, targets)
+
+    steps = train_epoch(
+        accelerator, prepared, batches, loss, optimizer, None, len(split), split.augmentation
+    )
+    counted = np.concatenate([step.predictions.targets for step in steps])
+    assert (counted == split.targets.numpy().astype(bool)[split.order]).all()
+    mixed = asked[0]  # what the first step was trained on
+    assert ((mixed > 0) & (mixed < 1)).any()
+    assert torch.equal(mixed > 0.5, torch.from_numpy(counted[:5]))

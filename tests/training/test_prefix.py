@@ -14,10 +14,11 @@ from accelerate.state import AcceleratorState
 from covid.config import Config, load_config
 from covid.data.batches import Split
 from covid.data.cache import Images
+from covid.data.drawings import Augmentation
 from covid.data.source import load_index
 from covid.errors import ConfigError
 from covid.model.networks import Network, Prefix, build_network, freeze, frozen_stages, stages
-from covid.training.epochs import flip
+from covid.training.epochs import drawn, flip
 from covid.training.prefix import FrozenFeatures, KeptPrefix, keep_prefix
 from tests.conftest import LABELS, PROJECT, MakeImages, write_image
 
@@ -50,10 +51,13 @@ class Experiment(NamedTuple):
         """The file that `keep` uses, before it does."""
         steps = stages(self.network, "resnet18")
         prefix = Prefix(self.network, steps[: frozen_stages(steps)])
-        return FrozenFeatures(Accelerator(cpu=True), prefix, self.images, "resnet18")
+        return FrozenFeatures(
+            Accelerator(cpu=True), prefix, self.images, "resnet18", self.train.augmentation
+        )
 
 
 Make = Callable[..., Experiment]
+TURNED = "data.augment=[{name: affine, degrees: 30}]"
 
 
 @pytest.fixture
@@ -79,7 +83,8 @@ def make(root: Path, tmp_path: Path) -> Make:
         targets = {name: np.zeros((len(rows[name]), 3), dtype=bool) for name in rows}
         train = Split(
             images, rows["train"], targets["train"], seed=0,
-            horizontal_flip=config.data.horizontal_flip,
+            horizontal_flip=config.data.horizontal_flip and config.data.variants is None,
+            augmentation=Augmentation.from_config(config.data, config.seed),
         )  # fmt: skip
         validation = Split(images, rows["validation"], targets["validation"])
         return Experiment(network, train, validation, config, [])
@@ -183,6 +188,49 @@ def test_experiments_with_and_without_flips_share_what_is_kept(make: Make) -> No
     assert unflipped.said[0].endswith("(12 + 6) × 2 KiB = 0 MB, 18 of 18 there already")
 
 
+def test_features_are_what_the_prefix_makes_of_the_variants_that_an_epoch_shows(
+    make: Make,
+) -> None:
+    one = make("model.trainable=[layer4.1]", TURNED, "data.variants=3")
+    one.train.begin_epoch(2)
+    images, _ = drawn(one.train.cut(range(12)), one.train.augmentation)
+    one.keep()
+    prefix = Prefix(one.network, stages(one.network, "resnet18")[:11]).eval()
+    with torch.inference_mode():
+        expected = prefix(images)
+    kept = one.train.__getitems__(list(range(12))).inputs
+    assert torch.allclose(kept, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_validation_is_of_images_as_they_are_whatever_training_sees(make: Make) -> None:
+    one, plain = make(TURNED, "data.variants=3"), make()
+    one.keep()
+    plain.keep()
+    kept = [each.validation.__getitems__([0, 1, 2]).inputs for each in (one, plain)]
+    assert torch.equal(*kept)
+
+
+def test_the_size_tells_how_many_variants_there_are(make: Make) -> None:
+    one = make("model.trainable=[layer4]", TURNED, "data.variants=3")
+    one.keep()
+    assert one.said == ["features of layer3: (12 × 3 + 6) × 4 KiB = 0 MB"]
+
+
+@pytest.mark.parametrize("other", [
+    (TURNED, "data.variants=3", "seed=1"),
+    (TURNED, "data.variants=3", "data.horizontal_flip=false"),
+    ("data.augment=[{name: affine, degrees: 31}]", "data.variants=3"),
+    (TURNED, "data.variants=2"),
+    (),
+])  # fmt: skip
+def test_another_augmentation_has_another_file(
+    make: Make, tmp_path: Path, other: tuple[str, ...]
+) -> None:
+    make(TURNED, "data.variants=3").keep()
+    make(*other).keep()
+    assert kept_files(tmp_path) == 2
+
+
 def kept_files(tmp_path: Path) -> int:
     return len(list((tmp_path / "cache").glob("features-*.rows")))
 
@@ -232,6 +280,9 @@ def test_the_size_is_told_in_one_line(make: Make) -> None:
     (("model.trainable=all",), "nothing before the first layer that trains is frozen"),
     (("model.trainable=[conv1]",), "nothing before the first layer that trains is frozen"),
     (("data.cache=false",), "data.cache is false"),
+    (("data.augment=[{name: flip}]",), "data.augment draws every image anew in every epoch"),
+    (("data.augment=[{name: mixup, alpha: 1}]", "data.variants=2"), "mixup shows other mixtures"),
+    ((TURNED, "data.variants=3", "epochs=2"), "2 epoch(s) run frozen layers no more often"),
     (("epochs=1",), "1 epoch(s) run frozen layers no more often than keeping them would"),
     (("model.trainable=[bn1]",), "computed as fast as their features are read"),
 ])  # fmt: skip
