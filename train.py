@@ -39,6 +39,7 @@ def train(arguments: argparse.Namespace) -> int:
     from covid.data.cache import Images
     from covid.data.source import data_name, open_source
     from covid.evaluation.metrics import quick_figures
+    from covid.model.architectures import find_architecture
     from covid.model.losses import make_loss
     from covid.model.networks import average, build_network, freeze, set_training_mode, trained
     from covid.model.weights import load_weights, save_trained
@@ -52,6 +53,7 @@ def train(arguments: argparse.Namespace) -> int:
     from covid.training.scan import scan
 
     config = load_config(arguments.config, arguments.set)
+    find_architecture(config.model.arch)  # a name that is none fails now, not after all images
     space = config.label_space
     folder = arguments.output or run.runs_folder() / config.name
     run.check_run(folder, config, resume=arguments.resume, overwrite=arguments.overwrite)
@@ -80,9 +82,12 @@ def train(arguments: argparse.Namespace) -> int:
 
     # The network. What is frozen gets no gradient, and the optimiser never sees it.
     set_seed(config.seed)
-    network = build_network(config.model, len(space.classes), mean=data.mean, std=data.std)
+    size = config.data.image_size
+    network = build_network(
+        config.model, len(space.classes), mean=data.mean, std=data.std, image_size=size
+    )
     with accelerator.main_process_first():  # the main process downloads, the others find the file
-        load_weights(network, config.model)
+        load_weights(network, config.model, size)
     freeze(network, config.model.trainable)
     averaged = average(network, config.ema, accelerator.device) if config.ema else None
     loss = make_loss(config.loss)
