@@ -17,11 +17,11 @@ from covid.export.evidence import Evidence, gather_evidence
 from covid.export.graph import export_graph
 from covid.export.int8 import Prepared, prepare
 from covid.model.networks import Network, build_network
+from covid.model.trace import trace
 from covid.model.weights import Trained
 from tests.conftest import PROJECT
 
 SIZE = 32
-ARCH = "resnet18"  # whose stem has the name that the small network's has
 CLASSES = 3
 MEAN, STD = 0.47, 0.22
 
@@ -56,7 +56,8 @@ def small_network(classes: int = CLASSES, *, mean: float = MEAN, std: float = ST
     """Random weights, always the same; batch norms in eval mode."""
     torch.manual_seed(0)
     head = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Dropout(0.1), nn.Linear(8, classes))
-    network = Network(Backbone(), head, mean, std)
+    backbone = Backbone()
+    network = Network(backbone, head, mean, std, trace(backbone, SIZE))
     deaden(network)
     return network.eval()
 
@@ -93,7 +94,7 @@ def saturating_network() -> Prepared:
     def images() -> Iterator[npt.NDArray[np.uint8]]:
         yield random_images(16, SIZE)[:, 0].numpy()
 
-    return prepare(export_graph(network, ARCH, "multilabel", SIZE), images, lambda _: None)
+    return prepare(export_graph(network, "multilabel", SIZE), images, lambda _: None)
 
 
 def learn(network: Network, config: Config, steps: int = 80) -> None:
@@ -146,8 +147,8 @@ def answering(evidence: Evidence, network: Network) -> Evidence:
 def network_of(arch: str) -> Network:
     """Random weights with batch statistics of random images, so that answers differ."""
     torch.manual_seed(0)
-    config = ModelConfig(arch=arch, weights="none", hidden_units=4)  # type: ignore[arg-type]
-    network = build_network(config, CLASSES, mean=MEAN, std=STD)
+    config = ModelConfig(arch=arch, weights="none", hidden_units=4)
+    network = build_network(config, CLASSES, mean=MEAN, std=STD, image_size=64)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None  # the average of what it sees

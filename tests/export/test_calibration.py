@@ -25,7 +25,7 @@ from covid.export.calibration import (
 from covid.export.graph import export_graph
 from covid.export.int8 import fold_mean
 from tests.export.conftest import Exported, Small
-from tests.export.networks import ARCH, SIZE, small_network
+from tests.export.networks import SIZE, small_network
 
 Counts = npt.NDArray[np.int64]
 Pixels = npt.NDArray[np.uint8]
@@ -151,7 +151,7 @@ def test_values_that_are_alike_to_rounding_are_counted(recwarn: pytest.WarningsR
     with torch.no_grad():
         for name in ("backbone.bn1.weight", "head.0.weight"):
             network.get_parameter(name).mul_(1e-38)
-    centred = fold_mean(export_graph(network, ARCH, "multilabel", SIZE))
+    centred = fold_mean(export_graph(network, "multilabel", SIZE))
 
     def images() -> Iterator[Pixels]:
         yield np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE), dtype=np.uint8)

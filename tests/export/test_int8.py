@@ -17,7 +17,7 @@ from covid.export.int8 import PASSES, fold_mean, layers, prepare, quantise
 from covid.export.rounding import FULL, SAFE
 from covid.export.saturation import saturable_pairs
 from tests.export.conftest import Small
-from tests.export.networks import ARCH, SIZE, network_of, small_network
+from tests.export.networks import SIZE, network_of, small_network
 
 LAYERS = ["backbone.conv1", "backbone.deep", "backbone.mixed"]
 Pixels = npt.NDArray[np.uint8]
@@ -59,7 +59,7 @@ def float_logits(centred: Centred, pixels: Pixels) -> Floats:
 
 @pytest.mark.parametrize("level", [0, 120, 255])
 def test_a_folded_mean_changes_nothing_where_it_is_a_grey_level(level: int) -> None:
-    model = export_graph(small_network(mean=level / 255), ARCH, "multilabel", SIZE)
+    model = export_graph(small_network(mean=level / 255), "multilabel", SIZE)
     pixels = next(random_batches(1)())
     result = float_logits(fold_mean(model), pixels)
     np.testing.assert_allclose(result, exact_answers(model, pixels), atol=1e-4)
@@ -195,7 +195,7 @@ def test_the_same_calibration_gives_the_same_graph(small: Small, limit: int) -> 
 
 
 def test_efficientnet_lite0_can_be_quantised_safely() -> None:
-    model = export_graph(network_of("efficientnet_lite0"), "efficientnet_lite0", "multilabel", SIZE)
+    model = export_graph(network_of("efficientnet_lite0"), "multilabel", SIZE)
     prepared = prepare(model, random_batches(4), lambda _: None)
     result = quantise(prepared, prepared.round(SAFE))
     assert saturable_pairs(result) == 0

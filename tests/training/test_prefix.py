@@ -16,7 +16,7 @@ from covid.data.batches import Split
 from covid.data.cache import Images
 from covid.data.index import load_index
 from covid.errors import ConfigError
-from covid.model.networks import Network, Prefix, build_network, freeze, frozen_stages, stages
+from covid.model.networks import Network, Prefix, build_network, freeze, frozen_layers, layers
 from covid.training.epochs import flip
 from covid.training.prefix import FrozenFeatures, KeptPrefix, keep_prefix
 from tests.conftest import LABELS, PROJECT, MakeImages, write_image
@@ -48,8 +48,8 @@ class Experiment(NamedTuple):
 
     def features(self) -> FrozenFeatures:
         """The file that `keep` uses, before it does."""
-        steps = stages(self.network, "resnet18")
-        prefix = Prefix(self.network, steps[: frozen_stages(steps)])
+        steps = layers(self.network)
+        prefix = Prefix(self.network, steps[: frozen_layers(steps)])
         return FrozenFeatures(Accelerator(cpu=True), prefix, self.images, "resnet18")
 
 
@@ -73,7 +73,7 @@ def make(root: Path, tmp_path: Path) -> Make:
         index = load_index(root, LABELS)
         images = Images(index, SIZE, tmp_path / "cache" if config.data.cache else None)
         torch.manual_seed(seed)
-        network = build_network(config.model, 3, mean=mean, std=0.25)
+        network = build_network(config.model, 3, mean=mean, std=0.25, image_size=SIZE)
         freeze(network, config.model.trainable)
         rows = {name: index.split(name) for name in ("train", "validation")}
         targets = {name: np.zeros((len(rows[name]), 3), dtype=bool) for name in rows}
@@ -99,8 +99,8 @@ def test_features_are_what_the_prefix_makes_of_images_and_mirror_images(
     make: Make, trainable: str, cut: int
 ) -> None:
     one = make(f"model.trainable={trainable}")
-    assert one.keep().stages == cut
-    prefix = Prefix(one.network, stages(one.network, "resnet18")[:cut]).eval()
+    assert one.keep().layers == cut
+    prefix = Prefix(one.network, layers(one.network)[:cut]).eval()
     pixels = torch.from_numpy(one.images.read(one.train.rows[:6].tolist())).unsqueeze(1)
     with torch.inference_mode():
         expected = prefix(flip(pixels, FLIPPED))
