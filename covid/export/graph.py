@@ -246,6 +246,6 @@ def _adaptive(module: nn.Module) -> tuple[int, bool] | None:
         rows, columns = size if isinstance(size, tuple) else (size, size)
         return (rows, False) if rows is not None and rows == columns else None
     # timm's, a mean over the plane, which is elsewhere where channels come last.
-    if type(module).__name__ == "FastAdaptiveAvgPool" and tuple(module.dim) == (2, 3):
+    if type(module).__name__ == "FastAdaptiveAvgPool" and module.dim == (2, 3):
         return 1, bool(module.flatten)
     return None

@@ -16,6 +16,7 @@ from onnxruntime.quantization.calibrate import TensorData, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from covid.export.calibration import (
+    JOINS,
     LEVELS,
     OPERATIONS,
     PIXELS,
@@ -145,7 +146,7 @@ def quantise(
         nodes_to_exclude=[
             *keep_in_float, *_bounds_of(exact, keep_in_float), *after_feature_map(exact)
         ],
-        op_types_to_quantize=list(OPERATIONS),
+        op_types_to_quantize=[*OPERATIONS, *JOINS],
         extra_options={"TensorQuantOverrides": overrides},
     )  # fmt: skip
     quantizer.quantize_model()

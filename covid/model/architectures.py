@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torchvision.models
@@ -103,7 +104,7 @@ def find_architecture(name: str) -> Architecture:
     return Architecture(published, backbone)
 
 
-def size_of(name: str, image_size: int) -> dict[str, int]:
+def size_of(name: str, image_size: int) -> dict[str, Any]:
     """What timm has to be told of the images' size: nothing, but for networks of a fixed size."""
     from timm.models import get_pretrained_cfg
 

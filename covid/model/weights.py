@@ -45,7 +45,8 @@ def load_weights(network: Network, config: ModelConfig, image_size: int) -> None
     if config.weights == "none":
         return
     if config.weights == "imagenet":
-        state, source = imagenet_state(config.arch, image_size), f"ImageNet weights of {config.arch}"
+        state = imagenet_state(config.arch, image_size)
+        source = f"ImageNet weights of {config.arch}"
     else:
         path = resolve(config.weights)
         state, source = read_state(path), str(path)

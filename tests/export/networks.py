@@ -52,6 +52,44 @@ class Backbone(nn.Module):
         return pooled.flatten(1)
 
 
+class Joined(nn.Module):
+    """What DenseNet and MobileNetV3 have beside: norms before layers, joins, gates of channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 8, 3, stride=2, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(8)
+        self.grow = nn.Conv2d(8, 4, 3, padding=1, bias=False)
+        self.joined_norm = nn.BatchNorm2d(12)
+        self.transition = nn.Conv2d(12, 8, 1)
+        self.pool = nn.AvgPool2d(2)
+        self.wide = nn.Conv2d(8, 8, 3, padding=1)
+        self.smooth = nn.Hardswish()
+        self.gate = nn.Sequential(nn.Conv2d(8, 4, 1), nn.ReLU(), nn.Conv2d(4, 8, 1))
+        self.narrow = nn.Conv2d(8, 8, 1)
+        self.average = nn.AdaptiveAvgPool2d(1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        stem = nn.functional.max_pool2d(self.conv1(images), 2)
+        joined = torch.cat([stem, self.grow(self.norm(stem).relu())], dim=1)
+        pooled = self.pool(self.transition(self.joined_norm(joined).relu()))
+        wide = self.smooth(self.wide(pooled))
+        gate = nn.functional.hardsigmoid(self.gate(wide.mean((2, 3), keepdim=True)))
+        features: torch.Tensor = self.average((pooled + self.narrow(wide * gate)).relu())
+        return features.flatten(1)
+
+
+def joined_network() -> Network:
+    """Random weights, always the same; batch statistics of random images, in eval mode."""
+    torch.manual_seed(0)
+    backbone = Joined()
+    head = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Dropout(0.1), nn.Linear(8, CLASSES))
+    network = Network(backbone, head, MEAN, STD, trace(backbone, SIZE))
+    with torch.inference_mode():
+        network.train()(random_images(16, SIZE))
+    return network.eval()
+
+
 def small_network(classes: int = CLASSES, *, mean: float = MEAN, std: float = STD) -> Network:
     """Random weights, always the same; batch norms in eval mode."""
     torch.manual_seed(0)

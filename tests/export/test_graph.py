@@ -18,6 +18,7 @@ from tests.export.conftest import Exported, Small
 from tests.export.networks import (
     CLASSES,
     SIZE,
+    joined_network,
     network_of,
     random_images,
     small_network,
@@ -194,3 +195,12 @@ def test_a_network_of_black_or_white_images_is_exported(mean: float) -> None:
 def test_pooling_over_the_plane_has_its_own_name(small: Small) -> None:
     kinds = [node.op_type for node in small.model.graph.node]
     assert "GlobalAveragePool" in kinds and "AveragePool" not in kinds
+
+
+def test_a_norm_without_a_convolution_before_it_becomes_one() -> None:
+    network, images = joined_network(), random_images(5, SIZE)
+    model = export_graph(network, "multilabel", SIZE)
+    with torch.inference_mode():
+        assert close(run(model, images)[0], network(images))
+    alone = {"backbone.norm.conv", "backbone.joined_norm.conv"}
+    assert alone <= {node.name for node in model.graph.node if node.op_type == "Conv"}

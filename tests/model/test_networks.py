@@ -277,7 +277,8 @@ def test_prefix_and_suffix_are_the_network_to_the_bit(cut: int) -> None:
 
 def test_the_layers_of_an_average_are_its_own_modules() -> None:
     averaged = average(make(), 0.9, torch.device("cpu")).module
-    assert layers(averaged)[0].module is averaged.backbone.conv1
+    assert isinstance(averaged, Network)
+    assert layers(averaged)[0].module is averaged.backbone.get_submodule("conv1")
 
 
 def test_a_suffix_trains_the_network_s_own_weights() -> None:

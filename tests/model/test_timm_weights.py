@@ -15,6 +15,7 @@ from covid.model.timm_weights import timm_state
 from covid.model.weights import load_weights
 
 CONVNEXT, VIT = "test_convnext.r160_in1k", "test_vit.r160_in1k"  # timm's smallest, of 0.3 million
+NOBODY = "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}"  # listens there
 Publish = Callable[..., dict[str, torch.Tensor]]
 
 
@@ -85,7 +86,7 @@ def test_a_hub_that_cannot_be_reached_is_asked_once(
 ) -> None:
     waited: list[float] = []
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", NOBODY)
     monkeypatch.setattr("time.sleep", waited.append)  # between the client's attempts
     with pytest.raises(WeightsError, match="none"):
         timm_state(CONVNEXT, 64)
