@@ -26,11 +26,10 @@ OPERATIONS = ("Conv", "Relu", "Clip", "Add", "MaxPool")  # that work on 8 bits
 JOINS = ("Concat", "AveragePool")  # that do as well, but where they are the pooling before a head
 # What is computed in float between layers in 8 bits: gates of channels, and smooth bounds.
 BETWEEN = ("Mul", "Sigmoid", "HardSigmoid", "HardSwish", "ReduceMean", "GlobalAveragePool")
-# What comes before all layers, and what pooling by hand and a head have beside these.
-EDGES = (
-    "Cast", "Sub", "Reshape", "Flatten", "Gemm", "Softmax", "Slice", "Unsqueeze", "Squeeze",
-    "Expand",
-)  # fmt: skip
+BEFORE = ("Cast", "Sub")  # the first layer, which takes their place: bytes to grey levels
+# After the last convolution all is in float, as it is; but whole layers there, as a vision
+# transformer's, would make a file in 8 bits that hardly is one.
+LAYERS = ("MatMul", "LayerNormalization")
 SMALLEST = 1e-30  # width of a bin whose inverse float32 still holds
 BINS = 2048  # of a histogram over a tensor's whole range: eight for each of 256 levels
 # Shares of the range that are tried at each end; Nagel et al. 2021, "A white paper on neural
@@ -70,13 +69,14 @@ def without_8_bit_form(model: onnx.ModelProto) -> list[str]:
     constants = {constant.name: len(constant.dims) for constant in model.graph.initializer}
     after, kinds = set(after_feature_map(model)), set()
     for node in model.graph.node:
-        known = node.op_type in (*OPERATIONS, *JOINS, *BETWEEN, *EDGES)
-        if not known or (node.op_type in ("Reshape", "Gemm") and node.name not in after):
+        if node.name in after:
+            kinds |= {node.op_type} & set(LAYERS)
+        elif node.op_type not in (*OPERATIONS, *JOINS, *BETWEEN, *BEFORE):
             kinds.add(node.op_type)
-        if node.op_type == "Conv" and constants.get(node.input[1]) != 4:
-            kinds.add("Conv of computed weights or of other than two dimensions")
-        if node.op_type == "Add" and node.name not in after and set(node.input) & set(constants):
+        elif node.op_type == "Add" and set(node.input) & set(constants):
             kinds.add("Add of a constant")
+        elif node.op_type == "Conv" and constants.get(node.input[1]) != 4:
+            kinds.add("Conv of computed weights, or along one axis")
     return sorted(kinds)
 
 

@@ -149,7 +149,8 @@ def replace_norms(model: onnx.ModelProto) -> None:
     """
     graph, constants, given = model.graph, constants_of(model), set[str]()
     for node in [node for node in graph.node if node.op_type == "BatchNormalization"]:
-        scale, bias, mean, variance = (constants[name].astype(np.float64) for name in node.input[1:])
+        numbers = (constants[name].astype(np.float64) for name in node.input[1:])
+        scale, bias, mean, variance = numbers
         epsilon = next(each.f for each in node.attribute if each.name == "epsilon")
         weight = scale / np.sqrt(variance + epsilon)
         # Tensors of the same numbers, such as scales that are all 1, have been made one.
