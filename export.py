@@ -83,7 +83,7 @@ def export(arguments: argparse.Namespace) -> int:
         versions() | {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__},
     )
 
-    model = export_graph(network, config.model.arch, config.task, config.data.image_size)
+    model = export_graph(network, config.task, config.data.image_size)
     parity = write_fp32(output / FP32, model, evidence)
     remove_earlier(output)
     int8 = None

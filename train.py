@@ -43,6 +43,7 @@ def train(arguments: argparse.Namespace) -> int:
     from covid.data.source import data_name, open_source
     from covid.evaluation.metrics import quick_figures
     from covid.evaluation.selection import check_select_by, merit
+    from covid.model.architectures import find_architecture
     from covid.model.losses import make_loss
     from covid.model.networks import average, build_network, freeze, set_training_mode, trained
     from covid.model.weights import load_weights, save_trained
@@ -58,6 +59,7 @@ def train(arguments: argparse.Namespace) -> int:
 
     config = load_config(arguments.config, arguments.set)
     check_select_by(config.select_by, str(arguments.config))
+    find_architecture(config.model.arch)  # a name that is none fails now, not after all images
     space = config.label_space
     folder = arguments.output or run.runs_folder() / config.name
     run.check_run(folder, config, resume=arguments.resume, overwrite=arguments.overwrite)
@@ -89,9 +91,12 @@ def train(arguments: argparse.Namespace) -> int:
 
     # The network. What is frozen gets no gradient, and the optimiser never sees it.
     set_seed(config.seed)
-    network = build_network(config.model, len(space.classes), mean=data.mean, std=data.std)
+    size = config.data.image_size
+    network = build_network(
+        config.model, len(space.classes), mean=data.mean, std=data.std, image_size=size
+    )
     with accelerator.main_process_first():  # the main process downloads, the others find the file
-        load_weights(network, config.model)
+        load_weights(network, config.model, size)
     plan = config.plan()  # one stage, unless the config has several
     merged = []
     for stage in plan:  # so that a mistake in the last shows before the first
@@ -99,8 +104,7 @@ def train(arguments: argparse.Namespace) -> int:
         require_frozen(network, stage)
         set_training_mode(network, stage.model.trainable)
         merged.append(none_alone(
-            accelerator, network, images=len(train_split), batch_size=stage.batch_size,
-            size=config.data.image_size,
+            accelerator, network, images=len(train_split), batch_size=stage.batch_size, size=size
         ))  # fmt: skip
     averaged = average(network, config.ema, accelerator.device) if config.ema else None
     loss = make_loss(config.loss, space.classes, targets[data.train])

@@ -254,7 +254,10 @@ def compare(name: str, row: Row, root: Path) -> list[Figure]:
 
 def utilisation(images_per_second: float, config: Config) -> Figure:
     """How much of the machine's bf16 rate training reaches: a step is three forward passes."""
-    network = build_network(config.model, len(config.label_space.classes), mean=0.5, std=0.25)
+    network = build_network(
+        config.model, len(config.label_space.classes), mean=0.5, std=0.25,
+        image_size=config.data.image_size,
+    )  # fmt: skip
     size = config.data.image_size
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         network.eval()(torch.zeros(1, 1, size, size, dtype=torch.uint8))

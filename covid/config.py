@@ -72,7 +72,7 @@ class DataConfig(Section):
 
 
 class ModelConfig(Section):
-    arch: Literal["resnet18", "vgg16", "efficientnet_lite0"]
+    arch: Annotated[str, Field(min_length=1)]  # covid.model.architectures knows which there are
     weights: str = "imagenet"  # imagenet · none · a .safetensors or .pth file
     hidden_units: Count = 120
     dropout: Fraction = 0.0

@@ -23,6 +23,13 @@ Range = tuple[float, float]
 
 PIXELS = "pixels"  # the float input of a graph whose subtraction was taken off
 OPERATIONS = ("Conv", "Relu", "Clip", "Add", "MaxPool")  # that work on 8 bits
+JOINS = ("Concat", "AveragePool")  # that do as well, but where they are the pooling before a head
+# What is computed in float between layers in 8 bits: gates of channels, and smooth bounds.
+BETWEEN = ("Mul", "Sigmoid", "HardSigmoid", "HardSwish", "ReduceMean", "GlobalAveragePool")
+BEFORE = ("Cast", "Sub")  # the first layer, which takes their place: bytes to grey levels
+# After the last convolution all is in float, as it is; but whole layers there, as a vision
+# transformer's, would make a file in 8 bits that hardly is one.
+LAYERS = ("MatMul", "LayerNormalization")
 SMALLEST = 1e-30  # width of a bin whose inverse float32 still holds
 BINS = 2048  # of a histogram over a tensor's whole range: eight for each of 256 levels
 # Shares of the range that are tried at each end; Nagel et al. 2021, "A white paper on neural
@@ -57,18 +64,36 @@ def after_feature_map(model: onnx.ModelProto) -> list[str]:
     return [node.name for node in nodes[first:]]
 
 
-def activations(model: onnx.ModelProto) -> list[str]:
-    """The tensors that are quantised: the pixels, and what OPERATIONS give up to the feature map.
+def without_8_bit_form(model: onnx.ModelProto) -> list[str]:
+    """The kinds of operations for which a float graph cannot be one in 8 bits; none: it can."""
+    constants = {constant.name: len(constant.dims) for constant in model.graph.initializer}
+    after, kinds = set(after_feature_map(model)), set()
+    for node in model.graph.node:
+        if node.name in after:
+            kinds |= {node.op_type} & set(LAYERS)
+        elif node.op_type not in (*OPERATIONS, *JOINS, *BETWEEN, *BEFORE):
+            kinds.add(node.op_type)
+        elif node.op_type == "Add" and set(node.input) & set(constants):
+            kinds.add("Add of a constant")
+        elif node.op_type == "Conv" and constants.get(node.input[1]) != 4:
+            kinds.add("Conv of computed weights, or along one axis")
+    return sorted(kinds)
 
-    A sum that only a ReLU reads is not among them, because the two become one operation.
+
+def activations(model: onnx.ModelProto) -> list[str]:
+    """The tensors that are quantised up to the feature map.
+
+    The pixels, and what is given to or by OPERATIONS and JOINS. A sum that only a ReLU reads is
+    not among them, because the two become one operation.
     """
     inside, after = set(bounded(model).values()), set(after_feature_map(model))
-    given = [
-        node.output[0]
-        for node in model.graph.node
-        if node.op_type in OPERATIONS and node.name not in after
-    ]
-    return [PIXELS, *(name for name in given if name not in inside)]
+    constants = {constant.name for constant in model.graph.initializer}
+    names = {PIXELS: None}  # in order, each once
+    for node in model.graph.node:
+        if node.op_type in (*OPERATIONS, *JOINS) and node.name not in after:
+            data = [name for name in node.input if name and name not in constants]
+            names |= dict.fromkeys([*data, node.output[0]])
+    return [name for name in names if name not in inside]
 
 
 def bounded(model: onnx.ModelProto) -> dict[str, str]:

@@ -83,7 +83,7 @@ def _scales(
         if node.op_type == "Clip":
             bounds[tied(node.output[0])] = float(numpy_helper.to_array(constants[node.input[2]]))
         if node.op_type not in (*TIES, "Conv"):
-            free -= {tied(name) for name in node.input}
+            free -= {tied(name) for name in (*node.input, *node.output)}
     free -= {tied(tensor.name) for tensor in model.graph.input}
     farthest: dict[str, Doubles] = {}
     for name, channels in reach.items():

@@ -16,6 +16,7 @@ from covid.errors import ModelError, StorageError
 from covid.evaluation.metrics import compute_metrics
 from covid.export.any_size import any_size_graph, check_any_size
 from covid.export.budget import Agreement, Verdict, agreement, compare
+from covid.export.calibration import without_8_bit_form
 from covid.export.choose import Attempt, answer, choose_int8
 from covid.export.evidence import Evidence, headline
 from covid.export.golden import Proof, prove_float, prove_int8
@@ -91,9 +92,15 @@ def write_int8(
 ) -> Quantised:
     """Writes the 8-bit form of `model`, an fp32 graph, if it stays in the budget; else none.
 
-    Where so few images are at hand that even the fp32 file would be refused beside itself,
-    nothing is tried.
+    Where the graph has operations without an 8-bit form, or so few images are at hand that even
+    the fp32 file would be refused beside itself, nothing is tried.
     """
+    kinds = without_8_bit_form(model)
+    if kinds:
+        path.unlink(missing_ok=True)
+        have = "have" if len(kinds) > 1 else "has"
+        sentence = f"{', '.join(kinds)} {have} no 8-bit form here; use {FP32}, or --no-int8"
+        return Quantised([], [Check("operations", False, sentence)], None, None)
     calibration, unseen = evidence.calibration, [*evidence.unseen, *evidence.rows]
 
     def ask(graph: onnx.ModelProto, rows: list[int]) -> Floats:

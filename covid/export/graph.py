@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 from torch import nn
 
 from covid.edge.labels import Task
-from covid.model.networks import ARCHITECTURES, Network
+from covid.model.networks import Network
 
 OPSET = 18  # the first with an antialiased Resize, which the any-size graph needs
 OUTPUTS = ("logit", "probability")
@@ -28,11 +28,12 @@ class Deployed(nn.Module):
     what is left of normalisation is one subtraction. Adaptive pooling is plain pooling.
     """
 
-    def __init__(self, network: Network, arch: str, task: Task, image_size: int):
+    def __init__(self, network: Network, task: Task, image_size: int):
         super().__init__()
         network = copy.deepcopy(network).eval().to(memory_format=torch.contiguous_format)
         plain_pooling(network.backbone, image_size)
-        stem = network.backbone.get_submodule(ARCHITECTURES[arch].stem)
+        assert network.traced.stem is not None
+        stem = network.backbone.get_submodule(network.traced.stem)
         assert isinstance(stem, nn.Conv2d)
         with torch.no_grad():
             stem.weight /= 255 * network.std
@@ -47,13 +48,14 @@ class Deployed(nn.Module):
         return logit, probability
 
 
-def export_graph(network: Network, arch: str, task: Task, image_size: int) -> onnx.ModelProto:
+def export_graph(network: Network, task: Task, image_size: int) -> onnx.ModelProto:
     """`network` as a graph: `image`, uint8 `[batch, 1, size, size]`, to `logit` and `probability`.
 
     Both are float32 `[batch, classes]`, with any number of images in a batch. Batch norm is
-    folded into the convolutions before it by the exporter, and nothing of this machine is left.
+    folded into the convolutions before it by the exporter, or where there is none becomes one,
+    and nothing of this machine is left.
     """
-    deployed = Deployed(network, arch, task, image_size).eval()
+    deployed = Deployed(network, task, image_size).eval()
     # Two images: the exporter takes an axis of length one for a constant.
     example = torch.zeros(2, 1, image_size, image_size, dtype=torch.uint8)
     program = torch.onnx.export(
@@ -70,6 +72,7 @@ def export_graph(network: Network, arch: str, task: Task, image_size: int) -> on
     model: onnx.ModelProto = program.model_proto
     strip_notes(model)
     del model.graph.value_info[:]  # shapes that any runtime infers again
+    replace_norms(model)
     pool_globally(model)
     name_layers(model)
     add_calibration(model)
@@ -115,7 +118,7 @@ def check(model: onnx.ModelProto) -> None:
     """onnx's own checker in full; raises its errors, which would be a bug of this package."""
     onnx.checker.check_model(model, full_check=True)
     left = {node.op_type for node in model.graph.node} & {"BatchNormalization"}
-    assert not left, "the exporter folds batch norm into convolutions"
+    assert not left, "batch norm is part of a convolution, or has become one"
 
 
 def strip_notes(message: Any) -> None:
@@ -136,6 +139,40 @@ def name_layers(model: onnx.ModelProto) -> None:
         if name and name not in given:  # layers of the same weights are given one tensor
             given.add(name)
             node.name = name
+
+
+def replace_norms(model: onnx.ModelProto) -> None:
+    """Batch norms that follow no convolution, as DenseNet's, to convolutions of one pixel.
+
+    x · s + t for each channel, with s = scale / √(variance + epsilon) and t = bias − mean · s: a
+    depthwise convolution, which runtimes join with the ReLU behind it, and which has 8-bit forms.
+    """
+    graph, constants, given = model.graph, constants_of(model), set[str]()
+    for node in [node for node in graph.node if node.op_type == "BatchNormalization"]:
+        numbers = (constants[name].astype(np.float64) for name in node.input[1:])
+        scale, bias, mean, variance = numbers
+        epsilon = next(each.f for each in node.attribute if each.name == "epsilon")
+        weight = scale / np.sqrt(variance + epsilon)
+        # Tensors of the same numbers, such as scales that are all 1, have been made one.
+        name = node.input[3].rpartition(".")[0]
+        name = node.name if name in given else name
+        given.add(name)
+        node.input[1:] = [f"{name}.conv.weight", f"{name}.conv.bias"]
+        for key, values in zip(
+            node.input[1:], (weight[:, None, None, None], bias - mean * weight), strict=True
+        ):
+            graph.initializer.append(numpy_helper.from_array(values.astype(np.float32), key))
+        node.op_type = "Conv"
+        del node.attribute[:]
+        node.attribute.append(helper.make_attribute("group", len(weight)))
+    drop_unread(graph)
+
+
+def drop_unread(graph: onnx.GraphProto) -> None:
+    """Removes the constants that no operation reads."""
+    read = {name for node in graph.node for name in node.input}
+    for constant in [constant for constant in graph.initializer if constant.name not in read]:
+        graph.initializer.remove(constant)
 
 
 def pool_globally(model: onnx.ModelProto) -> None:
@@ -193,7 +230,7 @@ def plain_pooling(backbone: nn.Module, image_size: int) -> None:
         handle.remove()
     for name, module in pools.items():
         outputs, flatten = _adaptive(module) or (0, False)
-        plain = equal_pooling(sides[name], outputs)
+        plain = equal_pooling(sides[name], outputs) if name in sides else None
         if plain is not None:
             kernel, stride = plain
             parent, _, last = name.rpartition(".")
@@ -208,8 +245,8 @@ def _adaptive(module: nn.Module) -> tuple[int, bool] | None:
     if isinstance(module, nn.AdaptiveAvgPool2d):
         size = module.output_size
         rows, columns = size if isinstance(size, tuple) else (size, size)
-        assert rows is not None and rows == columns
-        return rows, False
-    if type(module).__name__ == "FastAdaptiveAvgPool":  # timm's, a mean over the plane
+        return (rows, False) if rows is not None and rows == columns else None
+    # timm's, a mean over the plane, which is elsewhere where channels come last.
+    if type(module).__name__ == "FastAdaptiveAvgPool" and module.dim == (2, 3):
         return 1, bool(module.flatten)
     return None

@@ -16,6 +16,7 @@ from onnxruntime.quantization.calibrate import TensorData, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from covid.export.calibration import (
+    JOINS,
     LEVELS,
     OPERATIONS,
     PIXELS,
@@ -28,7 +29,7 @@ from covid.export.calibration import (
     channel_reach,
 )
 from covid.export.equalise import equalise
-from covid.export.graph import check, constants_of
+from covid.export.graph import check, constants_of, drop_unread
 from covid.export.rounding import FULL, Rounded, convolutions, replace_layers, round_layers
 
 PASSES = 3  # over the calibration images
@@ -145,7 +146,7 @@ def quantise(
         nodes_to_exclude=[
             *keep_in_float, *_bounds_of(exact, keep_in_float), *after_feature_map(exact)
         ],
-        op_types_to_quantize=list(OPERATIONS),
+        op_types_to_quantize=[*OPERATIONS, *JOINS],
         extra_options={"TensorQuantOverrides": overrides},
     )  # fmt: skip
     quantizer.quantize_model()
@@ -197,7 +198,7 @@ def use_uint8_input(model: onnx.ModelProto, zero_point: int) -> None:
             name="image_dequantize",
         ),
     )  # fmt: skip
-    _drop_unread(graph)
+    drop_unread(graph)
 
 
 def store_head_in_8_bits(model: onnx.ModelProto) -> None:
@@ -266,9 +267,3 @@ def _keep_weights_float(model: onnx.ModelProto, kept: Sequence[str]) -> None:
         )
         graph.node.insert(list(graph.node).index(node), clip)
         node.input[0] = clip.output[0]
-
-
-def _drop_unread(graph: onnx.GraphProto) -> None:
-    read = {name for node in graph.node for name in node.input}
-    for constant in [constant for constant in graph.initializer if constant.name not in read]:
-        graph.initializer.remove(constant)

@@ -1,53 +1,19 @@
 """Networks: an ImageNet backbone with a grey stem, a dense head, and what of them trains."""
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import torch
-import torchvision.models
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from covid.config import ModelConfig
 from covid.errors import ConfigError
+from covid.model.architectures import find_architecture
+from covid.model.trace import Trace, trace
 
 Trainable = Literal["all", "head"] | Sequence[str]
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """How a published network is made, and the names of its layers in it."""
-
-    make: Callable[[], nn.Module]  # random weights, three input channels, ImageNet's classifier
-    stem: str
-    classifier: str
-    features: int  # numbers a backbone gives for an image, at any image size
-    order: tuple[str, ...]  # its children as they are executed, up to what the head is given
-
-
-def _efficientnet_lite0() -> nn.Module:
-    import timm  # takes seconds to import, which the other networks need not pay
-
-    network: nn.Module = timm.create_model("efficientnet_lite0", pretrained=False)
-    return network
-
-
-ARCHITECTURES = {
-    "resnet18": Architecture(
-        torchvision.models.resnet18, "conv1", "fc", 512,
-        ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4", "avgpool"),
-    ),
-    # Its adaptive pooling gives 512 channels of 7 × 7, whatever the image's size.
-    "vgg16": Architecture(
-        torchvision.models.vgg16, "features.0", "classifier", 512 * 7 * 7, ("features", "avgpool")
-    ),
-    "efficientnet_lite0": Architecture(
-        _efficientnet_lite0, "conv_stem", "classifier", 1280,
-        ("conv_stem", "bn1", "blocks", "conv_head", "bn2", "global_pool"),
-    ),
-}  # fmt: skip
 
 
 def normalise(images: torch.Tensor, mean: float, std: float) -> torch.Tensor:
@@ -60,21 +26,25 @@ class Network(nn.Module):
 
     Normalisation is inside, so whatever runs the network cannot get it wrong: grey levels are
     brought to 0..1, then `mean` is taken off and `std` divides, both of the training images.
+    `traced` is what is known of the backbone.
     """
 
-    def __init__(self, backbone: nn.Module, head: nn.Module, mean: float, std: float):
+    def __init__(
+        self, backbone: nn.Module, head: nn.Module, mean: float, std: float, traced: Trace
+    ):
         super().__init__()
         self.backbone = backbone
         self.head = head
         self.mean = mean
         self.std = std
+        self.traced = traced
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.head(self.backbone(normalise(images, self.mean, self.std)))
         return logits
 
 
-class Stage(NamedTuple):
+class Layer(NamedTuple):
     """One step of a network: what it is called in its backbone, and what does it."""
 
     name: str
@@ -82,56 +52,54 @@ class Stage(NamedTuple):
 
 
 class Prefix(nn.Module):
-    """uint8 images `[batch, 1, size, size]` to what the first stages of a network make of them.
+    """uint8 images `[batch, 1, size, size]` to what the first layers of a network make of them.
 
     The modules are the network's own: what moves or changes there does so here.
     """
 
-    def __init__(self, network: Network, stages: Sequence[Stage]):
+    def __init__(self, network: Network, first: Sequence[Layer]):
         super().__init__()
         self.mean, self.std = network.mean, network.std
-        self.layers = nn.Sequential(*(stage.module for stage in stages))
+        self.layers = nn.Sequential(*(layer.module for layer in first))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         features: torch.Tensor = self.layers(normalise(images, self.mean, self.std))
         return features
 
 
-def build_network(config: ModelConfig, classes: int, *, mean: float, std: float) -> Network:
+def build_network(
+    config: ModelConfig, classes: int, *, mean: float, std: float, image_size: int
+) -> Network:
     """A network with random weights, in channels_last; `load_weights` fills its backbone.
 
     The head is: backbone features → `hidden_units` → ReLU → dropout → `classes`.
+    Raises ConfigError where there is no such network, where it does not take images of
+    `image_size` pixels, or where no stem of one channel can be made of it.
     """
-    architecture = ARCHITECTURES[config.arch]
-    backbone = architecture.make()
-    colour = backbone.get_submodule(architecture.stem)
-    assert isinstance(colour, nn.Conv2d)
-    _replace(backbone, architecture.stem, grey_stem(colour))
-    _replace(backbone, architecture.classifier, nn.Identity())
+    architecture = find_architecture(config.arch)
+    try:
+        backbone = architecture.backbone(image_size)
+        traced = trace(backbone, image_size)
+    except (RuntimeError, AssertionError, ValueError, TypeError) as error:
+        # Networks say in many ways that a size does not suit them, an empty assertion among them.
+        first = (str(error) or type(error).__name__).splitlines()[0]
+        raise ConfigError(
+            f"model.arch: {config.arch} does not take grey images of {image_size} × {image_size} "
+            f"pixels ({first}); change data.image_size, or choose another network."
+        ) from error
+    if traced.stem is None:
+        raise ConfigError(
+            f"model.arch: no grey stem can be made of {config.arch}, since it has no plain "
+            f"convolution that alone reads the image; choose another network."
+        )
     head = nn.Sequential(
-        nn.Linear(architecture.features, config.hidden_units),
+        nn.Linear(traced.features, config.hidden_units),
         nn.ReLU(inplace=True),
         nn.Dropout(config.dropout),
         nn.Linear(config.hidden_units, classes),
     )
-    return Network(backbone, head, mean, std).to(memory_format=torch.channels_last)
-
-
-def grey_stem(colour: nn.Conv2d) -> nn.Conv2d:
-    """The convolution that does to one channel what `colour` does to it repeated three times."""
-    grey = nn.Conv2d(
-        1,
-        colour.out_channels,
-        colour.kernel_size,  # type: ignore[arg-type]
-        colour.stride,  # type: ignore[arg-type]
-        colour.padding,  # type: ignore[arg-type]
-        bias=colour.bias is not None,
-    )
-    with torch.no_grad():
-        grey.weight.copy_(colour.weight.sum(dim=1, keepdim=True))
-        if grey.bias is not None and colour.bias is not None:
-            grey.bias.copy_(colour.bias)
-    return grey
+    network = Network(backbone, head, mean, std, traced)
+    return network.to(memory_format=torch.channels_last)
 
 
 def freeze(network: Network, trainable: Trainable) -> None:
@@ -159,38 +127,43 @@ def trained(network: Network) -> list[list[nn.Parameter]]:
     A layer is a module of the backbone, those of plain sequences one by one, that has weights;
     what has vectors only, such as batch normalisation, belongs to the layer before it.
     """
-    layers: list[list[nn.Parameter]] = []
+    upwards: list[list[nn.Parameter]] = []  # from the stem
     for module in _leaves(network.backbone):
         parameters = list(module.parameters())
-        if layers and all(parameter.ndim < 2 for parameter in parameters):
-            layers[-1] += parameters
+        if upwards and all(parameter.ndim < 2 for parameter in parameters):
+            upwards[-1] += parameters
         elif parameters:
-            layers.append(parameters)
-    layers[0] += network.backbone.parameters(recurse=False)  # such as embeddings of positions
-    layers.append(list(network.head.parameters()))
-    return [[each for each in layer if each.requires_grad] for layer in reversed(layers)]
+            upwards.append(parameters)
+    upwards[0] += network.backbone.parameters(recurse=False)  # such as embeddings of positions
+    upwards.append(list(network.head.parameters()))
+    return [[each for each in layer if each.requires_grad] for layer in reversed(upwards)]
 
 
-def stages(network: Network, arch: str) -> list[Stage]:
+def layers(network: Network) -> list[Layer]:
     """The steps that a network takes one after the other, after normalisation; the head is last.
 
-    Running them in turn is what `network` does, to the bit.
+    Running them in turn is what `network` does, to the bit. A backbone that is no chain of its
+    modules is one layer.
     """
-    order = ARCHITECTURES[arch].order
-    parts = [part for name in order for part in _parts(name, network.backbone.get_submodule(name))]
-    pooling = Stage(parts[-1].name, nn.Sequential(parts[-1].module, nn.Flatten()))
-    return [*parts[:-1], pooling, Stage("head", network.head)]
+    head = Layer("head", network.head)
+    if not network.traced.steps:
+        return [Layer("backbone", network.backbone), head]
+    steps = []
+    for name, flatten in network.traced.steps:
+        module = network.backbone.get_submodule(name)
+        steps.append(Layer(name, nn.Sequential(module, nn.Flatten()) if flatten else module))
+    return [*steps, head]
 
 
-def frozen_stages(steps: Sequence[Stage]) -> int:
-    """How many of the first stages hold nothing that trains, as `freeze` has left them."""
+def frozen_layers(steps: Sequence[Layer]) -> int:
+    """How many of the first layers hold nothing that trains, as `freeze` has left them."""
     trains = [any(each.requires_grad for each in step.module.parameters()) for step in steps]
     return trains.index(True)  # the head always trains
 
 
-def suffix(network: Network, arch: str, start: int) -> nn.Sequential:
-    """What a network does after its first `start` stages: features to logits."""
-    return nn.Sequential(*(stage.module for stage in stages(network, arch)[start:]))
+def suffix(network: Network, start: int) -> nn.Sequential:
+    """What a network does after its first `start` layers: features to logits."""
+    return nn.Sequential(*(layer.module for layer in layers(network)[start:]))
 
 
 def average(network: Network, decay: float, device: torch.device) -> AveragedModel:
@@ -220,13 +193,6 @@ def _named(network: Network, trainable: Trainable) -> list[nn.Module]:
     return [modules[name] for name in trainable]
 
 
-def _parts(name: str, module: nn.Module) -> list[Stage]:
-    """A module, or where it only calls its children in turn, those; at every depth."""
-    if type(module) is not nn.Sequential:
-        return [Stage(name, module)]
-    return [part for key, one in module.named_children() for part in _parts(f"{name}.{key}", one)]
-
-
 def _leaves(module: nn.Module) -> Iterator[nn.Module]:
     """Its children in order, and instead of plain sequences theirs, at every depth."""
     for child in module.children():
@@ -234,8 +200,3 @@ def _leaves(module: nn.Module) -> Iterator[nn.Module]:
             yield from _leaves(child)
         else:
             yield child
-
-
-def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
-    parent, _, last = name.rpartition(".")
-    setattr(network.get_submodule(parent), last, module)

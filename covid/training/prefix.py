@@ -30,7 +30,7 @@ from covid.data.cache import Images
 from covid.data.drawings import Augmentation
 from covid.data.record_file import RecordFile
 from covid.errors import ConfigError
-from covid.model.networks import Network, Prefix, Stage, frozen_stages, stages, suffix
+from covid.model.networks import Layer, Network, Prefix, frozen_layers, layers, suffix
 from covid.training.epochs import flip
 
 FEATURES_VERSION = 1  # to be raised where this code comes to mean other numbers by a row
@@ -45,19 +45,18 @@ OPERATIONS_PER_BYTE = 50
 class KeptPrefix:
     """How much of a network is computed already in what batches carry."""
 
-    arch: str
-    stages: int = 0  # none: batches carry images
+    layers: int = 0  # none: batches carry images
     problem: str | None = None  # why features that should be kept are not, for the user
 
     @property
     def kept(self) -> bool:
         """Whether batches carry features."""
-        return self.stages > 0
+        return self.layers > 0
 
     def rest(self, network: nn.Module) -> nn.Module:
         """What is left of a Network to run on a batch; its modules are the network's own."""
         assert isinstance(network, Network)
-        return suffix(network, self.arch, self.stages) if self.kept else network
+        return suffix(network, self.layers) if self.kept else network
 
 
 class FrozenFeatures:
@@ -198,7 +197,7 @@ class FrozenFeatures:
 
 def require_frozen(network: Network, config: Config) -> None:
     """Raises ConfigError where `cache_features` is on and nothing is frozen as `freeze` left it."""
-    if config.cache_features == "on" and not frozen_stages(stages(network, config.model.arch)):
+    if config.cache_features == "on" and not frozen_layers(layers(network)):
         raise ConfigError(
             "cache_features: is on, but nothing before the first layer that trains is frozen, so "
             "there are no features to keep; set it to auto, or model.trainable to later layers."
@@ -219,9 +218,9 @@ def keep_prefix(
     what is kept, or why nothing is.
     """
     train.features = validation.features = None  # those of an earlier stage
-    wish, arch = config.cache_features, config.model.arch
-    steps = stages(network, arch)
-    frozen = frozen_stages(steps)
+    wish = config.cache_features
+    steps = layers(network)
+    frozen = frozen_layers(steps)
     why = None
     if wish == "off":
         why = "cache_features is off"
@@ -234,27 +233,29 @@ def keep_prefix(
     elif not all(gather_object([train.images.kept])):  # one process may have met a full disk
         why = "decoded images cannot be kept either"
     if why is not None:
-        return _nothing_kept(arch, why, wish, say)
+        return _nothing_kept(why, wish, say)
     prefix = Prefix(network, steps[:frozen])
-    features = FrozenFeatures(accelerator, prefix, train.images, arch, train.augmentation)
+    features = FrozenFeatures(
+        accelerator, prefix, train.images, config.model.arch, train.augmentation
+    )
     # One process decides for all: how much is free and what is there may change meanwhile.
     why = gather_object([why_not(features, train, validation, config)])[0]
     if why is not None:
-        return _nothing_kept(arch, why, wish, say)
+        return _nothing_kept(why, wish, say)
     say(estimate(features, train, validation, steps[:frozen], steps[frozen]))
     features.fill(train, validation)
     if features.problem:
-        return KeptPrefix(arch, problem=features.problem)
+        return KeptPrefix(problem=features.problem)
     train.features = validation.features = features
-    return KeptPrefix(arch, frozen)
+    return KeptPrefix(frozen)
 
 
-def _nothing_kept(arch: str, why: str, wish: str, say: Callable[[str], None]) -> KeptPrefix:
+def _nothing_kept(why: str, wish: str, say: Callable[[str], None]) -> KeptPrefix:
     sentence = f"features are not kept: {why}"
     if wish == "on":
-        return KeptPrefix(arch, problem=f"{sentence}.")
+        return KeptPrefix(problem=f"{sentence}.")
     say(sentence)
-    return KeptPrefix(arch)
+    return KeptPrefix()
 
 
 def why_not(
@@ -297,15 +298,15 @@ def estimate(
     features: FrozenFeatures,
     train: Split,
     validation: Split,
-    frozen: Sequence[Stage],
-    following: Stage,
+    frozen: Sequence[Layer],
+    following: Layer,
 ) -> str:
     """`features of layer3: (630 × 2 + 128) × 128 KiB = 182 MB`, known before any is computed."""
     slots, length = wanted(train, validation), features.rows.length
     drawings = len(_drawings(train))
     variants = f" × {drawings}" if drawings > 1 else ""
     there = features.rows.written(slots)
-    # Where a whole layer of several stages is frozen, its name says more than its last stage's.
+    # Where all of a module that holds several is frozen, its name says more than the last one's.
     name = frozen[-1].name
     while "." in name and not following.name.startswith(f"{name.rpartition('.')[0]}."):
         name = name.rpartition(".")[0]

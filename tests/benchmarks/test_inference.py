@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.inference import TARGETS, find_subject
 from covid.errors import ModelError
-from covid.model.networks import ARCHITECTURES
+from covid.model.architectures import ARCHITECTURES
 
 
 def test_every_network_has_its_targets() -> None:

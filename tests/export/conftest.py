@@ -14,7 +14,6 @@ from covid.export.int8 import Prepared, prepare
 from covid.model.networks import Network
 from tests.conftest import LABELS, write_split_images
 from tests.export.networks import (
-    ARCH,
     SIZE,
     evidence_of,
     learn,
@@ -49,7 +48,7 @@ def small(images: Path) -> Small:
     network = small_network()
     learn(network, config)
     evidence = evidence_of(network, config, images.parent)
-    model = export_graph(network, ARCH, "multilabel", SIZE)
+    model = export_graph(network, "multilabel", SIZE)
     prepared = prepare(
         model, lambda: evidence.batches_of(evidence.calibration), lambda _: None
     )
@@ -83,5 +82,5 @@ def exported(request: pytest.FixtureRequest) -> Exported:
     images = random_images(5, size)
     with torch.inference_mode():
         logits = network(images)
-    model = export_graph(network, arch, "multilabel", size)
+    model = export_graph(network, "multilabel", size)
     return Exported(network, model, size, images, logits)

@@ -17,11 +17,11 @@ from covid.export.evidence import Evidence, gather_evidence
 from covid.export.graph import export_graph
 from covid.export.int8 import Prepared, prepare
 from covid.model.networks import Network, build_network
+from covid.model.trace import trace
 from covid.model.weights import Trained
 from tests.conftest import PROJECT
 
 SIZE = 32
-ARCH = "resnet18"  # whose stem has the name that the small network's has
 CLASSES = 3
 MEAN, STD = 0.47, 0.22
 
@@ -52,11 +52,50 @@ class Backbone(nn.Module):
         return pooled.flatten(1)
 
 
+class Joined(nn.Module):
+    """What DenseNet and MobileNetV3 have beside: norms before layers, joins, gates of channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 8, 3, stride=2, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(8)
+        self.grow = nn.Conv2d(8, 4, 3, padding=1, bias=False)
+        self.joined_norm = nn.BatchNorm2d(12)
+        self.transition = nn.Conv2d(12, 8, 1)
+        self.pool = nn.AvgPool2d(2)
+        self.wide = nn.Conv2d(8, 8, 3, padding=1)
+        self.smooth = nn.Hardswish()
+        self.gate = nn.Sequential(nn.Conv2d(8, 4, 1), nn.ReLU(), nn.Conv2d(4, 8, 1))
+        self.narrow = nn.Conv2d(8, 8, 1)
+        self.average = nn.AdaptiveAvgPool2d(1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        stem = nn.functional.max_pool2d(self.conv1(images), 2)
+        joined = torch.cat([stem, self.grow(self.norm(stem).relu())], dim=1)
+        pooled = self.pool(self.transition(self.joined_norm(joined).relu()))
+        wide = self.smooth(self.wide(pooled))
+        gate = nn.functional.hardsigmoid(self.gate(wide.mean((2, 3), keepdim=True)))
+        features: torch.Tensor = self.average((pooled + self.narrow(wide * gate)).relu())
+        return features.flatten(1)
+
+
+def joined_network() -> Network:
+    """Random weights, always the same; batch statistics of random images, in eval mode."""
+    torch.manual_seed(0)
+    backbone = Joined()
+    head = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Dropout(0.1), nn.Linear(8, CLASSES))
+    network = Network(backbone, head, MEAN, STD, trace(backbone, SIZE))
+    with torch.inference_mode():
+        network.train()(random_images(16, SIZE))
+    return network.eval()
+
+
 def small_network(classes: int = CLASSES, *, mean: float = MEAN, std: float = STD) -> Network:
     """Random weights, always the same; batch norms in eval mode."""
     torch.manual_seed(0)
     head = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Dropout(0.1), nn.Linear(8, classes))
-    network = Network(Backbone(), head, mean, std)
+    backbone = Backbone()
+    network = Network(backbone, head, mean, std, trace(backbone, SIZE))
     deaden(network)
     return network.eval()
 
@@ -93,7 +132,7 @@ def saturating_network() -> Prepared:
     def images() -> Iterator[npt.NDArray[np.uint8]]:
         yield random_images(16, SIZE)[:, 0].numpy()
 
-    return prepare(export_graph(network, ARCH, "multilabel", SIZE), images, lambda _: None)
+    return prepare(export_graph(network, "multilabel", SIZE), images, lambda _: None)
 
 
 def learn(network: Network, config: Config, steps: int = 80) -> None:
@@ -146,8 +185,8 @@ def answering(evidence: Evidence, network: Network) -> Evidence:
 def network_of(arch: str) -> Network:
     """Random weights with batch statistics of random images, so that answers differ."""
     torch.manual_seed(0)
-    config = ModelConfig(arch=arch, weights="none", hidden_units=4)  # type: ignore[arg-type]
-    network = build_network(config, CLASSES, mean=MEAN, std=STD)
+    config = ModelConfig(arch=arch, weights="none", hidden_units=4)
+    network = build_network(config, CLASSES, mean=MEAN, std=STD, image_size=64)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None  # the average of what it sees

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import pytest
 import torch
 from hypothesis import given
@@ -21,11 +22,12 @@ from covid.export.calibration import (
     bounded,
     channel_reach,
     least_error_range,
+    without_8_bit_form,
 )
 from covid.export.graph import export_graph
 from covid.export.int8 import fold_mean
 from tests.export.conftest import Exported, Small
-from tests.export.networks import ARCH, SIZE, small_network
+from tests.export.networks import SIZE, joined_network, network_of, small_network
 
 Counts = npt.NDArray[np.int64]
 Pixels = npt.NDArray[np.uint8]
@@ -151,7 +153,7 @@ def test_values_that_are_alike_to_rounding_are_counted(recwarn: pytest.WarningsR
     with torch.no_grad():
         for name in ("backbone.bn1.weight", "head.0.weight"):
             network.get_parameter(name).mul_(1e-38)
-    centred = fold_mean(export_graph(network, ARCH, "multilabel", SIZE))
+    centred = fold_mean(export_graph(network, "multilabel", SIZE))
 
     def images() -> Iterator[Pixels]:
         yield np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE), dtype=np.uint8)
@@ -159,3 +161,32 @@ def test_values_that_are_alike_to_rounding_are_counted(recwarn: pytest.WarningsR
     statistics = Statistics(centred, images, lambda _: None)
     assert not [each for each in recwarn if issubclass(each.category, RuntimeWarning)]
     assert all(counts.sum() > 0 for counts in statistics.counts.values())
+
+
+def test_the_three_networks_and_small_ones_have_an_8_bit_form(exported: Exported) -> None:
+    assert without_8_bit_form(exported.model) == []
+
+
+@pytest.mark.parametrize("size", [32, 288])
+def test_pooling_by_hand_before_a_head_takes_no_8_bit_form_away(size: int) -> None:
+    assert without_8_bit_form(export_graph(network_of("vgg16"), "multilabel", size)) == []
+
+
+def test_joins_and_gates_have_an_8_bit_form() -> None:
+    assert without_8_bit_form(export_graph(joined_network(), "multilabel", SIZE)) == []
+
+
+@pytest.mark.parametrize(("kind", "place"), [("LayerNormalization", "Relu"), ("MatMul", "Gemm")])
+def test_an_operation_without_an_8_bit_form_is_named_wherever_it_is(
+    small: Small, kind: str, place: str
+) -> None:
+    model = onnx.ModelProto.FromString(small.model.SerializeToString())
+    next(node for node in model.graph.node if node.op_type == place).op_type = kind
+    assert without_8_bit_form(model) == [kind]
+
+
+def test_a_sum_with_a_constant_has_no_8_bit_form(small: Small) -> None:
+    model = onnx.ModelProto.FromString(small.model.SerializeToString())
+    place = next(node for node in model.graph.node if node.op_type == "Add")
+    place.input[1] = model.graph.initializer[0].name
+    assert without_8_bit_form(model) == ["Add of a constant"]

@@ -13,7 +13,7 @@ from covid.export.graph import export_graph
 from covid.export.int8 import Prepared, layers, prepare
 from covid.export.rounding import FULL, SAFE
 from tests.export.conftest import Small
-from tests.export.networks import ARCH, SIZE, ruin
+from tests.export.networks import SIZE, ruin
 
 
 def examples(small: Small) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -60,7 +60,7 @@ def ruined(small: Small) -> Prepared:
     ruin(network.backbone.get_submodule("mixed"))
     evidence = small.evidence
     return prepare(
-        export_graph(network, ARCH, "multilabel", SIZE),
+        export_graph(network, "multilabel", SIZE),
         lambda: evidence.batches_of(evidence.calibration),
         lambda _: None,
     )

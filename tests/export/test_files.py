@@ -41,7 +41,7 @@ from covid.export.graph import export_graph
 from covid.export.parity import Check
 from covid.model.networks import Network
 from tests.export.conftest import Small
-from tests.export.networks import ARCH, SIZE, answering, ruin
+from tests.export.networks import SIZE, answering, ruin
 from tests.export.test_parity import copy_of, edit, node, swap
 
 Floats = npt.NDArray[np.float32]
@@ -266,7 +266,7 @@ def test_a_network_that_8_bits_ruin_leaves_no_8_bit_file(small: Small, tmp_path:
     network = ruined(small)
     evidence = answering(small.evidence, network)
     np.testing.assert_allclose(evidence.logits, small.evidence.logits, atol=1e-4)
-    model = export_graph(network, ARCH, "multilabel", SIZE)
+    model = export_graph(network, "multilabel", SIZE)
     assert write_fp32(tmp_path / FP32, model, evidence).holds
     (tmp_path / INT8).write_bytes(b"of an earlier export")
     quantised = write_int8(tmp_path / INT8, model, evidence, DROP, len)

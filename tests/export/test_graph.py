@@ -16,9 +16,9 @@ from covid.model.networks import Network
 from tests.conftest import PROJECT
 from tests.export.conftest import Exported, Small
 from tests.export.networks import (
-    ARCH,
     CLASSES,
     SIZE,
+    joined_network,
     network_of,
     random_images,
     small_network,
@@ -86,7 +86,7 @@ def test_vgg_s_eight_to_seven_is_a_kernel_of_two_at_every_step() -> None:
 def test_vgg_keeps_adaptive_pooling_only_where_none_equals_it(
     vgg: Network, size: int, adaptive: bool
 ) -> None:
-    deployed = Deployed(vgg, "vgg16", "multilabel", size).eval()
+    deployed = Deployed(vgg, "multilabel", size).eval()
     left = any(isinstance(one, nn.AdaptiveAvgPool2d) for one in deployed.modules())
     assert left == adaptive
 
@@ -95,14 +95,14 @@ def test_vgg_keeps_adaptive_pooling_only_where_none_equals_it(
 def test_vgg_as_deployed_computes_what_it_did(vgg: Network, size: int) -> None:
     images = random_images(2, size)
     with torch.inference_mode():
-        found = Deployed(vgg, "vgg16", "multilabel", size).eval()(images)[0]
+        found = Deployed(vgg, "multilabel", size).eval()(images)[0]
         assert close(found.numpy(), vgg(images))
 
 
 def test_the_network_itself_is_left_as_it_was() -> None:
     network = small_network()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    Deployed(network, ARCH, "multilabel", SIZE)
+    Deployed(network, "multilabel", SIZE)
     after = network.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
 
@@ -176,7 +176,7 @@ def test_layers_are_called_as_pytorch_calls_them(exported: Exported) -> None:
 def test_single_labels_get_a_softmax() -> None:
     network = small_network()
     logits, probabilities = run(
-        export_graph(network, ARCH, "single_label", SIZE), random_images(3, SIZE)
+        export_graph(network, "single_label", SIZE), random_images(3, SIZE)
     )
     wanted = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(probabilities, wanted, atol=1e-6)
@@ -188,10 +188,19 @@ def test_a_network_of_black_or_white_images_is_exported(mean: float) -> None:
     images = random_images(3, SIZE)
     with torch.inference_mode():
         wanted = network(images)
-    found = run(export_graph(network, ARCH, "multilabel", SIZE), images)[0]
+    found = run(export_graph(network, "multilabel", SIZE), images)[0]
     np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
 
 
 def test_pooling_over_the_plane_has_its_own_name(small: Small) -> None:
     kinds = [node.op_type for node in small.model.graph.node]
     assert "GlobalAveragePool" in kinds and "AveragePool" not in kinds
+
+
+def test_a_norm_without_a_convolution_before_it_becomes_one() -> None:
+    network, images = joined_network(), random_images(5, SIZE)
+    model = export_graph(network, "multilabel", SIZE)
+    with torch.inference_mode():
+        assert close(run(model, images)[0], network(images))
+    alone = {"backbone.norm.conv", "backbone.joined_norm.conv"}
+    assert alone <= {node.name for node in model.graph.node if node.op_type == "Conv"}

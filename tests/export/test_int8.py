@@ -13,11 +13,11 @@ import pytest
 from covid.export.calibration import PIXELS, Centred, Statistics
 from covid.export.golden import exact_answers
 from covid.export.graph import constants_of, export_graph
-from covid.export.int8 import PASSES, fold_mean, layers, prepare, quantise
+from covid.export.int8 import PASSES, Prepared, fold_mean, layers, prepare, quantise
 from covid.export.rounding import FULL, SAFE
 from covid.export.saturation import saturable_pairs
 from tests.export.conftest import Small
-from tests.export.networks import ARCH, SIZE, network_of, small_network
+from tests.export.networks import SIZE, joined_network, network_of, random_images, small_network
 
 LAYERS = ["backbone.conv1", "backbone.deep", "backbone.mixed"]
 Pixels = npt.NDArray[np.uint8]
@@ -59,7 +59,7 @@ def float_logits(centred: Centred, pixels: Pixels) -> Floats:
 
 @pytest.mark.parametrize("level", [0, 120, 255])
 def test_a_folded_mean_changes_nothing_where_it_is_a_grey_level(level: int) -> None:
-    model = export_graph(small_network(mean=level / 255), ARCH, "multilabel", SIZE)
+    model = export_graph(small_network(mean=level / 255), "multilabel", SIZE)
     pixels = next(random_batches(1)())
     result = float_logits(fold_mean(model), pixels)
     np.testing.assert_allclose(result, exact_answers(model, pixels), atol=1e-4)
@@ -195,8 +195,50 @@ def test_the_same_calibration_gives_the_same_graph(small: Small, limit: int) -> 
 
 
 def test_efficientnet_lite0_can_be_quantised_safely() -> None:
-    model = export_graph(network_of("efficientnet_lite0"), "efficientnet_lite0", "multilabel", SIZE)
+    model = export_graph(network_of("efficientnet_lite0"), "multilabel", SIZE)
     prepared = prepare(model, random_batches(4), lambda _: None)
     result = quantise(prepared, prepared.round(SAFE))
     assert saturable_pairs(result) == 0
     assert len(layers(prepared.centred.model)) == 49
+
+
+# Norms before layers, joins and gates ---------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def joined() -> onnx.ModelProto:
+    return export_graph(joined_network(), "multilabel", SIZE)
+
+
+@pytest.fixture(scope="module")
+def prepared_joined(joined: onnx.ModelProto) -> Prepared:
+    return prepare(joined, lambda: iter([random_images(16, SIZE)[:, 0].numpy()]), lambda _: None)
+
+
+@LIMITS
+def test_integers_of_a_network_with_joins_and_gates_say_what_float_said(
+    joined: onnx.ModelProto, prepared_joined: Prepared, limit: int
+) -> None:
+    pixels = random_images(16, SIZE)[:, 0].numpy()
+    exact = exact_answers(joined, pixels)
+    result = quantise(prepared_joined, prepared_joined.round(limit))
+    apart = np.abs(exact_answers(result, pixels) - exact)
+    # A few of 256 levels of the logits' own range.
+    assert apart.mean() < 0.03 * np.ptp(exact)
+
+
+def test_equalised_channels_of_joins_and_gates_are_the_same_function(
+    joined: onnx.ModelProto, prepared_joined: Prepared
+) -> None:
+    pixels = random_images(16, SIZE)[:, 0].numpy()
+    result = float_logits(prepared_joined.centred, pixels)
+    np.testing.assert_allclose(result, float_logits(fold_mean(joined), pixels), atol=1e-4)
+
+
+def test_every_convolution_of_joins_and_gates_is_in_integers(prepared_joined: Prepared) -> None:
+    model = quantise(prepared_joined, prepared_joined.round(SAFE))
+    given_by = producers(model)
+    layers_given = [node.input[:2] for node in model.graph.node if node.op_type == "Conv"]
+    assert len(layers_given) == 9  # seven convolutions, and the norms that stand alone
+    for names in layers_given:
+        assert all(given_by[name].op_type == "DequantizeLinear" for name in names)

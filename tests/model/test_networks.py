@@ -4,53 +4,84 @@ import functools
 
 import pytest
 import torch
+import torchvision.models
 from torch import nn
 
 from covid.config import ModelConfig
 from covid.errors import ConfigError
+from covid.model.architectures import ARCHITECTURES
 from covid.model.networks import (
-    ARCHITECTURES,
     Network,
     Prefix,
     average,
     build_network,
     freeze,
-    frozen_stages,
-    grey_stem,
+    frozen_layers,
+    layers,
     normalise,
     set_training_mode,
-    stages,
     suffix,
     trained,
 )
 
-SMALL = {"resnet18": 64, "efficientnet_lite0": 64}  # VGG-16 is slow to make: where it matters
+SIZE = 64
+# One of each family of timm's that its own way of computing sets apart.
+TIMM = (
+    "densenet121", "mobilenetv3_large_100", "convnext_atto", "resnet50", "efficientnet_b0",
+    "vit_tiny_patch16_224",
+)  # fmt: skip
 
 
 def config(arch: str = "resnet18", **keys: object) -> ModelConfig:
     return ModelConfig.model_validate({"arch": arch, "weights": "none", "hidden_units": 8, **keys})
 
 
-def make(arch: str = "resnet18", **keys: object) -> Network:
+def make(arch: str = "resnet18", size: int = SIZE, **keys: object) -> Network:
     torch.manual_seed(0)
-    return build_network(config(arch, **keys), 3, mean=0.5, std=0.25)
+    return build_network(config(arch, **keys), 3, mean=0.5, std=0.25, image_size=size)
 
 
-@pytest.mark.parametrize("bias", [True, False])
-def test_a_grey_stem_equals_the_colour_stem_on_repeated_grey(bias: bool) -> None:
-    torch.manual_seed(0)
-    colour = nn.Conv2d(3, 8, 7, stride=2, padding=3, bias=bias)
-    grey = torch.rand(2, 1, 32, 32)
-    # Summing 147 products in another order: some float32 roundings of numbers near 1.
-    assert torch.allclose(grey_stem(colour)(grey), colour(grey.repeat(1, 3, 1, 1)), atol=1e-5)
-
-
-@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("arch", [*ARCHITECTURES, *TIMM])
 def test_a_network_takes_grey_bytes_and_gives_a_logit_a_class(arch: str) -> None:
-    network = make(arch).eval()
-    images = torch.randint(0, 256, (2, 1, 64, 64), dtype=torch.uint8)
+    network = made_once(arch)
     with torch.inference_mode():
-        assert network(images).shape == (2, 3)
+        assert network(some_images()).shape == (2, 3)
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "vit_tiny_patch16_224"])
+def test_a_network_is_made_for_the_size_of_the_images(arch: str) -> None:
+    network = make(arch, size=96).eval()
+    with torch.inference_mode():
+        assert network(torch.zeros(2, 1, 96, 96, dtype=torch.uint8)).shape == (2, 3)
+
+
+def test_a_network_is_made_in_training_mode_with_untouched_batch_statistics() -> None:
+    network = make()
+    assert all(module.training for module in network.modules())
+    statistics = network.state_dict()
+    assert not statistics["backbone.bn1.running_mean"].any()
+    assert not statistics["backbone.bn1.num_batches_tracked"]
+
+
+def test_the_first_weights_under_a_seed_are_torchvision_s() -> None:
+    network = make()
+    torch.manual_seed(0)
+    published = torchvision.models.resnet18().state_dict()
+    for name in ("layer1.0.conv1.weight", "layer4.1.conv2.weight"):
+        assert torch.equal(network.state_dict()[f"backbone.{name}"], published[name])
+
+
+def test_a_size_that_a_network_cannot_take_is_a_sentence() -> None:
+    message = r"^model\.arch: inception_v3 does not take .* 64 × 64 pixels .*data\.image_size"
+    with pytest.raises(ConfigError, match=message):
+        make("inception_v3")
+
+
+# davit pads the image before its stem; fastvit's stem is two convolutions side by side.
+@pytest.mark.parametrize("arch", ["davit_tiny", "fastvit_t8"])
+def test_a_network_without_one_plain_first_convolution_is_refused(arch: str) -> None:
+    with pytest.raises(ConfigError, match=f"^model.arch: no grey stem can be made of {arch}"):
+        make(arch)
 
 
 def test_normalisation_is_inside_the_network() -> None:
@@ -180,33 +211,38 @@ def made_once(arch: str) -> Network:
     return make(arch).eval()
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_a_network_s_stages_in_turn_are_the_network_to_the_bit(arch: str) -> None:
+@pytest.mark.parametrize("arch", [*ARCHITECTURES, *TIMM])
+def test_a_network_s_layers_in_turn_are_the_network_to_the_bit(arch: str) -> None:
     network, images = made_once(arch), some_images()
     with torch.inference_mode():
         result = normalise(images, network.mean, network.std)
-        for stage in stages(network, arch):
-            result = stage.module(result)
+        for layer in layers(network):
+            result = layer.module(result)
         assert torch.equal(result, network(images))
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_every_weight_belongs_to_one_stage(arch: str) -> None:
+@pytest.mark.parametrize("arch", [*ARCHITECTURES, *TIMM])
+def test_every_weight_belongs_to_one_layer(arch: str) -> None:
     network = made_once(arch)
-    found = [id(one) for stage in stages(network, arch) for one in stage.module.parameters()]
-    assert sorted(found) == sorted(id(one) for one in network.parameters())
+    owned = [id(each) for layer in layers(network) for each in layer.module.parameters()]
+    assert sorted(owned) == sorted(id(each) for each in network.parameters())
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_stages_are_as_small_as_the_backbone_allows(arch: str) -> None:
-    names = [stage.name for stage in stages(made_once(arch), arch)]
-    expected = {
-        "resnet18": ["maxpool", "layer1.0", "layer1.1", "layer2.0"],
-        "vgg16": ["features.30", "avgpool", "head"],
-        "efficientnet_lite0": ["blocks.0.0", "blocks.1.0", "blocks.1.1"],
-    }[arch]
+@pytest.mark.parametrize("arch, expected, count", [
+    ("resnet18", ["maxpool", "layer1.0", "layer1.1", "layer2.0"], 14),
+    ("vgg16", ["features.30", "avgpool", "head"], 33),
+    ("efficientnet_lite0", ["blocks.0.0", "blocks.1.0", "blocks.1.1"], 22),
+    ("densenet121", ["features.denseblock1", "features.transition1"], 14),
+    ("mobilenetv3_large_100", ["blocks.6.0", "global_pool", "conv_head", "act2"], 23),
+    ("convnext_atto", ["stem.0", "stem.1", "stages.0"], 8),
+    ("vit_tiny_patch16_224", ["backbone", "head"], 2),
+])  # fmt: skip
+def test_layers_are_as_small_as_the_backbone_allows(
+    arch: str, expected: list[str], count: int
+) -> None:
+    names = [layer.name for layer in layers(made_once(arch))]
     start = names.index(expected[0])
-    assert names[start : start + len(expected)] == expected
+    assert (names[start : start + len(expected)], len(names)) == (expected, count)
 
 
 @pytest.mark.parametrize("arch, trainable, last", [
@@ -218,32 +254,45 @@ def test_stages_are_as_small_as_the_backbone_allows(arch: str) -> None:
     ("vgg16", "head", "avgpool"),
     ("efficientnet_lite0", ["blocks.6"], "blocks.5.3"),
     ("efficientnet_lite0", ["bn2"], "conv_head"),
+    ("densenet121", ["features.denseblock4"], "features.transition3"),
+    ("convnext_atto", ["stages.3.blocks.1"], "stages.2"),
+    ("vit_tiny_patch16_224", "head", "backbone"),
 ])  # fmt: skip
-def test_the_frozen_prefix_ends_before_the_first_stage_that_trains(
+def test_the_frozen_prefix_ends_before_the_first_layer_that_trains(
     arch: str, trainable: str | list[str], last: str
 ) -> None:
     network = made_once(arch)
     freeze(network, trainable)
-    steps = stages(network, arch)
-    assert steps[frozen_stages(steps) - 1].name == last
+    steps = layers(network)
+    assert steps[frozen_layers(steps) - 1].name == last
 
 
-@pytest.mark.parametrize("trainable", ["all", ["conv1"]])
-def test_where_the_stem_trains_the_frozen_prefix_is_empty(trainable: str | list[str]) -> None:
-    network = make()
+@pytest.mark.parametrize("arch, trainable", [
+    ("resnet18", "all"), ("resnet18", ["conv1"]), ("vit_tiny_patch16_224", ["blocks.11"]),
+])  # fmt: skip
+def test_where_the_first_layer_trains_the_frozen_prefix_is_empty(
+    arch: str, trainable: str | list[str]
+) -> None:
+    network = make(arch)
     freeze(network, trainable)
-    assert frozen_stages(stages(network, "resnet18")) == 0
+    assert frozen_layers(layers(network)) == 0
 
 
 @pytest.mark.parametrize("cut", [1, 5, 13])
 def test_prefix_and_suffix_are_the_network_to_the_bit(cut: int) -> None:
     network, images = make().eval(), some_images()
-    prefix = Prefix(network, stages(network, "resnet18")[:cut])
+    prefix = Prefix(network, layers(network)[:cut])
     with torch.inference_mode():
-        assert torch.equal(suffix(network, "resnet18", cut)(prefix(images)), network(images))
+        assert torch.equal(suffix(network, cut)(prefix(images)), network(images))
+
+
+def test_the_layers_of_an_average_are_its_own_modules() -> None:
+    averaged = average(make(), 0.9, torch.device("cpu")).module
+    assert isinstance(averaged, Network)
+    assert layers(averaged)[0].module is averaged.backbone.get_submodule("conv1")
 
 
 def test_a_suffix_trains_the_network_s_own_weights() -> None:
     network = make()
-    suffix(network, "resnet18", 13)(torch.rand(4, 512)).sum().backward()
-    assert all(one.grad is not None for one in network.head.parameters())
+    suffix(network, 13)(torch.rand(4, 512)).sum().backward()
+    assert all(each.grad is not None for each in network.head.parameters())

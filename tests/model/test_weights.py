@@ -26,7 +26,7 @@ CONFIG = load_config(PROJECT / "configs/resnet18_multilabel.yaml", ["model.hidde
 
 def make(seed: int = 0) -> Network:
     torch.manual_seed(seed)
-    return build_network(CONFIG.model, 3, mean=0.5, std=0.25)
+    return build_network(CONFIG.model, 3, mean=0.5, std=0.25, image_size=64)
 
 
 def model_config(weights: Path | str) -> ModelConfig:
@@ -51,7 +51,7 @@ def test_torchvision_s_weights_come_from_its_cache(
 ) -> None:
     torch.save(published, torch_home / "resnet18-f37072fd.pth")
     network = make()
-    load_weights(network, CONFIG.model)
+    load_weights(network, CONFIG.model, 64)
     assert torch.equal(network.state_dict()["backbone.layer1.0.conv1.weight"],
                        published["layer1.0.conv1.weight"])  # fmt: skip
 
@@ -61,7 +61,7 @@ def test_the_stem_s_weights_are_summed_over_colours(
 ) -> None:
     torch.save(published, torch_home / "resnet18-f37072fd.pth")
     network = make()
-    load_weights(network, CONFIG.model)
+    load_weights(network, CONFIG.model, 64)
     expected = published["conv1.weight"].sum(dim=1, keepdim=True)
     assert torch.equal(network.state_dict()["backbone.conv1.weight"], expected)
 
@@ -71,7 +71,7 @@ def test_weights_that_cannot_be_had_are_a_sentence_and_not_random(
 ) -> None:
     monkeypatch.setattr("torch.hub.download_url_to_file", refuse)
     with pytest.raises(WeightsError, match=r"neither at .* --set model\.weights=none"):
-        imagenet_state("resnet18")
+        imagenet_state("resnet18", 64)
 
 
 def refuse(*arguments: object, **keywords: object) -> None:
@@ -79,8 +79,10 @@ def refuse(*arguments: object, **keywords: object) -> None:
 
 
 def test_efficientnet_lite0_s_weights_come_with_its_package() -> None:
-    state = imagenet_state("efficientnet_lite0")
-    stem = without_classifier(state, "efficientnet_lite0")["conv_stem.weight"]
+    arch = "efficientnet_lite0"
+    model = CONFIG.model.model_copy(update={"arch": arch})
+    network = build_network(model, 3, mean=0.5, std=0.25, image_size=64)
+    stem = without_classifier(imagenet_state(arch, 64), network, arch)["conv_stem.weight"]
     assert stem.shape == (32, 1, 3, 3)
 
 
@@ -91,7 +93,7 @@ def test_a_file_of_imagenet_s_layout_fills_the_backbone(
     path = tmp_path / f"weights{ending}"
     torch.save(published, path) if ending == ".pth" else save_file(published, path)
     network = make()
-    load_weights(network, model_config(path))
+    load_weights(network, model_config(path), 64)
     assert torch.equal(network.state_dict()["backbone.layer4.1.conv2.weight"],
                        published["layer4.1.conv2.weight"])  # fmt: skip
 
@@ -110,7 +112,7 @@ def test_a_trained_network_can_be_trained_on(tmp_path: Path) -> None:
     before = make(seed=1)
     save_trained(tmp_path / "best.safetensors", before, CONFIG, 3, {})
     network = make(seed=2)
-    load_weights(network, model_config(tmp_path / "best.safetensors"))
+    load_weights(network, model_config(tmp_path / "best.safetensors"), 64)
     head = "head.0.weight"
     assert torch.equal(network.state_dict()[head], before.state_dict()[head])
 

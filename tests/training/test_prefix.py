@@ -17,7 +17,7 @@ from covid.data.cache import Images
 from covid.data.drawings import Augmentation
 from covid.data.source import load_index
 from covid.errors import ConfigError
-from covid.model.networks import Network, Prefix, build_network, freeze, frozen_stages, stages
+from covid.model.networks import Network, Prefix, build_network, freeze, frozen_layers, layers
 from covid.training.epochs import drawn, flip
 from covid.training.prefix import FrozenFeatures, KeptPrefix, keep_prefix
 from tests.conftest import LABELS, PROJECT, MakeImages, write_image
@@ -49,8 +49,8 @@ class Experiment(NamedTuple):
 
     def features(self) -> FrozenFeatures:
         """The file that `keep` uses, before it does."""
-        steps = stages(self.network, "resnet18")
-        prefix = Prefix(self.network, steps[: frozen_stages(steps)])
+        steps = layers(self.network)
+        prefix = Prefix(self.network, steps[: frozen_layers(steps)])
         return FrozenFeatures(
             Accelerator(cpu=True), prefix, self.images, "resnet18", self.train.augmentation
         )
@@ -77,7 +77,7 @@ def make(root: Path, tmp_path: Path) -> Make:
         index = load_index(root, LABELS)
         images = Images(index, SIZE, tmp_path / "cache" if config.data.cache else None)
         torch.manual_seed(seed)
-        network = build_network(config.model, 3, mean=mean, std=0.25)
+        network = build_network(config.model, 3, mean=mean, std=0.25, image_size=SIZE)
         freeze(network, config.model.trainable)
         rows = {name: index.split(name) for name in ("train", "validation")}
         targets = {name: np.zeros((len(rows[name]), 3), dtype=bool) for name in rows}
@@ -104,8 +104,8 @@ def test_features_are_what_the_prefix_makes_of_images_and_mirror_images(
     make: Make, trainable: str, cut: int
 ) -> None:
     one = make(f"model.trainable={trainable}")
-    assert one.keep().stages == cut
-    prefix = Prefix(one.network, stages(one.network, "resnet18")[:cut]).eval()
+    assert one.keep().layers == cut
+    prefix = Prefix(one.network, layers(one.network)[:cut]).eval()
     pixels = torch.from_numpy(one.images.read(one.train.rows[:6].tolist())).unsqueeze(1)
     with torch.inference_mode():
         expected = prefix(flip(pixels, FLIPPED))
@@ -195,7 +195,7 @@ def test_features_are_what_the_prefix_makes_of_the_variants_that_an_epoch_shows(
     one.train.begin_epoch(2)
     images, _ = drawn(one.train.cut(range(12)), one.train.augmentation)
     one.keep()
-    prefix = Prefix(one.network, stages(one.network, "resnet18")[:11]).eval()
+    prefix = Prefix(one.network, layers(one.network)[:11]).eval()
     with torch.inference_mode():
         expected = prefix(images)
     kept = one.train.__getitems__(list(range(12))).inputs

@@ -1,0 +1,87 @@
+"""Networks of three families of timm's, from a config to an answer on the edge."""
+
+import contextlib
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from accelerate.state import AcceleratorState, GradientState
+
+import export as export_script
+from tests.conftest import LABELS, run_script, write_split_images
+from tests.test_train import train
+
+LEARNING = ("epochs=1", "data.image_size=64", "precision=no")
+
+
+def export(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    """export.py's `main` in this process, which has imported torch already."""
+    AcceleratorState._reset_state(True)
+    GradientState._reset_state()
+    printed, complained = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(printed),
+        contextlib.redirect_stderr(complained),
+    ):
+        patch.setattr(sys, "argv", ["export.py", *map(str, words)])
+        code = export_script.main()
+    return subprocess.CompletedProcess([], code, printed.getvalue(), complained.getvalue())
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    counts = {"train": 4, "validation": 2, "test": 2}
+    return write_split_images(tmp_path_factory.mktemp("images"), LABELS, counts)
+
+
+def trained(root: Path, folder: Path, arch: str, *settings: str) -> Path:
+    done = train(root, folder / "run", *LEARNING, f"model.arch={arch}", *settings)
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+# The head's features are kept for one; the others train blocks, and all.
+@pytest.mark.parametrize(("arch", "setting"), [
+    ("densenet121", "model.trainable=[features.denseblock4]"),
+    ("mobilenetv3_small_050", "model.trainable=all"),
+    ("convnext_atto", "model.trainable=head"),
+])  # fmt: skip
+def test_a_network_is_trained_evaluated_exported_and_asked(
+    root: Path, tmp_path: Path, arch: str, setting: str
+) -> None:
+    run = trained(root, tmp_path, arch, setting)
+    evaluated = run_script("evaluate.py", run)  # which changes how this process would multiply
+    assert evaluated.returncode == 0, evaluated.stderr
+    exported = export(run, "--no-int8", "--any-size")
+    report = json.loads((run / "export" / "report.json").read_text())
+    assert exported.returncode == 0 and report["parity"]["largest_difference"], exported.stdout
+    answers = tmp_path / "answers.csv"
+    asked = run_script(
+        "predict.py", run / "export" / "model.onnx", root / "test", "--output", answers
+    )
+    assert asked.returncode == 0, asked.stderr
+    with answers.open() as file:
+        assert len(list(csv.DictReader(file))) == 6
+
+
+def test_a_network_without_an_8_bit_form_goes_out_in_fp32_and_says_why(
+    root: Path, tmp_path: Path
+) -> None:
+    run = trained(root, tmp_path, "test_convnext", "model.trainable=head")
+    exported = export(run)
+    report = json.loads((run / "export" / "report.json").read_text())
+    (check,) = report["int8"]["checks"]
+    assert (exported.returncode, list(report["files"])) == (1, ["model.onnx"])
+    assert check["name"] == "operations" and "LayerNormalization" in check["found"]
+    assert f"FAILS  operations     {check['found']}" in exported.stdout
+
+
+def test_a_name_of_no_network_ends_a_run_before_any_image_is_read(tmp_path: Path) -> None:
+    done = train(tmp_path / "no images", tmp_path / "run", "model.arch=densnet121")
+    assert done.returncode == 2
+    assert "model.arch" in done.stderr and "densenet121" in done.stderr
