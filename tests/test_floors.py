@@ -10,7 +10,7 @@ from tests.conftest import PROJECT, run_script
 
 FLOORS = {
     "covid.errors": 0, "covid.edge": 0, "covid.config": 1, "covid.config_augment": 1,
-    "covid.config_sections": 1, "covid.config_tree": 1,
+    "covid.config_sections": 1, "covid.config_messages": 1, "covid.config_tree": 1,
     "covid.model": 2, "covid.data": 2, "covid.evaluation": 2,
     "covid.training": 3, "covid.export": 3,
     "train": 4, "evaluate": 4, "export": 4, "predict": 4,
