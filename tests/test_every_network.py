@@ -55,30 +55,33 @@ def test_a_network_is_trained_evaluated_exported_and_asked(
     root: Path, tmp_path: Path, arch: str, setting: str
 ) -> None:
     run = trained(root, tmp_path, arch, setting)
-    evaluated = run_script("evaluate.py", run)  # which changes how this process would multiply
-    assert evaluated.returncode == 0, evaluated.stderr
-    exported = export(run, "--no-int8", "--any-size")
+    exported = export(run, "--no-int8")
     report = json.loads((run / "export" / "report.json").read_text())
     assert exported.returncode == 0 and report["parity"]["largest_difference"], exported.stdout
-    answers = tmp_path / "answers.csv"
-    asked = run_script(
-        "predict.py", run / "export" / "model.onnx", root / "test", "--output", answers
-    )
+    file, answers = run / "export" / "model.onnx", tmp_path / "answers.csv"
+    evaluated = run_script("evaluate.py", file, "--data", root)
+    assert evaluated.returncode == 0, evaluated.stderr
+    asked = run_script("predict.py", file, root / "test", "--output", answers)
     assert asked.returncode == 0, asked.stderr
-    with answers.open() as file:
-        assert len(list(csv.DictReader(file))) == 6
+    with answers.open() as rows:
+        assert len(list(csv.DictReader(rows))) == 6
 
 
 def test_a_network_without_an_8_bit_form_goes_out_in_fp32_and_says_why(
     root: Path, tmp_path: Path
 ) -> None:
     run = trained(root, tmp_path, "test_convnext", "model.trainable=head")
-    exported = export(run)
+    exported = export(run, "--any-size")
     report = json.loads((run / "export" / "report.json").read_text())
     (check,) = report["int8"]["checks"]
-    assert (exported.returncode, list(report["files"])) == (1, ["model.onnx"])
+    assert (exported.returncode, list(report["files"])) == (1, ["model.onnx", "model.anysize.onnx"])
     assert check["name"] == "operations" and "LayerNormalization" in check["found"]
     assert f"FAILS  operations     {check['found']}" in exported.stdout
+
+
+def test_a_run_of_such_a_network_is_evaluated(root: Path, tmp_path: Path) -> None:
+    evaluated = run_script("evaluate.py", trained(root, tmp_path, "test_vit"))
+    assert "macro F1" in evaluated.stdout, evaluated.stderr
 
 
 def test_a_name_of_no_network_ends_a_run_before_any_image_is_read(tmp_path: Path) -> None:
