@@ -50,6 +50,7 @@ def test_a_backbone_s_tensors_are_called_as_the_published_network_s(name: str) -
 
 def entry_in_the_documentation() -> str:
     text = (PROJECT / "docs" / "architecture.md").read_text()
+    text = text.partition("## Add a network")[2].partition("\n## ")[0]
     added = [line.strip() for line in text.splitlines() if line.startswith("    +")]
     return "\n".join(line.removeprefix("+") for line in added)
 

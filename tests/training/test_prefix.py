@@ -19,7 +19,7 @@ from covid.data.source import load_index
 from covid.errors import ConfigError
 from covid.model.networks import Network, Prefix, build_network, freeze, frozen_layers, layers
 from covid.training.epochs import drawn, flip
-from covid.training.prefix import FrozenFeatures, KeptPrefix, keep_prefix
+from covid.training.prefix import FrozenFeatures, KeptPrefix, keep_prefix, require_frozen
 from tests.conftest import LABELS, PROJECT, MakeImages, write_image
 
 pytestmark = pytest.mark.usefixtures("one_process")
@@ -306,8 +306,9 @@ def test_where_they_are_asked_for_features_are_kept_for_one_epoch_too(make: Make
 
 
 def test_asking_for_features_where_nothing_is_frozen_is_refused(make: Make) -> None:
+    one = make("model.trainable=[conv1]", "cache_features=on")
     with pytest.raises(ConfigError, match="nothing before the first layer that trains is frozen"):
-        make("model.trainable=[conv1]", "cache_features=on").keep()
+        require_frozen(one.network, one.config)
 
 
 def small_disk(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
