@@ -49,7 +49,7 @@ def train(arguments: argparse.Namespace) -> int:
     from covid.model.weights import load_weights, save_trained
     from covid.training import run, watch
     from covid.training.checkpoint import Checkpoints, Progress
-    from covid.training.epochs import count_right, mean_loss, none_alone, predict, train_epoch
+    from covid.training.epochs import count_correct, mean_loss, none_alone, predict, train_epoch
     from covid.training.launch import loader_workers, start_accelerator
     from covid.training.optimizer import Schedule, make_optimizer
     from covid.training.prefix import keep_prefix, require_frozen
@@ -173,8 +173,8 @@ def train(arguments: argparse.Namespace) -> int:
                         if averaged:
                             averaged.update_parameters(network)
                     started, clock = clock, time.perf_counter()
-                    right = count_right(space, step.predictions)
-                    progress.count(step.images, step.loss, right, clock - started)
+                    correct = count_correct(space, step.predictions)
+                    progress.count(step.images, step.loss, correct, clock - started)
                     report.step(progress, len(data.train))
                     if step.updated and checkpoints.due():
                         checkpoints.save(progress)
@@ -195,7 +195,7 @@ def train(arguments: argparse.Namespace) -> int:
             row = {
                 "epoch": progress.epoch + 1,
                 "train_loss": progress.loss_sum / progress.images,
-                "train_accuracy": progress.right / progress.images,
+                "train_accuracy": progress.correct / progress.images,
                 "validation_loss": validation_loss,
                 "validation_accuracy": figures["accuracy"],
                 "validation_macro_f1": figures["macro_f1"],

@@ -102,7 +102,7 @@ def damaged_models(stage: Stage, times: int) -> Broken:
     def work() -> list[str]:
         content = (output / "model.onnx").read_bytes()
         pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32), dtype=np.uint8)
-        right = load(output / "model.onnx").run(pixels).logits
+        expected = load(output / "model.onnx").run(pixels).logits
         path, wrong = stage.folder / "damaged.onnx", []
         for number in range(times):
             broken = bytearray(content)
@@ -114,7 +114,7 @@ def damaged_models(stage: Stage, times: int) -> Broken:
                 broken[place] ^= 1 << stage.chance.randrange(8)
             path.write_bytes(broken)
             try:
-                answered = (load(path).run(pixels).logits == right).all()
+                answered = (load(path).run(pixels).logits == expected).all()
             except ModelError:
                 continue
             if not answered:

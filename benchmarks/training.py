@@ -139,13 +139,13 @@ def usual_loop(root: Path, config: Config, workers: int, most: int | None = None
             optimizer.step()
             optimizer.zero_grad()
         network.eval()
-        right = images_seen = 0
+        correct = images_seen = 0
         with torch.inference_mode():
             for images, labels in validation:
                 decided = space.decide(network(images).sigmoid().numpy())
-                right += int((decided == targets[labels].bool().numpy()).all(axis=1).sum())
+                correct += int((decided == targets[labels].bool().numpy()).all(axis=1).sum())
                 images_seen += len(labels)
-        accuracy = right / images_seen
+        accuracy = correct / images_seen
     return accuracy
 
 

@@ -240,9 +240,9 @@ def _check_graph(path: Path, session: "onnxruntime.InferenceSession", card: Card
             )
     wanted = [("image", "tensor(uint8)", [1, card.image_size, card.image_size])]
     given = [(name, "tensor(float)", [len(card.space.classes)]) for name in OUTPUTS]
-    for actual, right in ((inputs, wanted), (outputs, given)):
-        if [(name, kind, shape[1:]) for name, kind, shape in actual] != right:
+    for actual, expected in ((inputs, wanted), (outputs, given)):
+        if [(name, kind, shape[1:]) for name, kind, shape in actual] != expected:
             raise ModelError(
-                f"{path}: its graph has {actual} where its `covid` metadata promises {right}; "
+                f"{path}: its graph has {actual} where its `covid` metadata promises {expected}; "
                 f"export it anew."
             )

@@ -77,6 +77,6 @@ def predictions_csv(evaluation: Evaluation) -> str:
     ):  # fmt: skip
         # Six decimals: float32 has no more to say of a number below 1.
         numbers = [f"{value:.6f}" for value in row]
-        right = "true" if (target == decided).all() else "false"
-        lines.append(csv_line([name, key, *numbers, space.join(decided), right]))
+        correct = "true" if (target == decided).all() else "false"
+        lines.append(csv_line([name, key, *numbers, space.join(decided), correct]))
     return "".join(lines)

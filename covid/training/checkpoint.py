@@ -33,19 +33,19 @@ class Progress:
     step: int = 0  # steps of the epoch in hand that are done
     images: int = 0  # of the epoch in hand, like the next three
     loss_sum: float = 0.0
-    right: int = 0
+    correct: int = 0
     seconds: float = 0.0  # of training
     best_epoch: int | None = None
     best_merit: float | None = None  # larger is better; None: of no epoch yet, or not defined
     history: list[dict[str, float | int | None]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def count(self, images: int, loss: float, right: int, seconds: float) -> None:
-        """One step more: its images, their mean loss, how many were decided wholly right."""
+    def count(self, images: int, loss: float, correct: int, seconds: float) -> None:
+        """One step more: its images, their mean loss, how many were decided wholly correct."""
         self.step += 1
         self.images += images
         self.loss_sum += loss * images
-        self.right += right
+        self.correct += correct
         self.seconds += seconds
 
     def finish_epoch(self, row: dict[str, float | int | None], merit: float | None) -> bool:
@@ -56,7 +56,7 @@ class Progress:
         """
         self.history.append(row)
         self.epoch += 1
-        self.step = self.images = self.right = 0
+        self.step = self.images = self.correct = 0
         self.loss_sum = self.seconds = 0.0
         better = self.best_epoch is None or (
             merit is not None and (self.best_merit is None or merit > self.best_merit)

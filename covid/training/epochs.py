@@ -170,8 +170,8 @@ def predict(
     return Predictions(torch.cat(logits)[order].numpy(), torch.cat(targets)[order].bool().numpy())
 
 
-def count_right(space: LabelSpace, predictions: Predictions) -> int:
-    """Images whose decision is wholly right: all their labels, for multilabel."""
+def count_correct(space: LabelSpace, predictions: Predictions) -> int:
+    """Images whose decision is wholly correct: all their labels, for multilabel."""
     decided = space.decide(predictions.probabilities(space.task))
     return int((decided == predictions.targets).all(axis=1).sum())
 

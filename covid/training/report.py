@@ -104,7 +104,7 @@ class Reporter:
                 total=images, initial=0, unit=" images", disable=None, leave=False,
                 desc=f"epoch {progress.epoch + 1}/{self.config.all_epochs}", dynamic_ncols=True,
             )  # fmt: skip
-        loss, accuracy = progress.loss_sum / progress.images, progress.right / progress.images
+        loss, accuracy = progress.loss_sum / progress.images, progress.correct / progress.images
         self.bar.set_postfix_str(f"loss {loss:.3f}, accuracy {accuracy:.3f}", refresh=False)
         self.bar.update(progress.images - self.bar.n)
 

@@ -39,7 +39,7 @@ def make(folder: Path, minutes: float = 10) -> tuple[Checkpoints, nn.Module, Pro
 
 def test_what_was_saved_comes_back(tmp_path: Path) -> None:
     checkpoints, network, progress = make(tmp_path)
-    progress.count(images=4, loss=0.5, right=3, seconds=1.0)
+    progress.count(images=4, loss=0.5, correct=3, seconds=1.0)
     checkpoints.save(progress)
     others, other_network, other = make(tmp_path)
     others.load(other)
@@ -60,7 +60,7 @@ def test_the_random_generator_goes_on_where_it_was(tmp_path: Path) -> None:
 def test_the_newest_two_are_kept(tmp_path: Path) -> None:
     checkpoints, _, progress = make(tmp_path)
     for _ in range(4):
-        progress.count(images=1, loss=0.0, right=0, seconds=0.0)
+        progress.count(images=1, loss=0.0, correct=0, seconds=0.0)
         checkpoints.save(progress)
     assert [path.name for path in list_checkpoints(tmp_path)] == [
         "epoch-0000-step-000003.checkpoint", "epoch-0000-step-000004.checkpoint",
@@ -71,7 +71,7 @@ def test_the_newest_two_are_kept(tmp_path: Path) -> None:
 def test_a_damaged_one_is_named_and_the_one_before_it_used(tmp_path: Path, damage: str) -> None:
     checkpoints, _, progress = make(tmp_path)
     for _ in range(2):
-        progress.count(images=1, loss=0.0, right=0, seconds=0.0)
+        progress.count(images=1, loss=0.0, correct=0, seconds=0.0)
         checkpoints.save(progress)
     newest = list_checkpoints(tmp_path)[-1]
     content = bytearray(newest.read_bytes())

@@ -18,7 +18,7 @@ from covid.edge.labels import LabelSpace
 from covid.errors import ConfigError, TrainingError
 from covid.training.epochs import (
     Predictions,
-    count_right,
+    count_correct,
     drawn,
     flip,
     mean_loss,
@@ -175,7 +175,7 @@ def test_only_the_images_that_say_so_are_flipped() -> None:
 def test_an_image_counts_as_right_when_all_its_labels_are() -> None:
     logits = np.array([[5, -5, -5], [5, 5, 5], [-5, -5, 5]], dtype=np.float32)
     targets = SPACE.encode(["covid", "covid", "pneumonia"])
-    assert count_right(SPACE, Predictions(logits, targets)) == 2
+    assert count_correct(SPACE, Predictions(logits, targets)) == 2
 
 
 class Halving(nn.Module):
