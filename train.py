@@ -120,7 +120,7 @@ def train(arguments: argparse.Namespace) -> int:
     progress = Progress()
     checkpoints = Checkpoints(accelerator, folder / "checkpoints", config.checkpoint_minutes)
     if arguments.resume:
-        report.say("\n".join(checkpoints.load(progress)))
+        report.log("\n".join(checkpoints.load(progress)))
     report.start(progress, data, images)
 
     for number, stage in list(enumerate(plan))[progress.stage :]:
@@ -130,13 +130,13 @@ def train(arguments: argparse.Namespace) -> int:
         optimizer = make_optimizer(stage.optimizer, trained(network))
         # Frozen layers that come before all others run once an image, not once an epoch: `rest`
         # is the network without those, or all of it, and batches carry what it takes.
-        prefix = keep_prefix(accelerator, network, train_split, validation_split, stage, report.say)
+        prefix = keep_prefix(accelerator, network, train_split, validation_split, stage, report.log)
         if prefix.problem:
             report.warn(progress, prefix.problem)
         if accelerator.is_main_process and config.data.cache_limit_gb is not None:
             removed = images.make_room(config.data.cache_limit_gb)
             if removed:
-                report.say(removed)
+                report.log(removed)
         workers = loader_workers(accelerator, features=prefix.kept)
         prepared, prepared_optimizer, train_batches, validation_batches = accelerator.prepare(
             prefix.rest(network),

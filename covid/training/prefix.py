@@ -210,11 +210,11 @@ def keep_prefix(
     train: Split,
     validation: Split,
     config: Config,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> KeptPrefix:
     """Computes the features of both splits and has them carry these, where that is worth it.
 
-    `network` is as `freeze` left it, and has passed `require_frozen`. One line for `say` tells
+    `network` is as `freeze` left it, and has passed `require_frozen`. One line goes to `log` that tells
     what is kept, or why nothing is.
     """
     train.features = validation.features = None  # those of an earlier stage
@@ -233,7 +233,7 @@ def keep_prefix(
     elif not all(gather_object([train.images.kept])):  # one process may have met a full disk
         why = "decoded images cannot be kept either"
     if why is not None:
-        return _nothing_kept(why, wish, say)
+        return _nothing_kept(why, wish, log)
     prefix = Prefix(network, steps[:frozen])
     features = FrozenFeatures(
         accelerator, prefix, train.images, config.model.arch, train.augmentation
@@ -241,8 +241,8 @@ def keep_prefix(
     # One process decides for all: how much is free and what is there may change meanwhile.
     why = gather_object([why_not(features, train, validation, config)])[0]
     if why is not None:
-        return _nothing_kept(why, wish, say)
-    say(estimate(features, train, validation, steps[:frozen], steps[frozen]))
+        return _nothing_kept(why, wish, log)
+    log(estimate(features, train, validation, steps[:frozen], steps[frozen]))
     features.fill(train, validation)
     if features.problem:
         return KeptPrefix(problem=features.problem)
@@ -250,11 +250,11 @@ def keep_prefix(
     return KeptPrefix(frozen)
 
 
-def _nothing_kept(why: str, wish: str, say: Callable[[str], None]) -> KeptPrefix:
+def _nothing_kept(why: str, wish: str, log: Callable[[str], None]) -> KeptPrefix:
     sentence = f"features are not kept: {why}"
     if wish == "on":
         return KeptPrefix(problem=f"{sentence}.")
-    say(sentence)
+    log(sentence)
     return KeptPrefix()
 
 

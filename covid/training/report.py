@@ -60,7 +60,7 @@ class Reporter:
         self.bar: tqdm[Any] | None = None
         self.drawn_at = time.monotonic()
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         self.accelerator.print(text, flush=True)
 
     def warn(self, progress: Progress, sentence: str) -> None:
@@ -71,15 +71,15 @@ class Reporter:
     def start(self, progress: Progress, data: TrainingData, images: Images) -> None:
         """Before the first stage: the data, the machine, what was noticed."""
         accelerator, size = self.accelerator, self.config.data.image_size
-        self.say(
+        self.log(
             f"{self.config.name} on {self.data}: {len(data.train)} training and "
             f"{len(data.validation)} validation images, {device_name(accelerator)}, "
             f"{accelerator.num_processes} process(es) of {torch.get_num_threads()} threads, "
             f"precision {accelerator.mixed_precision}"
         )
         if images.kept:
-            self.say(f"cached {data.seen} images, {data.seen * size**2 / 1e6:.0f} MB")
-        self.say(data.baseline)
+            self.log(f"cached {data.seen} images, {data.seen * size**2 / 1e6:.0f} MB")
+        self.log(data.baseline)
         for sentence in data.warnings:
             self.warn(progress, sentence)
         if self.config.tracker:
@@ -90,7 +90,7 @@ class Reporter:
         if self.config.stages:
             trainable = stage.model.trainable
             what = trainable if isinstance(trainable, str) else ", ".join(trainable)
-            self.say(
+            self.log(
                 f"stage {progress.stage + 1} of {len(self.config.stages)}: trains {what}, "
                 f"{stage.epochs} epoch(s), {stage.optimizer.name} with lr {stage.optimizer.lr:g}"
             )
@@ -115,7 +115,7 @@ class Reporter:
             self.bar.close()
             self.bar = None
         best = " (best so far)" if progress.best_epoch == row["epoch"] else ""
-        self.say(
+        self.log(
             f"epoch {row['epoch']}/{self.config.all_epochs}: "
             f"train loss {row['train_loss']:.3f}, accuracy {row['train_accuracy']:.3f}; "
             f"validation loss {row['validation_loss']:.3f}, "
@@ -141,9 +141,9 @@ class Reporter:
         self.accelerator.end_training()
         if self.accelerator.is_main_process:
             shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
-        self.say(f"\n{self.config.name} on {self.data}")
-        self.say(history_table(progress.history, progress.best_epoch))
-        self.say(
+        self.log(f"\n{self.config.name} on {self.data}")
+        self.log(history_table(progress.history, progress.best_epoch))
+        self.log(
             f"\nBest by {self.config.select_by}: epoch {progress.best_epoch}. "
             f"{self.folder} holds best.safetensors, curves.png, history.csv.\n"
             f"Next: {command('evaluate')} {self.folder}"
@@ -152,7 +152,7 @@ class Reporter:
     def interrupted(self, progress: Progress, signal_number: int) -> int:
         """After the checkpoint that a signal asked for; returns the exit code."""
         self._summarise(progress, "interrupted")
-        self.say(
+        self.log(
             f"\nInterrupted after epoch {progress.epoch}, step {progress.step}; all is saved, "
             f"and the same command with --resume goes on from here."
         )

@@ -28,19 +28,19 @@ FLIPPED = torch.tensor([False, True, True, False, False, True])
 
 
 class Experiment(NamedTuple):
-    """What `keep_prefix` is given, and what it said."""
+    """What `keep_prefix` is given, and what it logged."""
 
     network: Network
     train: Split
     validation: Split
     config: Config
-    said: list[str]
+    logged: list[str]
 
     def keep(self, precision: str = "no") -> KeptPrefix:
         AcceleratorState._reset_state(True)
         accelerator = Accelerator(cpu=True, mixed_precision=precision)
         return keep_prefix(
-            accelerator, self.network, self.train, self.validation, self.config, self.said.append
+            accelerator, self.network, self.train, self.validation, self.config, self.logged.append
         )
 
     @property
@@ -143,7 +143,7 @@ def test_what_is_kept_is_not_computed_again(make: Make, root: Path, tmp_path: Pa
         path.unlink()  # so that whoever computes anything fails
     again.keep()
     assert torch.equal(read(again), read(first))
-    assert "30 of 30 there already" in again.said[0]
+    assert "30 of 30 there already" in again.logged[0]
 
 
 def test_a_damaged_row_is_computed_again_to_the_bit(make: Make) -> None:
@@ -185,7 +185,7 @@ def test_experiments_with_and_without_flips_share_what_is_kept(make: Make) -> No
     make().keep()
     unflipped = make("data.horizontal_flip=false")
     unflipped.keep()
-    assert unflipped.said[0].endswith("(12 + 6) × 2 KiB = 0 MB, 18 of 18 there already")
+    assert unflipped.logged[0].endswith("(12 + 6) × 2 KiB = 0 MB, 18 of 18 there already")
 
 
 def test_features_are_what_the_prefix_makes_of_the_variants_that_an_epoch_shows(
@@ -213,7 +213,7 @@ def test_validation_is_of_images_as_they_are_whatever_training_sees(make: Make) 
 def test_the_size_tells_how_many_variants_there_are(make: Make) -> None:
     one = make("model.trainable=[layer4]", TURNED, "data.variants=3")
     one.keep()
-    assert one.said == ["features of layer3: (12 × 3 + 6) × 4 KiB = 0 MB"]
+    assert one.logged == ["features of layer3: (12 × 3 + 6) × 4 KiB = 0 MB"]
 
 
 @pytest.mark.parametrize("other", [
@@ -272,7 +272,7 @@ def test_the_head_s_weights_make_no_other_file(make: Make, tmp_path: Path) -> No
 def test_the_size_is_told_in_one_line(make: Make) -> None:
     one = make("model.trainable=[layer4]")
     one.keep()
-    assert one.said == ["features of layer3: (12 × 2 + 6) × 4 KiB = 0 MB"]
+    assert one.logged == ["features of layer3: (12 × 2 + 6) × 4 KiB = 0 MB"]
 
 
 @pytest.mark.parametrize("settings, why", [
@@ -292,7 +292,7 @@ def test_where_features_are_not_kept_one_line_says_why(
     one = make(*settings)
     prefix = one.keep()
     assert not prefix.kept and one.train.features is None and one.validation.features is None
-    assert len(one.said) == 1 and why in one.said[0]
+    assert len(one.logged) == 1 and why in one.logged[0]
     assert prefix.rest(one.network) is one.network
 
 
@@ -318,7 +318,7 @@ def small_disk(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
 def test_a_tenth_of_the_disk_is_left_free(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     small_disk(monkeypatch, free=100_000 + 30 * 2048 - 1)
     one = make()
-    assert not one.keep().kept and "to spare" in one.said[0]
+    assert not one.keep().kept and "to spare" in one.logged[0]
 
 
 def test_what_the_disk_has_room_for_is_kept(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
