@@ -192,7 +192,7 @@ def train(arguments: argparse.Namespace) -> int:
             figures = quick_figures(
                 space, predictions.probabilities(space.task), predictions.targets
             ) | {"loss": validation_loss}
-            row = {
+            record = {
                 "epoch": progress.epoch + 1,
                 "train_loss": progress.loss_sum / progress.images,
                 "train_accuracy": progress.correct / progress.images,
@@ -204,7 +204,7 @@ def train(arguments: argparse.Namespace) -> int:
                 "images_per_second": progress.images / progress.seconds,
             }
             schedule.after_epoch(validation_loss)
-            if progress.finish_epoch(row, merit(config.select_by, figures)):
+            if progress.finish_epoch(record, merit(config.select_by, figures)):
                 kept = dict.fromkeys(("accuracy", "macro_f1", "loss", config.select_by))
                 accelerator.on_main_process(save_trained)(
                     folder / "best.safetensors", evaluated, config, progress.epoch,

@@ -17,6 +17,7 @@ from accelerate.utils import gather_object
 
 from covid.edge.files import write_atomically
 from covid.errors import RunError
+from covid.training.run import EpochRecord
 
 KEPT = 2  # checkpoints: the last, and the one before it should the last be damaged
 EPOCH_SECONDS = 5.0  # of work that may be lost; an epoch on kept features takes less than saving
@@ -37,7 +38,7 @@ class Progress:
     seconds: float = 0.0  # of training
     best_epoch: int | None = None
     best_merit: float | None = None  # larger is better; None: of no epoch yet, or not defined
-    history: list[dict[str, float | int | None]] = field(default_factory=list)
+    history: list[EpochRecord] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def count(self, images: int, loss: float, correct: int, seconds: float) -> None:
@@ -48,13 +49,13 @@ class Progress:
         self.correct += correct
         self.seconds += seconds
 
-    def finish_epoch(self, row: dict[str, float | int | None], merit: float | None) -> bool:
+    def finish_epoch(self, record: EpochRecord, merit: float | None) -> bool:
         """One epoch more, the better the larger its `merit`; whether it is the best so far.
 
         Of equal epochs the earlier one is kept. An epoch without merit is only kept until
         there is one that has some.
         """
-        self.history.append(row)
+        self.history.append(record)
         self.epoch += 1
         self.step = self.images = self.correct = 0
         self.loss_sum = self.seconds = 0.0

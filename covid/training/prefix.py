@@ -214,7 +214,7 @@ def keep_prefix(
 ) -> KeptPrefix:
     """Computes the features of both splits and has them carry these, where that is worth it.
 
-    `network` is as `freeze` left it, and has passed `require_frozen`. One line goes to `log` that tells
+    `network` is as `freeze` left it, and has passed `require_frozen`. One line goes to `log`:
     what is kept, or why nothing is.
     """
     train.features = validation.features = None  # those of an earlier stage

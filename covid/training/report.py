@@ -3,7 +3,7 @@
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,9 @@ from covid.evaluation.plots import plot_curves
 from covid.training import run
 from covid.training.checkpoint import Progress
 from covid.training.launch import command, device_name
+from covid.training.run import EpochRecord
 from covid.training.scan import TrainingData
 
-Row = Mapping[str, float | int | None]
 # Seconds between two drawings of the curves: one takes as long as some epochs on kept features.
 DRAWN_EVERY = 10.0
 
@@ -110,20 +110,22 @@ class Reporter:
 
     def epoch(self, progress: Progress) -> None:
         """After an epoch: a line, history.csv, curves.png, the tracker."""
-        row = progress.history[-1]
+        record = progress.history[-1]
         if self.bar is not None:
             self.bar.close()
             self.bar = None
-        best = " (best so far)" if progress.best_epoch == row["epoch"] else ""
+        best = " (best so far)" if progress.best_epoch == record["epoch"] else ""
         self.log(
-            f"epoch {row['epoch']}/{self.config.all_epochs}: "
-            f"train loss {row['train_loss']:.3f}, accuracy {row['train_accuracy']:.3f}; "
-            f"validation loss {row['validation_loss']:.3f}, "
-            f"accuracy {row['validation_accuracy']:.3f}, "
-            f"macro F1 {figure(row['validation_macro_f1'])}; "
-            f"{row['images_per_second']:.1f} images/s, {row['seconds']:.0f} s{best}"
+            f"epoch {record['epoch']}/{self.config.all_epochs}: "
+            f"train loss {record['train_loss']:.3f}, accuracy {record['train_accuracy']:.3f}; "
+            f"validation loss {record['validation_loss']:.3f}, "
+            f"accuracy {record['validation_accuracy']:.3f}, "
+            f"macro F1 {figure(record['validation_macro_f1'])}; "
+            f"{record['images_per_second']:.1f} images/s, {record['seconds']:.0f} s{best}"
         )
-        self.accelerator.log({k: v for k, v in row.items() if v is not None}, step=progress.epoch)
+        self.accelerator.log(
+            {k: v for k, v in record.items() if v is not None}, step=progress.epoch
+        )
         if self.accelerator.is_main_process:
             run.write_history(self.folder, progress.history)
         if time.monotonic() - self.drawn_at >= DRAWN_EVERY:
@@ -180,9 +182,12 @@ class Reporter:
             "data": self.data,
             "epochs": progress.epoch,
             "best_epoch": progress.best_epoch,
-            "best": next((r for r in progress.history if r["epoch"] == progress.best_epoch), None),
+            "best": next(
+                (record for record in progress.history if record["epoch"] == progress.best_epoch),
+                None,
+            ),
             "select_by": self.config.select_by,
-            "seconds": round(sum(float(row["seconds"] or 0) for row in progress.history), 3),
+            "seconds": round(sum(float(record["seconds"] or 0) for record in progress.history), 3),
             "images_per_second": images_per_second(progress.history),
             "device": device_name(self.accelerator),
             "processes": self.accelerator.num_processes,
@@ -195,15 +200,15 @@ class Reporter:
         run.write_json(self.folder / "summary.json", summary)
 
 
-def images_per_second(history: Sequence[Row]) -> float | None:
+def images_per_second(history: Sequence[EpochRecord]) -> float | None:
     """Training images over training time: of all epochs but the first, where there are more."""
-    rows = history[1:] or history
-    speeds = [float(row["images_per_second"] or 0) for row in rows]
+    records = history[1:] or history
+    speeds = [float(record["images_per_second"] or 0) for record in records]
     # Each epoch trains on as many images, so the mean over time is the harmonic mean.
     return round(len(speeds) / sum(1 / speed for speed in speeds), 2) if speeds else None
 
 
-def history_table(history: Sequence[Row], best_epoch: int | None) -> str:
+def history_table(history: Sequence[EpochRecord], best_epoch: int | None) -> str:
     """One line an epoch; the best one is marked."""
     header = ("epoch", "train loss", "accuracy", "validation loss", "accuracy", "macro F1",
               "learning rate", "images/s")  # fmt: skip
@@ -211,12 +216,12 @@ def history_table(history: Sequence[Row], best_epoch: int | None) -> str:
             "validation_macro_f1")  # fmt: skip
     rows = [
         [
-            f"{row['epoch']}" + (" best" if row["epoch"] == best_epoch else ""),
-            *(figure(row[key]) for key in keys),
-            f"{row['learning_rate']:.2g}",
-            f"{row['images_per_second']:.1f}",
+            f"{record['epoch']}" + (" best" if record["epoch"] == best_epoch else ""),
+            *(figure(record[key]) for key in keys),
+            f"{record['learning_rate']:.2g}",
+            f"{record['images_per_second']:.1f}",
         ]
-        for row in history
+        for record in history
     ]
     return format_table(header, rows)
 

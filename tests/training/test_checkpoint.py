@@ -17,6 +17,7 @@ from covid.training.checkpoint import (
     list_checkpoints,
     load_checkpoint,
 )
+from covid.training.run import EpochRecord
 from tests.conftest import free_port, run_script
 
 pytestmark = pytest.mark.usefixtures("one_process", "signals_as_before")
@@ -158,26 +159,26 @@ def test_a_signal_that_comes_while_processes_confer_is_seen_by_all_at_the_next_s
     assert done.stdout.splitlines() == [str(agreed)] * 2, done.stderr
 
 
-def row(epoch: int) -> dict[str, float | int | None]:
+def record(epoch: int) -> EpochRecord:
     return {"epoch": epoch}
 
 
 def test_of_equal_epochs_the_earlier_is_the_best() -> None:
     progress = Progress()
-    assert progress.finish_epoch(row(1), 0.5)
-    assert not progress.finish_epoch(row(2), 0.5)
+    assert progress.finish_epoch(record(1), 0.5)
+    assert not progress.finish_epoch(record(2), 0.5)
     assert progress.best_epoch == 1
 
 
 def test_a_larger_merit_is_better() -> None:
     progress = Progress()
-    progress.finish_epoch(row(1), -0.5)
-    assert progress.finish_epoch(row(2), -0.4)
+    progress.finish_epoch(record(1), -0.5)
+    assert progress.finish_epoch(record(2), -0.4)
 
 
 def test_an_epoch_without_merit_is_kept_until_one_has_some() -> None:
     progress = Progress()
-    better = [progress.finish_epoch(row(1), merit) for merit in (None, None, -9, None)]
+    better = [progress.finish_epoch(record(1), merit) for merit in (None, None, -9, None)]
     assert better == [True, False, True, False]
 
 
