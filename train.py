@@ -114,7 +114,7 @@ def train(arguments: argparse.Namespace) -> int:
     if accelerator.is_main_process:
         run.start_run(folder, config, overwrite=arguments.overwrite)
         run.write_json(folder / "data_audit.json", data.audit)
-        labels = [index.samples[row].label for row in data.train]
+        labels = [index.samples[i].label for i in data.train]
         title = f"{config.name} · {data_name(index)}"
         draw_augmentation(folder / "augmentation.png", train_split, labels, title)
     progress = Progress()

@@ -75,29 +75,29 @@ class Duplicates:
 
 
 def find_duplicates(index: Index, fingerprints: Mapping[int, bytes]) -> Duplicates:
-    """Compares all images whose `fingerprint` is known, by row of `index`.
+    """Compares all images whose `fingerprint` is known, by index of the sample.
 
     20,000 images take some seconds. A mirrored or turned copy is not found.
     """
     splits: dict[str, list[int]] = {}
     alike: dict[bytes, list[int]] = defaultdict(list)
-    for row in sorted(fingerprints):
-        splits.setdefault(index.samples[row].split, []).append(row)
-        alike[fingerprints[row][:EXACT]].append(row)
+    for i in sorted(fingerprints):
+        splits.setdefault(index.samples[i].split, []).append(i)
+        alike[fingerprints[i][:EXACT]].append(i)
     shared = []
     within = dict.fromkeys(splits, 0)
-    for rows in alike.values():
+    for indices in alike.values():
         first: dict[str, int] = {}
-        for row in rows:
-            split = index.samples[row].split
+        for i in indices:
+            split = index.samples[i].split
             within[split] += split in first
-            first.setdefault(split, row)
+            first.setdefault(split, i)
         if len(first) > 1:
             one, other = sorted(first.values())[:2]
             shared.append((index.samples[one].name, index.samples[other].name))
 
     near = 0
-    pairs: list[tuple[int, ...]] = []  # bits, then the rows of both
+    pairs: list[tuple[int, ...]] = []  # bits, then the indices of both
     for one_split, other_split in combinations(splits.values(), 2):
         one_digest, one_hash = _words(fingerprints, one_split)
         other_digest, other_hash = _words(fingerprints, other_split)
@@ -106,8 +106,8 @@ def find_duplicates(index: Index, fingerprints: Mapping[int, bytes]) -> Duplicat
             near += int(other_pixels.sum())
             closest = np.argsort(np.where(other_pixels, bits, NEAR + 1), kind="stable")[:KEPT]
             for place in closest[other_pixels[closest]].tolist():
-                rows = sorted((one_split[a[place]], other_split[b[place]]))
-                pairs.append((int(bits[place]), *rows))
+                indices = sorted((one_split[a[place]], other_split[b[place]]))
+                pairs.append((int(bits[place]), *indices))
             pairs = sorted(pairs)[:KEPT]
     name = [sample.name for sample in index.samples]
     return Duplicates(shared, within, near, [(name[a], name[b], bits) for bits, a, b in pairs])
@@ -132,10 +132,10 @@ def near_pairs(ones: Words, others: Words) -> Iterator[tuple[Integers, Integers,
         yield rows + start, columns, distance[rows, columns].astype(np.int64)
 
 
-def _words(fingerprints: Mapping[int, bytes], rows: list[int]) -> tuple[Words, Words]:
+def _words(fingerprints: Mapping[int, bytes], indices: list[int]) -> tuple[Words, Words]:
     """Digests `[images, 2]` and hashes `[images, 4]`."""
-    joined = b"".join(fingerprints[row] for row in rows)
-    words = np.frombuffer(joined, dtype=np.uint64).reshape(len(rows), LENGTH // 8)
+    joined = b"".join(fingerprints[i] for i in indices)
+    words = np.frombuffer(joined, dtype=np.uint64).reshape(len(indices), LENGTH // 8)
     return words[:, : EXACT // 8], words[:, EXACT // 8 :]
 
 

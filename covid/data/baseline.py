@@ -106,14 +106,14 @@ class Baseline:
         }
 
 
-def measure_baseline(index: Index, rows: Sequence[int]) -> Baseline:
-    """How well a shallow tree tells the label of `rows` from format, mode, size, view, sex, age.
+def measure_baseline(index: Index, indices: Sequence[int]) -> Baseline:
+    """How well a shallow tree tells the label of `indices` from format, mode, size, view, sex, age.
 
     A file's header is read, not its picture, and not even that where the manifest has `format`,
     `mode`, `width` and `height`: what a file was when it was found. Images whose header cannot be
     read are left out. Above MOST images, every n-th is looked at.
     """
-    chosen = [index.samples[row] for row in rows[:: max(1, -(-len(rows) // MOST))]]
+    chosen = [index.samples[i] for i in indices[:: max(1, -(-len(indices) // MOST))]]
     headers = [_header(sample) for sample in chosen]
     samples = [sample for sample, header in zip(chosen, headers, strict=True) if header]
     known = [header for header in headers if header]

@@ -39,8 +39,8 @@ class Scan:
     """What one look at some images found; those of several processes add up."""
 
     histogram: npt.NDArray[np.int64]  # [256]: pixels of each grey level
-    unreadable: dict[int, str]  # row -> the sentence that says why
-    fingerprints: dict[int, bytes] = field(default_factory=dict)  # row -> `fingerprint`
+    unreadable: dict[int, str]  # index -> the sentence that says why
+    fingerprints: dict[int, bytes] = field(default_factory=dict)  # index -> `fingerprint`
 
     def __add__(self, other: "Scan") -> "Scan":
         return Scan(
@@ -69,7 +69,7 @@ class Scan:
 
 
 class Images:
-    """The images of an index at one size, by their row in it.
+    """The images of an index at one size, by the index of their sample.
 
     `cache_dir` None: every read decodes. `problem` is None, or the sentence that says why
     nothing can be kept (the disk is full or read-only); reading then goes on without.
@@ -83,13 +83,13 @@ class Images:
         self.cache_dir = cache_dir
         self.opened = time.time()
         self.key: str | None = None  # changes with any image; None without a cache
-        self._rows: RecordFile | None = None
+        self._records: RecordFile | None = None
         if cache_dir is not None:
             self.key = _key(index, size)
             name = f"images-{self.key}"
-            self._rows = RecordFile(cache_dir, name, count=len(self.paths), length=size**2)
+            self._records = RecordFile(cache_dir, name, count=len(self.paths), length=size**2)
             try:
-                self._rows.make()
+                self._records.make()
             except OSError as error:
                 self._give_up(error)
 
@@ -102,23 +102,23 @@ class Images:
     @property
     def kept(self) -> bool:
         """Whether decoded images are kept on disk."""
-        return self._rows is not None and self.problem is None
+        return self._records is not None and self.problem is None
 
-    def read(self, rows: Sequence[int]) -> npt.NDArray[np.uint8]:
-        """uint8 `[len(rows), size, size]`. Raises ImageError where one cannot be read."""
-        pixels, unreadable = self._read(rows)
+    def read(self, indices: Sequence[int]) -> npt.NDArray[np.uint8]:
+        """uint8 `[len(indices), size, size]`. Raises ImageError where one cannot be read."""
+        pixels, unreadable = self._read(indices)
         for sentence in unreadable.values():
             raise ImageError(sentence)
         return pixels
 
-    def scan(self, rows: Sequence[int], advance: Callable[[int], object]) -> Scan:
-        """Looks at every one of `rows`, keeping what it decodes; `advance(n)` after every n."""
+    def scan(self, indices: Sequence[int], advance: Callable[[int], object]) -> Scan:
+        """Looks at every one of `indices`, keeping what it decodes; `advance(n)` after every n."""
         found = Scan(np.zeros(256, dtype=np.int64), {})
         fingerprints: dict[int, bytes] = {}
-        for start in range(0, len(rows), CHUNK):
-            chunk = rows[start : start + CHUNK]
+        for start in range(0, len(indices), CHUNK):
+            chunk = indices[start : start + CHUNK]
             pixels, unreadable = self._read(chunk)
-            readable = [place for place, row in enumerate(chunk) if row not in unreadable]
+            readable = [place for place, i in enumerate(chunk) if i not in unreadable]
             histogram = np.bincount(pixels[readable].ravel(), minlength=256)
             found += Scan(histogram, unreadable)
             fingerprints |= {chunk[place]: fingerprint(pixels[place]) for place in readable}
@@ -131,34 +131,36 @@ class Images:
             return None
         return make_room(self.cache_dir, limit, unused_since=self.opened - IN_USE)
 
-    def _read(self, rows: Sequence[int]) -> tuple[npt.NDArray[np.uint8], dict[int, str]]:
-        pixels = np.empty((len(rows), self.size, self.size), dtype=np.uint8)
-        absent = list(range(len(rows))) if self._rows is None else self._rows.read(rows, pixels)
+    def _read(self, indices: Sequence[int]) -> tuple[npt.NDArray[np.uint8], dict[int, str]]:
+        pixels = np.empty((len(indices), self.size, self.size), dtype=np.uint8)
+        absent = list(range(len(indices)))
+        if self._records is not None:
+            absent = self._records.read(indices, pixels)
         unreadable: dict[int, str] = {}
         if absent:
             # Pillow lets go of the interpreter's lock while it decodes and resizes.
             with ThreadPoolExecutor(min(usable_processors(), len(absent))) as pool:
-                decoded = pool.map(self._decode, (rows[place] for place in absent))
+                decoded = pool.map(self._decode, (indices[place] for place in absent))
                 for place, image in zip(absent, decoded, strict=True):
                     if isinstance(image, str):
-                        unreadable[rows[place]] = image
+                        unreadable[indices[place]] = image
                     else:
                         pixels[place] = image
-            done = [place for place in absent if rows[place] not in unreadable]
-            self._keep([rows[place] for place in done], pixels[done])
+            done = [place for place in absent if indices[place] not in unreadable]
+            self._keep([indices[place] for place in done], pixels[done])
         return pixels, unreadable
 
-    def _decode(self, row: int) -> npt.NDArray[np.uint8] | str:
+    def _decode(self, sample_index: int) -> npt.NDArray[np.uint8] | str:
         try:
-            return self._readers[row](self.paths[row], self.size)
+            return self._readers[sample_index](self.paths[sample_index], self.size)
         except ImageError as error:
             return str(error)  # not the error, which would hold on to the half-decoded image
 
-    def _keep(self, rows: Sequence[int], pixels: npt.NDArray[np.uint8]) -> None:
-        if self._rows is None or self.problem:
+    def _keep(self, indices: Sequence[int], pixels: npt.NDArray[np.uint8]) -> None:
+        if self._records is None or self.problem:
             return
         try:
-            self._rows.write(rows, pixels)
+            self._records.write(indices, pixels)
         except OSError as error:
             self._give_up(error)
 

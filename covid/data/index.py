@@ -56,8 +56,8 @@ class Index:
         return "+".join(root.resolve().name for root in self.roots)
 
     def split(self, name: str) -> list[int]:
-        """Positions in `samples` of one split, in order; empty where it has none."""
-        return [row for row, sample in enumerate(self.samples) if sample.split == name]
+        """Indices in `samples` of one split, in order; empty where it has none."""
+        return [i for i, sample in enumerate(self.samples) if sample.split == name]
 
     def counts(self) -> dict[str, dict[str, int]]:
         """split -> label -> images."""

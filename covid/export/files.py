@@ -101,11 +101,11 @@ def write_int8(
         have = "have" if len(kinds) > 1 else "has"
         sentence = f"{', '.join(kinds)} {have} no 8-bit form here; use {FP32}, or --no-int8"
         return Quantised([], [Check("operations", False, sentence)], None, None)
-    calibration, unseen = evidence.calibration, [*evidence.unseen, *evidence.rows]
+    calibration, unseen = evidence.calibration, [*evidence.unseen, *evidence.indices]
 
-    def ask(graph: onnx.ModelProto, rows: list[int]) -> Floats:
-        with _bar("asking", len(rows)) as bar:
-            return answer(graph, _counted(evidence.batches_of(rows), bar), "probability")
+    def ask(graph: onnx.ModelProto, indices: list[int]) -> Floats:
+        with _bar("asking", len(indices)) as bar:
+            return answer(graph, _counted(evidence.batches_of(indices), bar), "probability")
 
     fp32 = ask(model, unseen)
 
@@ -137,7 +137,7 @@ def write_int8(
         return _refused(path, attempts, chosen.reasons)
     proof = prove_int8(chosen.model, evidence.card.image_size)
     metrics = compute_metrics(
-        evidence.space, ask(chosen.model, evidence.rows), evidence.targets, evidence.patients
+        evidence.space, ask(chosen.model, evidence.indices), evidence.targets, evidence.patients
     )
     card = replace(
         evidence.card, precision="int8", golden=proof.golden, metrics=headline(metrics)
@@ -178,12 +178,12 @@ def check_int8(
     checks.append(_check_saturation(proof))
     if model is None or not all(check.holds for check in checks):
         return checks
-    rows = [*evidence.unseen, *evidence.rows]
+    indices = [*evidence.unseen, *evidence.indices]
     try:
-        with _bar("asking the file", len(rows)) as bar:
+        with _bar("asking the file", len(indices)) as bar:
             given = [
                 model.run(pixels).probabilities
-                for pixels in _counted(evidence.batches_of(rows), bar)
+                for pixels in _counted(evidence.batches_of(indices), bar)
             ]
         verdict = evaluate(np.concatenate(given))
     except ModelError as error:

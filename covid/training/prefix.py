@@ -33,10 +33,10 @@ from covid.errors import ConfigError
 from covid.model.networks import Layer, Network, Prefix, frozen_layers, layers, suffix
 from covid.training.epochs import flip
 
-FEATURES_VERSION = 1  # to be raised where this code comes to mean other numbers by a row
+FEATURES_VERSION = 1  # to be raised where this code comes to mean other numbers by a record
 BATCH, PIXELS = 32, 32 * 256**2  # the most images computed at once, and the most pixels of them
 MARGIN = 0.1  # the share of a disk that `auto` leaves free
-# Where rows come from a disk at 200 MB/s, and layers that do little with much, such as a stem
+# Where records come from a disk at 200 MB/s, and layers that do little with much, such as a stem
 # alone, run at 10 operations a nanosecond: with fewer operations a byte, reading saves nothing.
 OPERATIONS_PER_BYTE = 50
 
@@ -63,12 +63,12 @@ class FrozenFeatures:
     """What a frozen prefix makes of each image of an index, and of each drawing of it.
 
     Drawing 0 is the image as it is. Without `augmentation` drawing 1 is its mirror image; with one,
-    which has variants, drawing 1 + v is its variant v. A drawing's row in the file is drawing ·
+    which has variants, drawing 1 + v is its variant v. A drawing's record in the file is drawing ·
     images + image, so that experiments with and without flips share a file.
 
-    A row that is not kept, or damaged, is computed when it is read. It is always computed in a
+    A record that is not kept, or damaged, is computed when it is read. It is always computed in a
     batch of one size, since sums of floats depend on that: whoever computes it gets its bits.
-    `problem` is None, or why rows cannot be kept.
+    `problem` is None, or why records cannot be kept.
     """
 
     def __init__(
@@ -93,16 +93,16 @@ class FrozenFeatures:
         name = f"features-{self._key(arch)}"
         length = features[0].numel() * features.element_size()
         count = drawings * len(images.paths)
-        self.rows = RecordFile(images.cache_dir, name, count=count, length=length)
+        self.records = RecordFile(images.cache_dir, name, count=count, length=length)
 
-    def read(self, rows: Sequence[int], drawings: torch.Tensor) -> torch.Tensor:
-        """Of a drawing of each image, `[len(rows)]`: see the class.
+    def read(self, indices: Sequence[int], drawings: torch.Tensor) -> torch.Tensor:
+        """Of a drawing of each image, `[len(indices)]`: see the class.
 
-        float `[len(rows), …]` on the CPU, in the type that the prefix yields in this precision.
+        float `[len(indices), …]` on the CPU, in the type that the prefix yields in this precision.
         """
-        slots = np.asarray(rows) + len(self.images.paths) * drawings.numpy()
+        slots = np.asarray(indices) + len(self.images.paths) * drawings.numpy()
         content = torch.from_numpy(self._read(slots.tolist()))
-        features = content.view(self.dtype).reshape(len(rows), *self.shape)
+        features = content.view(self.dtype).reshape(len(indices), *self.shape)
         return features.permute(0, 3, 1, 2) if features.ndim == 4 else features
 
     def fill(self, train: Split, validation: Split) -> None:
@@ -116,7 +116,7 @@ class FrozenFeatures:
         bar = tqdm(total=len(slots), desc="computing features", unit=" images", leave=False,
                    delay=1, disable=None if main else True)  # fmt: skip
         try:
-            self.rows.make()
+            self.records.make()
         except OSError as error:
             self._give_up(error)
         with self.accelerator.split_between_processes(slots) as share, bar:
@@ -129,21 +129,21 @@ class FrozenFeatures:
         self.problem = problems[0] if problems else None
         if self.problem and main:
             with suppress(OSError):  # a folder that cannot be written cannot be tidied either
-                self.rows.remove()
+                self.records.remove()
 
     def _read(self, slots: Sequence[int]) -> npt.NDArray[np.uint8]:
-        """Rows of the file, uint8 `[len(slots), bytes]`: kept ones, and computed ones."""
+        """Records of the file, uint8 `[len(slots), bytes]`: kept ones, and computed ones."""
         # From torch's allocator, which aligns: what a matrix product gives differs in its last bits
         # with where its input lies, and a run that is resumed has to find the same ones.
-        content = torch.empty((len(slots), self.rows.length), dtype=torch.uint8).numpy()
-        absent = self.rows.read(slots, content)
+        content = torch.empty((len(slots), self.records.length), dtype=torch.uint8).numpy()
+        absent = self.records.read(slots, content)
         for start in range(0, len(absent), self.batch):
             places = absent[start : start + self.batch]
             chosen = [slots[place] for place in places]
             content[places] = self._compute(chosen)
             if not self.problem:
                 try:
-                    self.rows.write(chosen, content[places])
+                    self.records.write(chosen, content[places])
                 except OSError as error:
                     self._give_up(error)
         return content
@@ -155,16 +155,16 @@ class FrozenFeatures:
         return features.view(torch.uint8).reshape(self.batch, -1)[: len(slots)].numpy()
 
     def _drawn(
-        self, rows: npt.NDArray[np.int64], drawings: npt.NDArray[np.int64]
+        self, indices: npt.NDArray[np.int64], drawings: npt.NDArray[np.int64]
     ) -> torch.Tensor:
         """Drawings of images, as the prefix takes them, on its device."""
         device = self.accelerator.device
-        images = torch.from_numpy(self.images.read(rows.tolist())).unsqueeze(1).to(device)
+        images = torch.from_numpy(self.images.read(indices.tolist())).unsqueeze(1).to(device)
         changed = torch.from_numpy(drawings > 0).to(device)
         if self.augmentation is None:
             return flip(images, changed)
         variants = np.maximum(drawings - 1, 0)
-        numbers = self.augmentation.numbers(variants.tolist(), rows.tolist()).to(device)
+        numbers = self.augmentation.numbers(variants.tolist(), indices.tolist()).to(device)
         drawn = self.augmentation.draw(images, numbers)
         return torch.where(changed[:, None, None, None], drawn, images)
 
@@ -177,8 +177,8 @@ class FrozenFeatures:
 
     def _give_up(self, error: OSError) -> None:
         self.problem = (
-            f"features cannot be kept in {self.rows.folder} ({error.strerror}); training goes on "
-            f"without, and computes frozen layers in every epoch."
+            f"features cannot be kept in {self.records.folder} ({error.strerror}); training goes "
+            f"on without, and computes frozen layers in every epoch."
         )
 
     def _key(self, arch: str) -> str:
@@ -263,27 +263,27 @@ def why_not(
 ) -> str | None:
     """Why features should not be kept; None where they should. `on` leaves the disk's size only."""
     slots = wanted(train, validation)
-    missing = len(slots) - features.rows.written(slots)
+    missing = len(slots) - features.records.written(slots)
     auto = config.cache_features == "auto"
     if auto and missing >= config.epochs * (len(train) + len(validation)):
         return f"{config.epochs} epoch(s) run frozen layers no more often than keeping them would"
-    if auto and features.operations < OPERATIONS_PER_BYTE * features.rows.length:
+    if auto and features.operations < OPERATIONS_PER_BYTE * features.records.length:
         return "the frozen layers are computed as fast as their features are read"
-    disk = shutil.disk_usage(features.rows.folder)
+    disk = shutil.disk_usage(features.records.folder)
     room = disk.free - (MARGIN * disk.total if auto else 0)
-    if missing * features.rows.length > room:
+    if missing * features.records.length > room:
         return (
-            f"they take {megabytes(missing * features.rows.length)}, and {features.rows.folder} "
-            f"has {megabytes(max(0, room))} to spare"
+            f"they take {megabytes(missing * features.records.length)}, and "
+            f"{features.records.folder} has {megabytes(max(0, room))} to spare"
         )
     return None
 
 
 def wanted(train: Split, validation: Split) -> list[int]:
-    """The rows of features that the splits can ask for."""
+    """The records of features that the splits can ask for."""
     images, drawings = len(train.images.paths), _drawings(train)
-    shown = [train.rows + images * drawing for drawing in drawings]
-    slots: list[int] = np.concatenate([*shown, validation.rows]).tolist()
+    shown = [train.indices + images * drawing for drawing in drawings]
+    slots: list[int] = np.concatenate([*shown, validation.indices]).tolist()
     return slots
 
 
@@ -302,10 +302,10 @@ def estimate(
     following: Layer,
 ) -> str:
     """`features of layer3: (630 × 2 + 128) × 128 KiB = 182 MB`, known before any is computed."""
-    slots, length = wanted(train, validation), features.rows.length
+    slots, length = wanted(train, validation), features.records.length
     drawings = len(_drawings(train))
     variants = f" × {drawings}" if drawings > 1 else ""
-    there = features.rows.written(slots)
+    there = features.records.written(slots)
     # Where all of a module that holds several is frozen, its name says more than the last one's.
     name = frozen[-1].name
     while "." in name and not following.name.startswith(f"{name.rpartition('.')[0]}."):

@@ -21,7 +21,7 @@ from covid.evaluation.selection import reason_against
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The rows to train on and to validate on, and the training pixels' mean and deviation."""
+    """Indices of the samples to train and to validate on; mean and deviation of training pixels."""
 
     train: list[int]
     validation: list[int]
@@ -73,9 +73,9 @@ def scan(
     warnings += baseline.warnings()
     if images.problem:
         warnings.append(images.problem)
-    train = [row for row in train if row not in every.unreadable]
-    validation = [row for row in validation if row not in every.unreadable]
-    judged_by = config.label_space.encode(index.samples[row].label for row in validation)
+    train = [i for i in train if i not in every.unreadable]
+    validation = [i for i in validation if i not in every.unreadable]
+    judged_by = config.label_space.encode(index.samples[i].label for i in validation)
     if not train or not validation:
         raise DataError(f"{index.root}: no readable image is left to train or to validate on.")
     reason = reason_against(config.select_by, config.label_space, judged_by)
@@ -103,19 +103,19 @@ def scan(
     return TrainingData(train, validation, mean, std, audit, warnings, read, baseline.line())
 
 
-def metadata_baseline(accelerator: Accelerator, index: Index, rows: list[int]) -> Baseline:
+def metadata_baseline(accelerator: Accelerator, index: Index, indices: list[int]) -> Baseline:
     """`measure_baseline`, by the main process for all: it needs no pixels, and files only once."""
-    evaluated = [measure_baseline(index, rows) if accelerator.is_main_process else None]
+    evaluated = [measure_baseline(index, indices) if accelerator.is_main_process else None]
     baseline = broadcast_object_list(evaluated)[0]
     assert isinstance(baseline, Baseline)
     return baseline
 
 
-def scan_images(accelerator: Accelerator, images: Images, rows: list[int], what: str) -> Scan:
-    """Reads `rows` once, each process its share; all of them get the whole result."""
-    bar = tqdm(total=len(rows), desc=what, unit="image", leave=False, delay=1,
+def scan_images(accelerator: Accelerator, images: Images, indices: list[int], what: str) -> Scan:
+    """Reads `indices` once, each process its share; all of them get the whole result."""
+    bar = tqdm(total=len(indices), desc=what, unit="image", leave=False, delay=1,
                disable=None if accelerator.is_main_process else True)  # fmt: skip
-    with accelerator.split_between_processes(rows) as share, bar:
+    with accelerator.split_between_processes(indices) as share, bar:
         found = images.scan(share, lambda n: bar.update(n * accelerator.num_processes))
     if accelerator.num_processes == 1:
         return found

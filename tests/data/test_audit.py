@@ -143,8 +143,8 @@ def test_what_is_written_is_bounded_and_counts_all() -> None:
 def look_at(root: Path, labels: Sequence[str], size: int) -> tuple[Index, Duplicates]:
     index = load_index(root, labels)
     images = Images(index, size, None)
-    rows = range(len(index.samples))
-    prints = {row: fingerprint(images.read([row])[0]) for row in rows}
+    indices = range(len(index.samples))
+    prints = {i: fingerprint(images.read([i])[0]) for i in indices}
     return index, find_duplicates(index, prints)
 
 

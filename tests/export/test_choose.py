@@ -34,13 +34,13 @@ def agreeing(small: Small, model: onnx.ModelProto) -> Agreement:
 def evaluated(small: Small, model: onnx.ModelProto) -> Verdict:
     """The gate itself, on the images that calibration did not use."""
     evidence = small.evidence
-    rows = [*evidence.unseen, *evidence.rows]
+    indices = [*evidence.unseen, *evidence.indices]
     fp32, int8 = (
-        answer(each, evidence.batches_of(rows), "probability") for each in (small.model, model)
+        answer(each, evidence.batches_of(indices), "probability") for each in (small.model, model)
     )
     # Not of macro F1: on 45 images a hair decides.
     return compare(
-        evidence.space, fp32, int8, evidence.targets, evidence.patients_of(rows), max_drop=1
+        evidence.space, fp32, int8, evidence.targets, evidence.patients_of(indices), max_drop=1
     )
 
 

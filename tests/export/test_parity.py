@@ -37,7 +37,7 @@ def write_file(path: Path, model: onnx.ModelProto, evidence: Evidence) -> Card:
 
 def evaluate(evidence: Evidence, path: Path, card: Card) -> Parity:
     """A file at `path` against what the network says of all validation images."""
-    places = list(range(len(evidence.rows)))
+    places = list(range(len(evidence.indices)))
     return check_parity(
         path, card, evidence.files(places), evidence.names(places),
         evidence.pixels(places), evidence.logits, evidence.probabilities,
@@ -152,7 +152,7 @@ def test_an_infinite_logit_does_not_open(small: Small, tmp_path: Path) -> None:
 def test_the_largest_difference_says_which_image_which_class_and_how_far(
     small: Small, tmp_path: Path
 ) -> None:
-    path, places = tmp_path / "model.onnx", list(range(len(small.evidence.rows)))
+    path, places = tmp_path / "model.onnx", list(range(len(small.evidence.indices)))
     card = write_file(path, small.model, small.evidence)
     logits = small.evidence.logits.copy()
     logits[4, 2] += 0.5
@@ -215,8 +215,8 @@ def trained_with(filter_: Image.Resampling, small: Small, folder: Path) -> Evide
     for path in images.paths:
         with Image.open(path) as image:
             resized.append(np.asarray(image.convert("L").resize((size, size), filter_)))
-    rows = RecordFile(folder, f"images-{images.key}", count=len(resized), length=size**2)
-    rows.write(range(len(resized)), np.stack(resized))
+    records = RecordFile(folder, f"images-{images.key}", count=len(resized), length=size**2)
+    records.write(range(len(resized)), np.stack(resized))
     return answering(replace(small.evidence, images=images), small.network)
 
 

@@ -51,8 +51,8 @@ class MeanBrightness(nn.Module):
 def split(make_images: MakeImages) -> Split:
     index = load_index(make_images(), LABELS)
     targets = SPACE.encode(sample.label for sample in index.samples)
-    rows = list(range(len(index.samples)))
-    return Split(Images(index, 32, None), rows, targets, seed=0, horizontal_flip=True)
+    indices = list(range(len(index.samples)))
+    return Split(Images(index, 32, None), indices, targets, seed=0, horizontal_flip=True)
 
 
 def train_once(split: Split, network: nn.Module, rate: float = 0.1) -> list[Predictions]:
@@ -151,7 +151,7 @@ def test_predictions_come_in_the_order_of_the_split(split: Split) -> None:
     accelerator = Accelerator(cpu=True)
     batches = accelerator.prepare(load_batches(split, batch_size=5, workers=0))
     found = predict(accelerator, MeanBrightness(), batches)
-    pixels = split.images.read(split.rows.tolist())
+    pixels = split.images.read(split.indices.tolist())
     expected = pixels.astype(np.float32).mean(axis=(1, 2)) / 255
     # A mean of 1,024 numbers in float32, summed in another order.
     assert np.allclose(found.logits[:, 0], expected, atol=1e-5)

@@ -79,23 +79,23 @@ def make(root: Path, tmp_path: Path) -> Make:
         torch.manual_seed(seed)
         network = build_network(config.model, 3, mean=mean, std=0.25, image_size=SIZE)
         freeze(network, config.model.trainable)
-        rows = {name: index.split(name) for name in ("train", "validation")}
-        targets = {name: np.zeros((len(rows[name]), 3), dtype=bool) for name in rows}
+        indices = {name: index.split(name) for name in ("train", "validation")}
+        targets = {name: np.zeros((len(indices[name]), 3), dtype=bool) for name in indices}
         train = Split(
-            images, rows["train"], targets["train"], seed=0,
+            images, indices["train"], targets["train"], seed=0,
             horizontal_flip=config.data.horizontal_flip and config.data.variants is None,
             augmentation=Augmentation.from_config(config.data, config.seed),
         )  # fmt: skip
-        validation = Split(images, rows["validation"], targets["validation"])
+        validation = Split(images, indices["validation"], targets["validation"])
         return Experiment(network, train, validation, config, [])
 
     return make
 
 
-def read(one: Experiment, rows: list[int] | None = None) -> torch.Tensor:
+def read(one: Experiment, indices: list[int] | None = None) -> torch.Tensor:
     """The features of the first six images that train, three of them mirrored."""
     assert one.train.features is not None
-    chosen = one.train.rows[:6].tolist() if rows is None else rows
+    chosen = one.train.indices[:6].tolist() if indices is None else indices
     return one.train.features.read(chosen, FLIPPED[: len(chosen)])
 
 
@@ -106,7 +106,7 @@ def test_features_are_what_the_prefix_makes_of_images_and_mirror_images(
     one = make(f"model.trainable={trainable}")
     assert one.keep().layers == cut
     prefix = Prefix(one.network, layers(one.network)[:cut]).eval()
-    pixels = torch.from_numpy(one.images.read(one.train.rows[:6].tolist())).unsqueeze(1)
+    pixels = torch.from_numpy(one.images.read(one.train.indices[:6].tolist())).unsqueeze(1)
     with torch.inference_mode():
         expected = prefix(flip(pixels, FLIPPED))
     # Batches of another size: sums of floats in another order.
@@ -117,7 +117,7 @@ def test_the_rest_of_the_network_on_features_is_the_network_on_images(make: Make
     one = make("model.trainable=[layer4.1]")
     prefix = one.keep()
     one.network.eval()
-    pixels = torch.from_numpy(one.images.read(one.train.rows[:6].tolist())).unsqueeze(1)
+    pixels = torch.from_numpy(one.images.read(one.train.indices[:6].tolist())).unsqueeze(1)
     with torch.inference_mode():
         found, expected = prefix.rest(one.network)(read(one)), one.network(flip(pixels, FLIPPED))
     assert torch.allclose(found, expected, rtol=1e-5, atol=1e-5)
@@ -150,7 +150,7 @@ def test_a_damaged_row_is_computed_again_to_the_bit(make: Make) -> None:
     one = make()
     one.keep()
     before = read(one)
-    content = one.features().rows.content
+    content = one.features().records.content
     damaged = bytearray(content.read_bytes())
     damaged[::100] = bytes(len(damaged[::100]))
     content.write_bytes(damaged)
@@ -172,7 +172,7 @@ def test_features_are_computed_in_batches_of_one_size_on_which_their_bits_depend
 ) -> None:
     one = make()
     features = one.features()
-    features.rows.make()
+    features.records.make()
     sizes = []
     stem = one.network.backbone.get_submodule("conv1")
     stem.register_forward_hook(lambda module, given, result: sizes.append(len(result)))
@@ -338,7 +338,7 @@ def test_a_file_that_cannot_be_made_is_a_sentence_and_training_goes_on_without(
     make: Make,
 ) -> None:
     one = make()
-    one.features().rows.content.mkdir()
+    one.features().records.content.mkdir()
     prefix = one.keep()
     assert not prefix.kept and "features cannot be kept in" in str(prefix.problem)
     assert one.train.features is None
@@ -347,9 +347,9 @@ def test_a_file_that_cannot_be_made_is_a_sentence_and_training_goes_on_without(
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk always full")
 def test_a_disk_that_is_full_meanwhile_is_a_sentence(make: Make) -> None:
     features = make().features()
-    features.rows.make()
-    features.rows.content.unlink()
-    features.rows.content.symlink_to("/dev/full")
+    features.records.make()
+    features.records.content.unlink()
+    features.records.content.symlink_to("/dev/full")
     assert features.read([0, 1], torch.tensor([False, True])).shape == (2, 512)
     assert "No space left on device" in str(features.problem)
 
