@@ -218,7 +218,7 @@ def open_file(path: Path) -> Predictor:
     import numpy as np
     from tqdm import tqdm
 
-    from covid.data.index import LISTED
+    from covid.data.index import MAX_LISTED
     from covid.edge import load
 
     model = load(path, spinning=False)  # images are decoded meanwhile
@@ -231,10 +231,11 @@ def open_file(path: Path) -> Predictor:
             predictions = list(bar)
         unreadable = [prediction.error for prediction in predictions if prediction.error]
         if unreadable:
-            more = f" (and {len(unreadable) - LISTED} more)" if len(unreadable) > LISTED else ""
+            rest = len(unreadable) - MAX_LISTED
+            more = f" (and {rest} more)" if rest > 0 else ""
             raise DataError(
                 f"{len(unreadable)} of {len(indices)} images cannot be read: "
-                f"{' '.join(unreadable[:LISTED])}{more} Repair or remove them."
+                f"{' '.join(unreadable[:MAX_LISTED])}{more} Repair or remove them."
             )
         drawn = (
             f"{index.root}: its manifest has no split, so one was drawn from seed 0; if the "

@@ -22,8 +22,8 @@ from covid.edge.model import load
 from covid.errors import ConfigError, ImageError, ModelError, WeightsError
 from covid.model.weights import read_state
 
-IMAGE_SECONDS = 1.0  # the longest that one damaged image may take
-IMAGE_BYTES = 1_000_000_000  # the most memory that it may take
+MAX_IMAGE_SECONDS = 1.0  # the longest that one damaged image may take
+MAX_IMAGE_BYTES = 1_000_000_000  # the most memory that it may take
 
 
 def damaged_images(stage: Stage, times: int) -> Broken:
@@ -34,7 +34,7 @@ def damaged_images(stage: Stage, times: int) -> Broken:
         chance = random.Random(stage.chance.random())
         sound = list(sound_images())
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + IMAGE_BYTES, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_AS, (used + MAX_IMAGE_BYTES, resource.RLIM_INFINITY))
         path, wrong = stage.folder / "damaged", []
         for number in range(times):
             path.write_bytes(damage(sound[number % len(sound)], chance))
@@ -47,7 +47,7 @@ def damaged_images(stage: Stage, times: int) -> Broken:
             except Exception:
                 traceback.print_exc()
                 good = False
-            slow = time.perf_counter() - begin > IMAGE_SECONDS
+            slow = time.perf_counter() - begin > MAX_IMAGE_SECONDS
             if slow or not good:
                 wrong.append(f"image {number}: {'slow' if slow else 'not our error'}")
         return wrong

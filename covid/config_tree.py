@@ -16,7 +16,7 @@ import yaml
 
 from covid.errors import ConfigError
 
-LARGEST_CONFIG = 1_000_000  # bytes; a real one has about a thousand
+MAX_CONFIG_BYTES = 1_000_000  # bytes; a real one has about a thousand
 # Keys whose values are paths, and the words that such a value may be instead.
 PATH_KEYS = {"data.root": ("phantom",), "data.cache_dir": (), "model.weights": ("imagenet", "none")}
 
@@ -80,7 +80,7 @@ def _read_with_bases(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if real in seen:
         raise ConfigError(f"{path}: base: leads back to this very file; break the circle.")
     try:
-        if path.stat().st_size > LARGEST_CONFIG:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
             raise ConfigError(f"{path}: is over 1 MB, which no config is; name another file.")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -18,10 +18,10 @@ from covid.errors import DataError
 # of different patients the closest differ in 14 bits. Of copies that were compressed to JPEG at
 # quality 50, halved, re-exposed by a gamma of 0.7, or had a marker put on them, 99 % and more
 # differ in 12 bits or fewer; of copies that are a sixth brighter, 87 % (xray3) and all (xray2).
-NEAR = 12
-NAMED = 3  # pairs that a sentence names
-KEPT = 100  # pairs that data_audit.json lists, of each kind
-CELLS = 250_000  # pairs compared at once: 2 MB, which stays in a processor's cache
+MAX_DIFFERENT_BITS = 12
+MAX_NAMED_PAIRS = 3  # pairs that a sentence names
+MAX_REPORTED_PAIRS = 100  # pairs that data_audit.json lists, of each kind
+MAX_COMPARED_PAIRS = 250_000  # pairs compared at once: 2 MB, which stays in a processor's cache
 
 Words = npt.NDArray[np.uint64]
 Integers = npt.NDArray[np.int64]
@@ -34,7 +34,9 @@ class Duplicates:
     shared: list[tuple[str, str]]  # of each picture that stands in several splits, the first two
     within: dict[str, int]  # split -> images that repeat an earlier one of the same split
     near: int  # pairs between splits that differ a little
-    near_pairs: list[tuple[str, str, int]]  # with the bits they differ in: the KEPT closest
+    near_pairs: list[
+        tuple[str, str, int]
+    ]  # with the bits they differ in: the MAX_REPORTED_PAIRS closest
 
     def warnings(self, index: Index, *, allowed: bool) -> list[str]:
         """Sentences for the user. Raises DataError where splits share pictures, unless `allowed`.
@@ -62,10 +64,10 @@ class Duplicates:
         return sentences
 
     def to_json(self) -> dict[str, Any]:
-        """For data_audit.json: counts of everything, names of up to KEPT pairs of each kind."""
+        """For data_audit.json: counts, and the names of up to MAX_REPORTED_PAIRS of each kind."""
         return {
             "between_splits": len(self.shared),
-            "pairs": [list(pair) for pair in self.shared[:KEPT]],
+            "pairs": [list(pair) for pair in self.shared[:MAX_REPORTED_PAIRS]],
             "within_splits": self.within,
             "near_between_splits": self.near,
             "near_pairs": [
@@ -104,22 +106,25 @@ def find_duplicates(index: Index, fingerprints: Mapping[int, bytes]) -> Duplicat
         for a, b, bits in near_pairs(one_hash, other_hash):
             other_pixels = np.any(one_digest[a] != other_digest[b], axis=1)
             near += int(other_pixels.sum())
-            closest = np.argsort(np.where(other_pixels, bits, NEAR + 1), kind="stable")[:KEPT]
+            closest = np.argsort(
+                np.where(other_pixels, bits, MAX_DIFFERENT_BITS + 1), kind="stable"
+            )[:MAX_REPORTED_PAIRS]
             for place in closest[other_pixels[closest]].tolist():
                 indices = sorted((one_split[a[place]], other_split[b[place]]))
                 pairs.append((int(bits[place]), *indices))
-            pairs = sorted(pairs)[:KEPT]
+            pairs = sorted(pairs)[:MAX_REPORTED_PAIRS]
     name = [sample.name for sample in index.samples]
     return Duplicates(shared, within, near, [(name[a], name[b], bits) for bits, a, b in pairs])
 
 
 def near_pairs(ones: Words, others: Words) -> Iterator[tuple[Integers, Integers, Integers]]:
-    """Places in `ones` and in `others` of hashes at most NEAR bits apart, and how many bits.
+    """Positions in `ones` and `others` of hashes at most MAX_DIFFERENT_BITS apart, and the bits.
 
-    Hashes are uint64 `[images, 4]`. Block after block, so that memory stays at CELLS pairs however
-    many images there are. A hash without a bit, an image with nothing to see, is like no other.
+    Hashes are uint64 `[images, 4]`. Block after block, so that memory stays at
+    MAX_COMPARED_PAIRS pairs whatever the number of images. A hash without a bit, of a blank
+    image, is like no other.
     """
-    at_once = max(1, CELLS // max(1, len(others)))
+    at_once = max(1, MAX_COMPARED_PAIRS // max(1, len(others)))
     seen = np.any(others, axis=1)
     for start in range(0, len(ones), at_once):
         block = ones[start : start + at_once]
@@ -127,7 +132,7 @@ def near_pairs(ones: Words, others: Words) -> Iterator[tuple[Integers, Integers,
         for word in range(ones.shape[1]):
             distance += np.bitwise_count(block[:, None, word] ^ others[None, :, word])
         seeable = np.any(block, axis=1, keepdims=True)
-        close = (distance <= NEAR) & seen & seeable
+        close = (distance <= MAX_DIFFERENT_BITS) & seen & seeable
         rows, columns = np.nonzero(close)
         yield rows + start, columns, distance[rows, columns].astype(np.int64)
 
@@ -144,5 +149,5 @@ def _count(number: int, noun: str) -> str:
 
 
 def _named(pairs: list[str]) -> str:
-    more = f", and {len(pairs) - NAMED:,} more" if len(pairs) > NAMED else ""
-    return ", ".join(pairs[:NAMED]) + more
+    more = f", and {len(pairs) - MAX_NAMED_PAIRS:,} more" if len(pairs) > MAX_NAMED_PAIRS else ""
+    return ", ".join(pairs[:MAX_NAMED_PAIRS]) + more

@@ -17,12 +17,12 @@ from covid.errors import ImageError
 
 FOLDS = 5
 # Patients of every class, fewer of whom say nothing. With ten of each of two classes the balanced
-# accuracy of a guess has a deviation of 0.11, so that luck alone hardly reaches SUSPICIOUS.
-FEWEST = 10
-SUSPICIOUS = 0.8  # balanced accuracy, in all or of one class, above which a network can cheat
-MOST = 5_000  # images looked at, so that a large set costs seconds too
-VALUES = 20  # of a column, the most frequent: words that stand there once say nothing of others
-NAMED = 3  # columns that a sentence names
+# accuracy of a guess has a standard deviation of 0.11: chance hardly reaches SUSPICIOUS_ACCURACY.
+MIN_PATIENTS = 10
+SUSPICIOUS_ACCURACY = 0.8  # balanced, in all or of one class; above it a network can cheat
+MAX_IMAGES = 5_000  # images looked at, so that a large set costs seconds too
+MAX_VALUES = 20  # of a column, the most frequent: words that stand there once say nothing of others
+MAX_NAMED_COLUMNS = 3  # columns that a sentence names
 
 Floats = npt.NDArray[np.float64]
 
@@ -74,8 +74,8 @@ class Baseline:
         if self.together is None:
             return []
         per_class = self.together.per_class
-        given_away = [name for name, score in per_class.items() if score > SUSPICIOUS]
-        if self.together.overall > SUSPICIOUS:
+        given_away = [name for name, score in per_class.items() if score > SUSPICIOUS_ACCURACY]
+        if self.together.overall > SUSPICIOUS_ACCURACY:
             what, figure, chance = "the label", self.together.overall, self.chance
             scores = {column: score.overall for column, score in self.alone.items()}
         elif given_away:
@@ -84,7 +84,7 @@ class Baseline:
             scores = {column: score.per_class[easiest] for column, score in self.alone.items()}
         else:
             return []
-        best = sorted(scores, key=lambda column: -scores[column])[:NAMED]
+        best = sorted(scores, key=lambda column: -scores[column])[:MAX_NAMED_COLUMNS]
         return [
             f"metadata alone tells {what} with a balanced accuracy of {figure:.2f} (chance is "
             f"{chance:.2f}), most of all by "
@@ -111,9 +111,9 @@ def measure_baseline(index: Index, indices: Sequence[int]) -> Baseline:
 
     A file's header is read, not its picture, and not even that where the manifest has `format`,
     `mode`, `width` and `height`: what a file was when it was found. Images whose header cannot be
-    read are left out. Above MOST images, every n-th is looked at.
+    read are left out. Above MAX_IMAGES images, every n-th is looked at.
     """
-    chosen = [index.samples[i] for i in indices[:: max(1, -(-len(indices) // MOST))]]
+    chosen = [index.samples[i] for i in indices[:: max(1, -(-len(indices) // MAX_IMAGES))]]
     headers = [_header(sample) for sample in chosen]
     samples = [sample for sample, header in zip(chosen, headers, strict=True) if header]
     known = [header for header in headers if header]
@@ -123,10 +123,12 @@ def measure_baseline(index: Index, indices: Sequence[int]) -> Baseline:
     patients = np.array([sample.patient or f" {sample.name}" for sample in samples], dtype=str)
     classes = sorted({sample.label for sample in samples})
     chance = 1 / max(1, len(classes))
-    few = [label for label in classes if len(set(patients[labels == label])) < FEWEST]
+    few = [label for label in classes if len(set(patients[labels == label])) < MIN_PATIENTS]
     if few or len(classes) < 2:
         what = "patients" if by_patient else "images"
-        note = f"fewer than {FEWEST} {what} of {', '.join(few)}" if few else "there is one class"
+        note = (
+            f"fewer than {MIN_PATIENTS} {what} of {', '.join(few)}" if few else "there is one class"
+        )
         return Baseline(len(samples), chance, by_patient, None, {}, note)
     features = _features(samples, known)
     if not features:
@@ -183,10 +185,10 @@ def _features(samples: Sequence[Sample], headers: Sequence[Header]) -> dict[str,
 
 
 def _one_hot(values: Sequence[str]) -> Floats:
-    """`[images, values]`: 1 where an image has one of the VALUES most frequent."""
+    """`[images, values]`: 1 where an image has one of the MAX_VALUES most frequent."""
     cells = np.array([value.strip().lower() for value in values], dtype=str)
     names, counts = np.unique(cells, return_counts=True)
-    frequent = names[np.argsort(-counts, kind="stable")[:VALUES]]
+    frequent = names[np.argsort(-counts, kind="stable")[:MAX_VALUES]]
     columns: Floats = (cells[:, None] == frequent).astype(np.float64)
     return columns
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import PIL
 
 from covid.data.fingerprint import fingerprint
-from covid.data.index import LISTED, Index
+from covid.data.index import MAX_LISTED, Index
 from covid.data.record_file import RecordFile
 from covid.edge.images import PREPROCESSING_VERSION
 from covid.edge.processors import usable_processors
@@ -28,10 +28,10 @@ from covid.errors import DataError, ImageError
 
 # What runs keep in a cache: images here, features in covid/training/prefix.py. Nothing else there
 # is ever removed.
-KEPT = re.compile(r"(images|features)-[0-9a-f]{16}\.(rows|checksums)")
-IN_USE = 3600.0  # seconds: a run reads its files at every step, which takes far less
-BLOCK = 512  # bytes, the unit of st_blocks whatever the disk's own blocks are
-CHUNK = 64  # images in memory at once while a set is looked through: 4 MB at 256 pixels
+CACHE_FILES = re.compile(r"(images|features)-[0-9a-f]{16}\.(rows|checksums)")
+IN_USE_SECONDS = 3600.0  # seconds: a run reads its files at every step, which takes far less
+BLOCK_BYTES = 512  # bytes, the unit of st_blocks whatever the disk's own blocks are
+CHUNK_IMAGES = 64  # images in memory at once while a set is looked through: 4 MB at 256 pixels
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class Scan:
     def require_readable(self, images: int) -> None:
         """Raises DataError where an image cannot be read: up to ten of them, and how many."""
         if self.unreadable:
-            listed = " ".join(list(self.unreadable.values())[:LISTED])
-            more = len(self.unreadable) - LISTED
+            listed = " ".join(list(self.unreadable.values())[:MAX_LISTED])
+            more = len(self.unreadable) - MAX_LISTED
             raise DataError(
                 f"{len(self.unreadable)} of {images} images cannot be read: {listed} "
                 + (f"(and {more} more) " if more > 0 else "")
@@ -115,8 +115,8 @@ class Images:
         """Looks at every one of `indices`, keeping what it decodes; `advance(n)` after every n."""
         found = Scan(np.zeros(256, dtype=np.int64), {})
         fingerprints: dict[int, bytes] = {}
-        for start in range(0, len(indices), CHUNK):
-            chunk = indices[start : start + CHUNK]
+        for start in range(0, len(indices), CHUNK_IMAGES):
+            chunk = indices[start : start + CHUNK_IMAGES]
             pixels, unreadable = self._read(chunk)
             readable = [place for place, i in enumerate(chunk) if i not in unreadable]
             histogram = np.bincount(pixels[readable].ravel(), minlength=256)
@@ -129,7 +129,7 @@ class Images:
         """`make_room` in this cache; what this run has used since it opened it stays."""
         if self.cache_dir is None:
             return None
-        return make_room(self.cache_dir, limit, unused_since=self.opened - IN_USE)
+        return make_room(self.cache_dir, limit, unused_since=self.opened - IN_USE_SECONDS)
 
     def _read(self, indices: Sequence[int]) -> tuple[npt.NDArray[np.uint8], dict[int, str]]:
         pixels = np.empty((len(indices), self.size, self.size), dtype=np.uint8)
@@ -176,10 +176,10 @@ def make_room(folder: Path, limit: float, *, unused_since: float) -> str | None:
     for path in folder.glob("*"):
         with suppress(OSError):  # removed meanwhile by another run
             state = path.lstat()
-            if KEPT.fullmatch(path.name) and stat.S_ISREG(state.st_mode):
+            if CACHE_FILES.fullmatch(path.name) and stat.S_ISREG(state.st_mode):
                 name = path.stem
                 used[name] = max(used.get(name, 0.0), state.st_mtime)
-                room[name] = room.get(name, 0) + state.st_blocks * BLOCK  # holes take none
+                room[name] = room.get(name, 0) + state.st_blocks * BLOCK_BYTES  # holes take none
     surplus = sum(room.values()) - limit * 1e9
     removed: list[str] = []
     for name in sorted(used, key=lambda name: used[name]):

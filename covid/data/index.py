@@ -20,7 +20,7 @@ SPLIT_NAMES = {
     "validation": "validation", "val": "validation", "valid": "validation",
     "test": "test", "testing": "test",
 }  # fmt: skip
-LISTED = 10  # how many of a kind an error names before it only counts
+MAX_LISTED = 10  # how many of a kind an error names before it only counts
 
 
 @dataclass(frozen=True)
@@ -166,5 +166,5 @@ def walk(folder: Path) -> list[str]:
 
 def some(names: Sequence[str]) -> str:
     """Up to ten names, and how many more there are."""
-    more = f", and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
+    more = f", and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return ", ".join(names[:MAX_LISTED]) + more

@@ -38,7 +38,7 @@ RULE, TRACK, EMPTY = "#d5dbe1", "#e9edf1", "#f4f6f8"
 # A green that leans to blue and a red that leans to orange: people who take plain green and red
 # for one colour can tell these apart (Okabe & Ito, Color Universal Design, 2008).
 CORRECT, WRONG, TRAINING = "#0b7a75", "#c4441c", "#8a97a6"
-EACH = 3  # correct images, and wrong ones, of a class in examples.png
+EXAMPLES_PER_CLASS = 3  # correct images, and wrong ones, of a class in examples.png
 MARKED_EPOCHS = 30  # points of longer runs are too close to be told apart
 
 
@@ -89,7 +89,7 @@ def choose_examples(
     targets: Booleans,
     decisions: Booleans,
     keys: Sequence[str],
-    each: int = EACH,
+    each: int = EXAMPLES_PER_CLASS,
 ) -> list[int]:
     """The images worth looking at: per key up to `each` correct ones and `each` wrong ones.
 

@@ -25,7 +25,7 @@ from covid.model.weights import Trained
 # From where on ranges hardly move; at most half of the training images, since the other half
 # must tell whether the 8-bit file agrees with the fp32 one on images that calibration never saw.
 CALIBRATION_IMAGES = 300
-AT_ONCE = 16  # images through a network: some 500 MB of activations for VGG-16 at 256 pixels
+BATCH_SIZE = 16  # images through a network: some 500 MB of activations for VGG-16 at 256 pixels
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class Evidence:
 
     def batches_of(self, indices: list[int]) -> Iterator[npt.NDArray[np.uint8]]:
         """The images at these indices of the index, a few at a time."""
-        for start in range(0, len(indices), AT_ONCE):
-            yield self.images.read(indices[start : start + AT_ONCE])
+        for start in range(0, len(indices), BATCH_SIZE):
+            yield self.images.read(indices[start : start + BATCH_SIZE])
 
     def patients_of(self, indices: list[int]) -> list[str | None]:
         return [self.index.samples[i].patient for i in indices]
@@ -151,8 +151,8 @@ def _answers(
     logits = []
     with tqdm(total=len(indices), desc="asking the network", unit=" images", leave=False,
               delay=1, disable=None) as bar:  # fmt: skip
-        for start in range(0, len(indices), AT_ONCE):
-            pixels = images.read(indices[start : start + AT_ONCE])
+        for start in range(0, len(indices), BATCH_SIZE):
+            pixels = images.read(indices[start : start + BATCH_SIZE])
             logits.append(network(torch.from_numpy(pixels).unsqueeze(1)))
             bar.update(len(pixels))
     every = torch.cat(logits)

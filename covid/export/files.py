@@ -22,7 +22,7 @@ from covid.export.evidence import Evidence, headline
 from covid.export.golden import Proof, prove_float, prove_int8
 from covid.export.int8 import PASSES, prepare
 from covid.export.parity import (
-    MOST_IMAGES,
+    MAX_IMAGES,
     Check,
     Parity,
     check_file,
@@ -34,7 +34,7 @@ Floats = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
 FP32, INT8, ANY_SIZE = "model.onnx", "model.int8.onnx", "model.anysize.onnx"
 REPORT = "report.json"
-EXAMPLES = 16  # images that rank layers; their errors differ by powers of ten
+RANKING_IMAGES = 16  # images that rank layers; their errors differ by powers of ten
 
 
 class Refused(Exception):
@@ -60,7 +60,7 @@ def write_fp32(path: Path, model: onnx.ModelProto, evidence: Evidence) -> Parity
 
     Up to 500 validation images are compared, evenly spaced where there are more.
     """
-    places = evidence.sample(MOST_IMAGES)
+    places = evidence.sample(MAX_IMAGES)
     card = replace(evidence.card, golden=prove_float(model, evidence.card.image_size).golden)
     try:
         with replacing(path) as beside:
@@ -125,7 +125,7 @@ def write_int8(
         int8 = ask(candidate, calibration)
         return agreement(evidence.space, fp32_calibration, int8, patients)
 
-    examples = evidence.images.read(calibration[:EXAMPLES])
+    examples = evidence.images.read(calibration[:RANKING_IMAGES])
     try:
         attempts = choose_int8(
             prepared, agree, lambda candidate: evaluate(ask(candidate, unseen)), examples, log
@@ -171,7 +171,7 @@ def check_int8(
     `evaluate` takes probabilities of the training images that calibration did not use, then of
     all validation images.
     """
-    places = evidence.sample(MOST_IMAGES)
+    places = evidence.sample(MAX_IMAGES)
     checks, model = check_file(
         path, card, evidence.files(places), evidence.names(places), evidence.pixels(places)
     )

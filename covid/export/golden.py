@@ -9,7 +9,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
-from covid.edge.golden import MOST_IMAGES, Golden, Pattern
+from covid.edge.golden import MAX_IMAGES, Golden, Pattern
 from covid.edge.processors import usable_processors
 from covid.export.saturation import emulate, saturable_pairs
 
@@ -41,7 +41,7 @@ class Proof:
 
 def prove_float(model: onnx.ModelProto, size: int) -> Proof:
     """Golden answers of an fp32 graph that takes images of `size` pixels."""
-    patterns = CANDIDATES[:MOST_IMAGES]
+    patterns = CANDIDATES[:MAX_IMAGES]
     logits = exact_answers(model, _render(patterns, size))
     largest = float(np.nan_to_num(np.abs(logits), posinf=0.0).max())
     tolerance = FLOAT_TOLERANCE * max(1.0, largest)
@@ -56,7 +56,7 @@ def prove_int8(model: onnx.ModelProto, size: int) -> Proof:
     apart = np.zeros(len(images))
     if pairs:
         apart = np.abs(emulate(model, images) - logits).max(axis=1)
-    most = np.argsort(-apart, kind="stable")[:MOST_IMAGES]
+    most = np.argsort(-apart, kind="stable")[:MAX_IMAGES]
     patterns = [CANDIDATES[place] for place in most]
     golden = _golden(patterns, logits[most], INT8_TOLERANCE)
     return Proof(golden, pairs, float(np.nan_to_num(apart).max()))

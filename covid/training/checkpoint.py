@@ -19,10 +19,11 @@ from covid.edge.files import write_atomically
 from covid.errors import RunError
 from covid.training.run import EpochRecord
 
-KEPT = 2  # checkpoints: the last, and the one before it should the last be damaged
-EPOCH_SECONDS = 5.0  # of work that may be lost; an epoch on kept features takes less than saving
-LAUNCHED = ("ACCELERATE_MIXED_PRECISION", "TORCHELASTIC_RUN_ID")  # set by launchers for children
-DIGEST = hashlib.sha256().digest_size  # bytes before a checkpoint's content
+KEEP_LAST_CHECKPOINTS = 2  # checkpoints: the last, and the one before it should the last be damaged
+MAX_LOST_SECONDS = 5.0  # of work that may be lost; an epoch on kept features takes less than saving
+# Set by launchers for their children.
+LAUNCHER_VARIABLES = ("ACCELERATE_MIXED_PRECISION", "TORCHELASTIC_RUN_ID")
+DIGEST_BYTES = hashlib.sha256().digest_size  # bytes before a checkpoint's content
 
 
 @dataclass
@@ -106,7 +107,9 @@ class Checkpoints:
         self.saved_at = time.monotonic()
         self.signal = 0  # what all processes agreed to stop for, when `due` was last asked
         self.wish = 0  # the first signal that this process got, which may be newer than that
-        self.launcher = os.getppid() if any(name in os.environ for name in LAUNCHED) else None
+        self.launcher = (
+            os.getppid() if any(name in os.environ for name in LAUNCHER_VARIABLES) else None
+        )
 
     def begin_stage(self, stateful: Mapping[str, Stateful | None]) -> None:
         """From now on `stateful` is saved; what `load` has read of it comes back, once."""
@@ -133,7 +136,7 @@ class Checkpoints:
         """
         if self.launcher and self.launcher != os.getppid() and not self.wish:
             self.wish = signal.SIGTERM  # it died of one, which it does not pass on
-        enough = min(self.seconds, EPOCH_SECONDS) if epoch_ended else self.seconds
+        enough = min(self.seconds, MAX_LOST_SECONDS) if epoch_ended else self.seconds
         old = time.monotonic() - self.saved_at >= enough
         agreed = self.wish
         if self.accelerator.num_processes > 1:
@@ -153,7 +156,7 @@ class Checkpoints:
             content = buffer.getvalue()
             name = f"epoch-{progress.epoch:04d}-step-{progress.step:06d}.checkpoint"
             write_atomically(self.folder / name, hashlib.sha256(content).digest() + content)
-            for old in list_checkpoints(self.folder)[:-KEPT]:
+            for old in list_checkpoints(self.folder)[:-KEEP_LAST_CHECKPOINTS]:
                 old.unlink(missing_ok=True)
         self.saved_at = time.monotonic()
 
@@ -192,9 +195,9 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     paths = list_checkpoints(folder)
     for path in reversed(paths):
         content = path.read_bytes()
-        if hashlib.sha256(content[DIGEST:]).digest() == content[:DIGEST]:
+        if hashlib.sha256(content[DIGEST_BYTES:]).digest() == content[:DIGEST_BYTES]:
             state: dict[str, Any] = torch.load(
-                io.BytesIO(content[DIGEST:]), map_location="cpu", weights_only=True
+                io.BytesIO(content[DIGEST_BYTES:]), map_location="cpu", weights_only=True
             )
             return state, damaged
         damaged.append(f"{path}: is damaged (its checksum differs); the one before it is used.")

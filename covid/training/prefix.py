@@ -34,11 +34,12 @@ from covid.model.networks import Layer, Network, Prefix, frozen_layers, layers, 
 from covid.training.epochs import flip
 
 FEATURES_VERSION = 1  # to be raised where this code comes to mean other numbers by a record
-BATCH, PIXELS = 32, 32 * 256**2  # the most images computed at once, and the most pixels of them
-MARGIN = 0.1  # the share of a disk that `auto` leaves free
+MAX_BATCH_IMAGES = 32  # computed at once
+MAX_BATCH_PIXELS = 32 * 256**2  # of the images computed at once
+FREE_SHARE = 0.1  # the share of a disk that `auto` leaves free
 # Where records come from a disk at 200 MB/s, and layers that do little with much, such as a stem
 # alone, run at 10 operations a nanosecond: with fewer operations a byte, reading saves nothing.
-OPERATIONS_PER_BYTE = 50
+MIN_OPERATIONS_PER_BYTE = 50
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class FrozenFeatures:
         drawings = 2 if augmentation is None else 1 + (augmentation.variants or 0)
         self.accelerator, self.images = accelerator, images
         self.prefix = prefix.to(accelerator.device).eval()
-        self.batch = max(1, min(BATCH, PIXELS // images.size**2))
+        self.batch = max(1, min(MAX_BATCH_IMAGES, MAX_BATCH_PIXELS // images.size**2))
         self.problem: str | None = None
         with FlopCounterMode(display=False) as counter:
             features = self._forward(torch.zeros((1, 1, images.size, images.size)))
@@ -267,10 +268,10 @@ def why_not(
     auto = config.cache_features == "auto"
     if auto and missing >= config.epochs * (len(train) + len(validation)):
         return f"{config.epochs} epoch(s) run frozen layers no more often than keeping them would"
-    if auto and features.operations < OPERATIONS_PER_BYTE * features.records.length:
+    if auto and features.operations < MIN_OPERATIONS_PER_BYTE * features.records.length:
         return "the frozen layers are computed as fast as their features are read"
     disk = shutil.disk_usage(features.records.folder)
-    room = disk.free - (MARGIN * disk.total if auto else 0)
+    room = disk.free - (FREE_SHARE * disk.total if auto else 0)
     if missing * features.records.length > room:
         return (
             f"they take {megabytes(missing * features.records.length)}, and "

@@ -23,7 +23,7 @@ from covid.training.run import EpochRecord
 from covid.training.scan import TrainingData
 
 # Seconds between two drawings of the curves: one takes as long as some epochs on kept features.
-DRAWN_EVERY = 10.0
+DRAW_SECONDS = 10.0
 
 
 def advice_without_data(config: Path) -> str:
@@ -128,7 +128,7 @@ class Reporter:
         )
         if self.accelerator.is_main_process:
             run.write_history(self.folder, progress.history)
-        if time.monotonic() - self.drawn_at >= DRAWN_EVERY:
+        if time.monotonic() - self.drawn_at >= DRAW_SECONDS:
             self._draw(progress)
 
     def _draw(self, progress: Progress) -> None:

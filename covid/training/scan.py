@@ -13,7 +13,7 @@ from covid.config import Config
 from covid.data.audit import find_duplicates
 from covid.data.baseline import Baseline, measure_baseline
 from covid.data.cache import Images, Scan
-from covid.data.index import LISTED, Index, require_training_splits
+from covid.data.index import MAX_LISTED, Index, require_training_splits
 from covid.data.source import data_name, is_synthetic
 from covid.errors import DataError
 from covid.evaluation.selection import reason_against
@@ -56,7 +56,7 @@ def scan(
     elif every.unreadable:
         warnings.append(
             f"{len(every.unreadable)} images cannot be read and are left out: "
-            + " ".join(list(every.unreadable.values())[:LISTED])
+            + " ".join(list(every.unreadable.values())[:MAX_LISTED])
         )
     test = index.split("test")
     if test:
@@ -64,7 +64,7 @@ def scan(
         if tested.unreadable:
             warnings.append(
                 f"{len(tested.unreadable)} test images cannot be read and were not compared with "
-                f"the others: " + " ".join(list(tested.unreadable.values())[:LISTED])
+                f"the others: " + " ".join(list(tested.unreadable.values())[:MAX_LISTED])
             )
         every += tested
     duplicates = find_duplicates(index, every.fingerprints)

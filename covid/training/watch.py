@@ -14,7 +14,7 @@ from covid.training.run import EpochRecord
 # epochs were at most 0.15 apart (one epoch alone up to 0.28: training accuracy is counted while
 # the weights still move, and the first validation of a moving average or of batch statistics can
 # be poor). Beside that, what chance can do: two standard errors of the validation accuracy.
-APART = 0.3
+MAX_ACCURACY_GAP = 0.3
 
 NO_GRADIENT = (
     "every gradient was exactly zero in an update, so nothing was learned in it; look at what "
@@ -56,7 +56,7 @@ def far_apart(history: Sequence[EpochRecord], images: int) -> bool:
     `images` are those of validation.
     """
     gaps = [_gap(record) for record in history]
-    bound = APART + 2 * 0.5 / math.sqrt(images)
+    bound = MAX_ACCURACY_GAP + 2 * 0.5 / math.sqrt(images)
     return all(gap > bound for gap in gaps) or all(gap < -bound for gap in gaps)
 
 

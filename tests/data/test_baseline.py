@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from covid.data import baseline
-from covid.data.baseline import FEWEST, Baseline, measure_baseline
+from covid.data.baseline import MIN_PATIENTS, Baseline, measure_baseline
 from covid.data.index import Index, Sample
 from covid.data.source import load_index
 from tests.conftest import LABELS, PROJECT, MakeImages
@@ -100,7 +100,7 @@ def test_what_says_nothing_is_no_warning() -> None:
     assert evaluate(lambda n, label: {"sex": "MF"[n // 3 % 2]}).warnings() == []
 
 
-@pytest.mark.parametrize("patients, evaluated", [(FEWEST, True), (FEWEST - 1, False)])
+@pytest.mark.parametrize("patients, evaluated", [(MIN_PATIENTS, True), (MIN_PATIENTS - 1, False)])
 def test_few_patients_are_not_evaluated(patients: int, evaluated: bool) -> None:
     found = evaluate(
         lambda n, label: {"view": label}, 90, patient=lambda n: f"{n % 3}-{n // 3 % patients}"
@@ -127,7 +127,7 @@ def test_without_patients_it_is_judged_by_image() -> None:
 
 
 def test_files_are_looked_at_where_the_manifest_says_nothing(make_images: MakeImages) -> None:
-    root = make_images(("covid", "normal"), {"train": FEWEST})
+    root = make_images(("covid", "normal"), {"train": MIN_PATIENTS})
     for path in (root / "train" / "covid").iterdir():
         with Image.open(path) as image:
             image.convert("RGB").save(path)
@@ -137,13 +137,15 @@ def test_files_are_looked_at_where_the_manifest_says_nothing(make_images: MakeIm
 
 
 def test_a_file_without_a_header_is_left_out(make_images: MakeImages) -> None:
-    index = load_index(make_images(("covid", "normal"), {"train": FEWEST}), ("covid", "normal"))
+    index = load_index(
+        make_images(("covid", "normal"), {"train": MIN_PATIENTS}), ("covid", "normal")
+    )
     index.samples[0].path.write_bytes(b"no image")
-    assert measure_baseline(index, range(len(index.samples))).images == 2 * FEWEST - 1
+    assert measure_baseline(index, range(len(index.samples))).images == 2 * MIN_PATIENTS - 1
 
 
 def test_of_many_images_every_nth_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baseline, "MOST", 50)
+    monkeypatch.setattr(baseline, "MAX_IMAGES", 50)
     assert evaluate(lambda n, label: {}, images=120).images == 40
 
 

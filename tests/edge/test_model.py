@@ -17,7 +17,7 @@ from PIL import Image
 import covid.edge
 from covid.edge import memory
 from covid.edge.card import METADATA_PROPS, RESIZE_IN_GRAPH, Card
-from covid.edge.model import LARGEST_BATCH, open_proven
+from covid.edge.model import MAX_BATCH, open_proven
 from covid.edge.predict import Prediction
 from covid.edge.wire import write_field
 from covid.errors import ConfigError, DataError, ImageError, ModelError
@@ -141,7 +141,7 @@ def remaining(monkeypatch: pytest.MonkeyPatch, folder: Path, size: int | None) -
 
 
 @pytest.mark.parametrize(
-    ("left", "expected"), [(None, 1), (0, 1), (GIBIBYTE, 4), (64 * GIBIBYTE, LARGEST_BATCH)]
+    ("left", "expected"), [(None, 1), (0, 1), (GIBIBYTE, 4), (64 * GIBIBYTE, MAX_BATCH)]
 )
 def test_batches_fit_into_the_memory_that_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: int | None, expected: int

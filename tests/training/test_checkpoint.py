@@ -11,7 +11,7 @@ from torch import nn
 
 from covid.errors import RunError
 from covid.training.checkpoint import (
-    EPOCH_SECONDS,
+    MAX_LOST_SECONDS,
     Checkpoints,
     Progress,
     list_checkpoints,
@@ -105,7 +105,7 @@ def test_one_is_due_when_its_minutes_have_passed(tmp_path: Path) -> None:
 def test_after_an_epoch_one_is_due_when_some_seconds_of_work_would_be_lost(tmp_path: Path) -> None:
     checkpoints = make(tmp_path, minutes=10)[0]
     assert not checkpoints.due(epoch_ended=True)
-    checkpoints.saved_at -= EPOCH_SECONDS
+    checkpoints.saved_at -= MAX_LOST_SECONDS
     assert checkpoints.due(epoch_ended=True) and not checkpoints.due()
 
 

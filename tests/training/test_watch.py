@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from covid.training.run import EpochRecord
-from covid.training.watch import APART, ONE_DECISION, after_epoch, far_apart, has_gradient
+from covid.training.watch import (
+    MAX_ACCURACY_GAP,
+    ONE_DECISION,
+    after_epoch,
+    far_apart,
+    has_gradient,
+)
 
 SEEN = np.array([[True, False], [False, True], [True, False]])
 SAME = np.array([[True, False]] * 3)
@@ -86,7 +92,7 @@ accuracies = st.floats(0, 1)
 
 @given(accuracies, accuracies, st.integers(1, 10_000))
 def test_what_is_within_the_bound_never_warns(train: float, seen: float, images: int) -> None:
-    if abs(train - seen) <= APART:
+    if abs(train - seen) <= MAX_ACCURACY_GAP:
         assert not far_apart(records((train, seen), (train, seen)), images)
 
 
