@@ -1,4 +1,4 @@
-"""Judges a trained network on images that it was not trained on.
+"""Evaluates a trained network on images that it was not trained on.
 
     python evaluate.py                      the newest finished run, on its test split
     python evaluate.py runs/NAME --data my/images
@@ -69,7 +69,7 @@ class Predictor:
     about: Mapping[str, Any]  # which network it is, for metrics.json
     open_own: "Callable[[], Index] | None"  # its own images; None: it has none
     predict: "Callable[[Index, list[int], str], Predictions]"  # of some images of a split
-    main_process_first: Callable[[], AbstractContextManager[None]]  # while images are looked for
+    main_process_first: Callable[[], AbstractContextManager[None]]  # while images are searched
     is_main_process: bool  # the one that writes
 
 

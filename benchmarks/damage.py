@@ -40,8 +40,8 @@ def damaged_images(stage: Stage, times: int) -> Broken:
             path.write_bytes(damage(sound[number % len(sound)], chance))
             begin = time.perf_counter()
             try:
-                found = read_image(path, 16)
-                good = found.shape == (16, 16) and found.dtype == np.uint8
+                pixels = read_image(path, 16)
+                good = pixels.shape == (16, 16) and pixels.dtype == np.uint8
             except ImageError:
                 good = True
             except Exception:
@@ -168,8 +168,8 @@ def damaged_weights(stage: Stage, times: int) -> Broken:
                 wrong.append(f"weights {number}: the pickle ran")
         return wrong
 
-    found = count_lost(work, stage.folder / "log.txt")
-    return Broken("weights and pickles, damaged", times, *found)
+    lost = count_lost(work, stage.folder / "log.txt")
+    return Broken("weights and pickles, damaged", times, *lost)
 
 
 class _Payload:

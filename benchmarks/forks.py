@@ -80,8 +80,8 @@ def finish(process: int) -> int:
 
 def ended(process: int) -> int | None:
     """The exit code of a process, or None while it goes on."""
-    found, status = os.waitpid(process, os.WNOHANG)
-    return os.waitstatus_to_exitcode(status) if found else None
+    finished, status = os.waitpid(process, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if finished else None
 
 
 def gone(process: int) -> bool:

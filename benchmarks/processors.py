@@ -195,7 +195,7 @@ def parse_arguments() -> argparse.Namespace:
 def ask(command: Sequence[str], model: Path, images: Sequence[Path]) -> dict[str, Any]:
     """What WORKER prints there. Raises ModelError where it fails."""
     done = subprocess.run(
-        [*command, "-c", WORKER, str(model.absolute()), *(str(one.absolute()) for one in images)],
+        [*command, "-c", WORKER, str(model.absolute()), *(str(path.absolute()) for path in images)],
         cwd=PROJECT, capture_output=True, text=True,
     )  # fmt: skip
     if done.returncode:
@@ -211,7 +211,7 @@ def compare(
     """One file on every processor."""
     model = load(path, spinning=False)
     space, precision = model.card.space, model.card.precision
-    pixels = np.stack([model.read(one) for one in images])
+    pixels = np.stack([model.read(image) for image in images])
     digest = hashlib.sha256(pixels.tobytes()).hexdigest()
     exact = exact_answers(onnx.load(path), pixels, "probability")
     decided, near = space.decide(exact), near_a_threshold(exact, space.thresholds)

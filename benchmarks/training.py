@@ -235,21 +235,23 @@ def compare(name: str, row: Row, root: Path) -> list[Figure]:
         "ours_images_per_second": [epoch["images_per_second"] for epoch in ours["history"]],
     }
     speed = usual["seconds"] / ours["seconds"]
-    found = [figure(f"{name}: times as fast", speed, "x", least=row.least, details=details)]
+    figures = [figure(f"{name}: times as fast", speed, "x", least=row.least, details=details)]
     for who in ("usual", "ours"):
-        found.append(figure(f"{name}: {who}, wall time", details[f"{who}_seconds"], "s"))
-        found.append(figure(f"{name}: {who}, validation accuracy", details[f"{who}_accuracy"], ""))
-        found.append(figure(f"{name}: {who}, peak memory", details[f"{who}_megabytes"], "MB"))
+        figures.append(figure(f"{name}: {who}, wall time", details[f"{who}_seconds"], "s"))
+        figures.append(
+            figure(f"{name}: {who}, validation accuracy", details[f"{who}_accuracy"], "")
+        )
+        figures.append(figure(f"{name}: {who}, peak memory", details[f"{who}_megabytes"], "MB"))
     if row.trainable == "head" and len(later) > 3:
         # What comes before the first epoch, decoding above all, is a part of it.
         first = ours["seconds"] - sum(later[1:])
         share = max(later[3:]) / first
-        found.append(figure(f"{name}: an epoch after the third over the first", share, "",
+        figures.append(figure(f"{name}: an epoch after the third over the first", share, "",
                             most=MAX_EPOCH_SHARE))  # fmt: skip
     if name == "resnet18-whole":
-        found.append(utilisation(ours["summary"]["images_per_second"], load_config(
+        figures.append(utilisation(ours["summary"]["images_per_second"], load_config(
             Path(settings["config"]), settings["set"])))  # fmt: skip
-    return found
+    return figures
 
 
 def utilisation(images_per_second: float, config: Config) -> Figure:
@@ -311,7 +313,7 @@ def two_processes(root: Path, epochs: int) -> Figure:
 
 
 def benchmark(arguments: Namespace) -> list[Figure]:
-    found: list[Figure] = []
+    figures: list[Figure] = []
     names = arguments.rows if arguments.rows is not None else list(ROWS)
     images, size, counts = (60, 128, (60, 120)) if arguments.quick else (600, 1024, SCALE)
     if arguments.quick and arguments.rows is None:
@@ -326,12 +328,12 @@ def benchmark(arguments: Namespace) -> list[Figure]:
             epochs = arguments.epochs or (4 if arguments.quick else row.epochs)
             row = Row(row.arch, row.trainable, epochs, row.least)
             print(f"{name} …", file=sys.stderr, flush=True)
-            found += compare(name, row, root)
+            figures += compare(name, row, root)
         if not arguments.no_scale:
             print("scale and two processes …", file=sys.stderr, flush=True)
-            found += scale(counts, folder)
-            found.append(two_processes(root, 1 if arguments.quick else 2))
-    return found
+            figures += scale(counts, folder)
+            figures.append(two_processes(root, 1 if arguments.quick else 2))
+    return figures
 
 
 def main() -> int:
@@ -341,13 +343,13 @@ def main() -> int:
             if result := side(arguments):
                 print(json.dumps(result), flush=True)
             return 0
-        found = benchmark(arguments)
+        figures = benchmark(arguments)
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
-    print(figures_table(found))
+    print(figures_table(figures))
     if arguments.json:
-        write_figures(arguments.json, found)
+        write_figures(arguments.json, figures)
     return 0
 
 

@@ -99,11 +99,11 @@ def _read_with_bases(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _others(path: Path) -> str:
-    found = sorted(other.name for other in path.parent.glob("*.yaml"))
-    close = difflib.get_close_matches(path.name, found, n=3)
-    if not found:
+    names = sorted(other.name for other in path.parent.glob("*.yaml"))
+    close = difflib.get_close_matches(path.name, names, n=3)
+    if not names:
         return "the project's repository has some under configs/"
-    return f"{path.parent} holds {', '.join(close or found)}"
+    return f"{path.parent} holds {', '.join(close or names)}"
 
 
 def parse_yaml(text: str, source: str) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def _settings_tree(settings: Sequence[str]) -> tuple[dict[str, Any], set[str]]:
         value = parse_yaml(f"value: {text}", f"--set {setting}").get("value")
         words = PATH_KEYS.get(dotted)
         if words is not None and isinstance(value, list):
-            value = [_absolute(one, words) for one in value]
+            value = [_absolute(item, words) for item in value]
         elif words is not None:
             value = _absolute(value, words)
         branch = tree

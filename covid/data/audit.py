@@ -34,9 +34,8 @@ class Duplicates:
     shared: list[tuple[str, str]]  # of each picture that stands in several splits, the first two
     within: dict[str, int]  # split -> images that repeat an earlier one of the same split
     near: int  # pairs between splits that differ a little
-    near_pairs: list[
-        tuple[str, str, int]
-    ]  # with the bits they differ in: the MAX_REPORTED_PAIRS closest
+    # The MAX_REPORTED_PAIRS closest, with the number of bits they differ in.
+    near_pairs: list[tuple[str, str, int]]
 
     def warnings(self, index: Index, *, allowed: bool) -> list[str]:
         """Sentences for the user. Raises DataError where splits share pictures, unless `allowed`.

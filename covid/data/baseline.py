@@ -1,4 +1,4 @@
-"""How well a label can be told without the picture: what a network could learn to cheat by."""
+"""How well metadata alone predicts the label: shortcuts that a network could learn."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ FOLDS = 5
 # accuracy of a guess has a standard deviation of 0.11: chance hardly reaches SUSPICIOUS_ACCURACY.
 MIN_PATIENTS = 10
 SUSPICIOUS_ACCURACY = 0.8  # balanced, in all or of one class; above it a network can cheat
-MAX_IMAGES = 5_000  # images looked at, so that a large set costs seconds too
+MAX_IMAGES = 5_000  # images evaluated, so that a large set takes seconds too
 MAX_VALUES = 20  # of a column, the most frequent: words that stand there once say nothing of others
 MAX_NAMED_COLUMNS = 3  # columns that a sentence names
 
@@ -32,7 +32,7 @@ class Score:
     """Balanced accuracy, cross-validated."""
 
     overall: float
-    per_class: dict[str, float]  # of telling a class from the rest
+    per_class: dict[str, float]  # class against the rest
 
     @classmethod
     def of(cls, targets: npt.NDArray[np.str_], predicted: npt.NDArray[np.str_]) -> "Score":
@@ -49,7 +49,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What metadata alone tells of the label."""
+    """How well metadata alone predicts the label."""
 
     images: int
     chance: float
@@ -64,8 +64,8 @@ class Baseline:
             return f"metadata alone: not evaluated, {self.note}"
         how = "patient" if self.by_patient else "image, as no patient is known"
         return (
-            f"metadata alone ({', '.join(self.alone) or self.note}) tells the label with balanced "
-            f"accuracy {self.together.overall:.2f}, chance is {self.chance:.2f} "
+            f"metadata alone ({', '.join(self.alone) or self.note}) predicts the label with "
+            f"balanced accuracy {self.together.overall:.2f}, chance is {self.chance:.2f} "
             f"(cross-validated by {how})"
         )
 
@@ -80,13 +80,13 @@ class Baseline:
             scores = {column: score.overall for column, score in self.alone.items()}
         elif given_away:
             easiest = max(given_away, key=lambda name: per_class[name])
-            what, figure, chance = f"{easiest} from the rest", per_class[easiest], 0.5
+            what, figure, chance = f"{easiest} against the rest", per_class[easiest], 0.5
             scores = {column: score.per_class[easiest] for column, score in self.alone.items()}
         else:
             return []
         best = sorted(scores, key=lambda column: -scores[column])[:MAX_NAMED_COLUMNS]
         return [
-            f"metadata alone tells {what} with a balanced accuracy of {figure:.2f} (chance is "
+            f"metadata alone predicts {what} with a balanced accuracy of {figure:.2f} (chance is "
             f"{chance:.2f}), most of all by "
             + ", ".join(f"{column} ({scores[column]:.2f} alone)" for column in best)
             + ": a network can cheat by whatever these leave in the pixels, so good figures on "
@@ -107,11 +107,13 @@ class Baseline:
 
 
 def measure_baseline(index: Index, indices: Sequence[int]) -> Baseline:
-    """How well a shallow tree tells the label of `indices` from format, mode, size, view, sex, age.
+    """How well a shallow tree predicts labels from format, mode, size, view, sex and age.
+
+    `indices` are those of the samples evaluated.
 
     A file's header is read, not its picture, and not even that where the manifest has `format`,
     `mode`, `width` and `height`: what a file was when it was found. Images whose header cannot be
-    read are left out. Above MAX_IMAGES images, every n-th is looked at.
+    read are left out. Above MAX_IMAGES images, every n-th is evaluated.
     """
     chosen = [index.samples[i] for i in indices[:: max(1, -(-len(indices) // MAX_IMAGES))]]
     headers = [_header(sample) for sample in chosen]
@@ -136,7 +138,7 @@ def measure_baseline(index: Index, indices: Sequence[int]) -> Baseline:
         note = "no column in which images differ"
         return Baseline(len(samples), chance, by_patient, score, {}, note)
 
-    def tell(columns: Floats) -> Score:
+    def evaluate(columns: Floats) -> Score:
         tree = DecisionTreeClassifier(
             max_depth=5, min_samples_leaf=5, class_weight="balanced", random_state=0
         )
@@ -144,8 +146,8 @@ def measure_baseline(index: Index, indices: Sequence[int]) -> Baseline:
         predicted = cross_val_predict(tree, columns, labels, groups=patients, cv=folds)
         return Score.of(labels, predicted)
 
-    together = tell(np.hstack(list(features.values())))
-    alone = {name: tell(columns) for name, columns in features.items()}
+    together = evaluate(np.hstack(list(features.values())))
+    alone = {name: evaluate(columns) for name, columns in features.items()}
     return Baseline(len(samples), chance, by_patient, together, alone)
 
 
@@ -195,5 +197,5 @@ def _one_hot(values: Sequence[str]) -> Floats:
 
 def _ages(values: Sequence[str]) -> Floats:
     """`[images, 1]`: the first number of each cell ("045Y" is 45), -1 where there is none."""
-    found = [re.search(r"\d+(\.\d+)?", value) for value in values]
-    return np.array([[float(match.group()) if match else -1.0] for match in found])
+    matches = [re.search(r"\d+(\.\d+)?", value) for value in values]
+    return np.array([[float(match.group()) if match else -1.0] for match in matches])

@@ -31,12 +31,12 @@ from covid.errors import DataError, ImageError
 CACHE_FILES = re.compile(r"(images|features)-[0-9a-f]{16}\.(rows|checksums)")
 IN_USE_SECONDS = 3600.0  # seconds: a run reads its files at every step, which takes far less
 BLOCK_BYTES = 512  # bytes, the unit of st_blocks whatever the disk's own blocks are
-CHUNK_IMAGES = 64  # images in memory at once while a set is looked through: 4 MB at 256 pixels
+CHUNK_IMAGES = 64  # images in memory at once while a set is scanned: 4 MB at 256 pixels
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What one look at some images found; those of several processes add up."""
+    """What a scan of some images gives; those of several processes add up."""
 
     histogram: npt.NDArray[np.int64]  # [256]: pixels of each grey level
     unreadable: dict[int, str]  # index -> the sentence that says why
@@ -112,18 +112,18 @@ class Images:
         return pixels
 
     def scan(self, indices: Sequence[int], advance: Callable[[int], object]) -> Scan:
-        """Looks at every one of `indices`, keeping what it decodes; `advance(n)` after every n."""
-        found = Scan(np.zeros(256, dtype=np.int64), {})
+        """Scans the images at `indices`, keeping what it decodes; `advance(n)` after every n."""
+        total = Scan(np.zeros(256, dtype=np.int64), {})
         fingerprints: dict[int, bytes] = {}
         for start in range(0, len(indices), CHUNK_IMAGES):
             chunk = indices[start : start + CHUNK_IMAGES]
             pixels, unreadable = self._read(chunk)
             readable = [place for place, i in enumerate(chunk) if i not in unreadable]
             histogram = np.bincount(pixels[readable].ravel(), minlength=256)
-            found += Scan(histogram, unreadable)
+            total += Scan(histogram, unreadable)
             fingerprints |= {chunk[place]: fingerprint(pixels[place]) for place in readable}
             advance(len(chunk))
-        return replace(found, fingerprints=fingerprints)
+        return replace(total, fingerprints=fingerprints)
 
     def make_room(self, limit: float) -> str | None:
         """`make_room` in this cache; what this run has used since it opened it stays."""

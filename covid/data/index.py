@@ -119,7 +119,8 @@ def require_training_splits(index: Index, labels: Sequence[str]) -> list[str]:
                 f"{index.root}: has no {split} images (found: {', '.join(sorted(counts))}); put "
                 f"them under {index.roots[0]}/{split}/LABEL/, or list them in a manifest.csv there."
             )
-    nowhere = [label for label in labels if not any(label in found for found in counts.values())]
+    present = {label for per_label in counts.values() for label in per_label}
+    nowhere = [label for label in labels if label not in present]
     if nowhere:
         raise DataError(
             f"{index.root}: no folder or manifest row bears {some(nowhere)}, which data.labels "
@@ -140,7 +141,7 @@ def patients_in_two_splits(samples: Iterable[Sample]) -> list[str]:
     for sample in samples:
         if sample.patient is not None:
             splits[sample.patient].add(sample.split)
-    return sorted(patient for patient, found in splits.items() if len(found) > 1)
+    return sorted(patient for patient, names in splits.items() if len(names) > 1)
 
 
 def require_known(where: str, given: set[str], labels: Sequence[str]) -> None:
@@ -155,13 +156,13 @@ def require_known(where: str, given: set[str], labels: Sequence[str]) -> None:
 
 def walk(folder: Path) -> list[str]:
     """All files below a folder, relative with '/', without hidden ones."""
-    found = []
+    names = []
     for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
         prefix = os.path.relpath(place, folder).replace(os.sep, "/")
         prefix = "" if prefix == "." else f"{prefix}/"
-        found += [f"{prefix}{name}" for name in files if not name.startswith(".")]
-    return found
+        names += [f"{prefix}{name}" for name in files if not name.startswith(".")]
+    return names
 
 
 def some(names: Sequence[str]) -> str:

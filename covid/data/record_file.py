@@ -73,7 +73,7 @@ class RecordFile:
                 file.write(np.uint32(_checksum(record)).tobytes())
 
     def written(self, slots: Sequence[int]) -> int:
-        """How many of `slots` have a checksum; whether it matches, reading them tells."""
+        """How many of `slots` have a checksum; whether it matches, only reading shows."""
         try:
             known = self._known()
             return int(np.count_nonzero(known[np.asarray(slots, dtype=np.int64)]))

@@ -1,7 +1,7 @@
 """How good a network is: figures with their uncertainty, and a reason where there is none.
 
 Every figure follows from decisions that `LabelSpace.decide` takes, but for AUROC and average
-precision, which follow from the probabilities' order. A figure that the images cannot tell is
+precision, which follow from the probabilities' order. A figure that the images do not determine is
 None, and a sentence in `notes` says why; it is never 0, 1 or NaN by convention.
 """
 

@@ -1,4 +1,4 @@
-"""What calibration images tell of a float graph: how far activations reach, what layers read.
+"""Statistics of a float graph on calibration images: how far activations reach, what layers read.
 
 Images are seen one at a time, so that memory is that of one image, however many there are.
 """
@@ -114,7 +114,7 @@ def channel_reach(
 ) -> dict[str, Doubles]:
     """Activation -> the largest magnitude of each channel, `[channels]`.
 
-    `images()` yields uint8 `[n, size, size]`; `advance` is told how many are done.
+    `images()` yields uint8 `[n, size, size]`; `advance` takes how many are done.
     """
     reach: dict[str, Doubles] = {}
     for name, values in _run(centred, images, advance):

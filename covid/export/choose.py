@@ -22,7 +22,7 @@ MAX_SHARE_IN_FLOAT = 0.5  # share of layers; with more of them in float it is no
 
 @dataclass(frozen=True)
 class Attempt:
-    """An 8-bit graph that was tried, and what was found."""
+    """An 8-bit graph that was tried, and its result."""
 
     limit: int  # largest magnitude of a weight's integer
     kept_in_float: list[str]

@@ -2,7 +2,7 @@
 
 What one convolution divides a channel by, the next multiplies it with: the same function. Nagel
 et al. 2019, "Data-free quantization through weight equalization and bias correction", section
-4.1, equalise weights. Here it is the activations' reach, as calibration images tell it, since
+4.1, equalise weights. Here it is the activations' reach, as calibration images show it, since
 weights have one scale per channel already.
 """
 

@@ -23,7 +23,7 @@ from covid.model.networks import Network
 from covid.model.weights import Trained
 
 # From where on ranges hardly move; at most half of the training images, since the other half
-# must tell whether the 8-bit file agrees with the fp32 one on images that calibration never saw.
+# must show whether the 8-bit file agrees with the fp32 one on images that calibration never saw.
 CALIBRATION_IMAGES = 300
 BATCH_SIZE = 16  # images through a network: some 500 MB of activations for VGG-16 at 256 pixels
 

@@ -207,7 +207,7 @@ def _check_saturation(proof: Proof) -> Check:
 def write_any_size(path: Path, model: onnx.ModelProto, evidence: Evidence) -> dict[str, Any]:
     """Writes the any-size form of `model`, an fp32 graph, if it stays near the network's answers.
 
-    Returns what `check_any_size` found.
+    Returns the result of `check_any_size`.
     """
     golden = prove_float(model, evidence.card.image_size).golden  # resized to the size it has
     card = replace(evidence.card, resize=RESIZE_IN_GRAPH, golden=golden)

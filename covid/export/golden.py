@@ -18,7 +18,7 @@ Pixels = npt.NDArray[np.uint8]
 
 CANDIDATES = tuple(Pattern(seed, side) for side, seed in product((4, 16, 64), (0, 1)))
 # Of a logit. The same float sums in another order differ by some 1e-6 of their size; bf16, which
-# some providers take for float32 unless told otherwise, by some 1e-2.
+# some providers take for float32 by default, by some 1e-2.
 FLOAT_TOLERANCE = 1e-3
 # 0.03 of a probability where the sigmoid is steepest, a quarter of the logit's change. Rounding
 # on the way to 8 bits, in which processors may differ, moved no probability by more than 0.02.
@@ -35,7 +35,7 @@ class Proof:
 
     @property
     def shows_saturation(self) -> bool:
-        """Whether golden answers tell a processor that saturates, or none can."""
+        """Whether golden answers detect a processor that saturates, or none can."""
         return not self.saturable_pairs or self.saturated > self.golden.tolerance
 
 

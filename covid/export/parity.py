@@ -29,7 +29,7 @@ MAX_NAMED_IMAGES = 5  # of the images that differ, in a sentence
 
 @dataclass(frozen=True)
 class Check:
-    """One rung of the ladder: what was looked at, whether it held, and what was found."""
+    """One check: its name, whether it holds, and the figures."""
 
     name: str
     holds: bool
@@ -38,7 +38,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Parity:
-    """What the gate found. `checks` ends with the first kind of check that failed."""
+    """The result of the gate. `checks` ends with the first kind of check that failed."""
 
     checks: list[Check]
     images: int

@@ -78,7 +78,7 @@ def write_report(output: Path, report: Mapping[str, Any]) -> None:
 
 
 def report_table(report: Mapping[str, Any]) -> str:
-    """The same for people: the files, then every check with what it found."""
+    """The same for people: the files, then every check with its result."""
     rows = []
     for name, file in report["files"].items():
         if name == ANY_SIZE:  # a program without this package runs it; its checks are below

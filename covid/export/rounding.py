@@ -248,8 +248,8 @@ def replace_layers(
     for layer in convolutions(model):
         if layer.name in kept:
             continue
-        one = rounded[layer.name]
-        scales = one.scales.reshape(-1, 1, 1, 1)
-        for name, values in ((layer.weight, one.integers * scales), (layer.bias, one.bias)):
+        weights = rounded[layer.name]
+        scales = weights.scales.reshape(-1, 1, 1, 1)
+        for name, values in ((layer.weight, weights.integers * scales), (layer.bias, weights.bias)):
             constants[name].CopyFrom(numpy_helper.from_array(values.astype(np.float32), name))
     return model

@@ -113,10 +113,10 @@ class Checkpoints:
 
     def begin_stage(self, stateful: Mapping[str, Stateful | None]) -> None:
         """From now on `stateful` is saved; what `load` has read of it comes back, once."""
-        self.stateful = {name: one for name, one in stateful.items() if one is not None}
+        self.stateful = {name: part for name, part in stateful.items() if part is not None}
         if self.loaded is not None:
-            for name, one in self.stateful.items():
-                one.load_state_dict(self.loaded[name])
+            for name, part in self.stateful.items():
+                part.load_state_dict(self.loaded[name])
             own = self.loaded["random"][self.accelerator.process_index]
             restore_random_state(self.accelerator.device, own)
             self.loaded = None
@@ -147,7 +147,7 @@ class Checkpoints:
 
     def save(self, progress: Progress) -> None:
         """Writes a checkpoint whole, then drops all but the newest two."""
-        state: dict[str, Any] = {name: one.state_dict() for name, one in self.stateful.items()}
+        state: dict[str, Any] = {name: part.state_dict() for name, part in self.stateful.items()}
         state["progress"] = progress.state_dict()
         state["random"] = self._gather(random_state(self.accelerator.device))
         if self.accelerator.is_main_process:

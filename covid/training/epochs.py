@@ -120,12 +120,12 @@ def normalises_one_value(network: nn.Module, size: int) -> bool:
     """
     seen: list[bool] = []
 
-    def look(module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+    def note_shape(module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
         seen.append(inputs[0][:, 0].numel() == 1)
 
     kinds = (nn.BatchNorm1d, nn.BatchNorm2d)
     layers = [part for part in network.modules() if isinstance(part, kinds) and part.training]
-    hooks = [layer.register_forward_pre_hook(look) for layer in layers]
+    hooks = [layer.register_forward_pre_hook(note_shape) for layer in layers]
     network.eval()
     network(torch.zeros(1, 1, size, size, dtype=torch.uint8))
     for hook in hooks:

@@ -139,7 +139,7 @@ def _best_precision(cpu: bool) -> Precision:
 def partner_is_gone(error: RuntimeError) -> bool:
     """Whether an error is what remains of another process of the same run.
 
-    NCCL's errors have a class; gloo's are told by the source file that they name. An error that
+    NCCL's errors have a class; gloo's are known by the source file that they name. An error that
     kept processes from finding each other is none: that is LaunchError's.
     """
     if isinstance(error, torch.distributed.DistBackendError):
@@ -149,7 +149,7 @@ def partner_is_gone(error: RuntimeError) -> bool:
 
 
 def use_full_precision() -> None:
-    """Switches off what GPUs do to fp32 unless told otherwise: 10 bits of mantissa (TF32)."""
+    """Switches off what GPUs do to fp32 by default: 10 bits of mantissa (TF32)."""
     torch.backends.cuda.matmul.fp32_precision = "ieee"
     torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
 

@@ -189,11 +189,11 @@ class FrozenFeatures:
         what: list[object] = [code, self.images.key, arch, len(self.prefix.layers)]
         if self.augmentation is not None:
             what += self.augmentation.identity
-        found = hashlib.sha256(json.dumps([*what, self.prefix.mean, self.prefix.std]).encode())
+        digest = hashlib.sha256(json.dumps([*what, self.prefix.mean, self.prefix.std]).encode())
         for name, tensor in self.prefix.state_dict().items():
-            found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            found.update(tensor.cpu().contiguous().numpy().data)
-        return found.hexdigest()[:16]
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.cpu().contiguous().numpy().data)
+        return digest.hexdigest()[:16]
 
 
 def require_frozen(network: Network, config: Config) -> None:

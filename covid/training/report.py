@@ -1,4 +1,4 @@
-"""What a run tells: a bar, lines and a table on the terminal; history, curves and a summary."""
+"""What a run logs: a bar, lines and a table on the terminal; history, curves and a summary."""
 
 import shutil
 import sys
@@ -50,7 +50,7 @@ def rendering_bar() -> Callable[[int, int], None]:
 
 
 class Reporter:
-    """Tells the user how a run goes; silent but in the main process."""
+    """Logs how a run goes; silent but in the main process."""
 
     def __init__(self, accelerator: Accelerator, config: Config, folder: Path, data: str):
         self.accelerator = accelerator

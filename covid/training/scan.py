@@ -1,4 +1,4 @@
-"""One look at every image before training: is it readable, how bright are they, what is odd."""
+"""The scan before training: which images are readable, grey levels, duplicates, shortcuts."""
 
 from dataclasses import dataclass
 from functools import reduce
@@ -30,7 +30,7 @@ class TrainingData:
     audit: dict[str, Any]  # data_audit.json
     warnings: list[str]
     seen: int  # images that were read
-    baseline: str  # how well the label can be told without the picture: one line
+    baseline: str  # how well metadata alone predicts the label: one line
 
 
 def scan(
@@ -75,10 +75,10 @@ def scan(
         warnings.append(images.problem)
     train = [i for i in train if i not in every.unreadable]
     validation = [i for i in validation if i not in every.unreadable]
-    judged_by = config.label_space.encode(index.samples[i].label for i in validation)
+    targets = config.label_space.encode(index.samples[i].label for i in validation)
     if not train or not validation:
         raise DataError(f"{index.root}: no readable image is left to train or to validate on.")
-    reason = reason_against(config.select_by, config.label_space, judged_by)
+    reason = reason_against(config.select_by, config.label_space, targets)
     if reason:
         raise DataError(
             f"{index.root}: in validation {reason}, so {config.select_by} is not defined there; "
@@ -116,8 +116,8 @@ def scan_images(accelerator: Accelerator, images: Images, indices: list[int], wh
     bar = tqdm(total=len(indices), desc=what, unit="image", leave=False, delay=1,
                disable=None if accelerator.is_main_process else True)  # fmt: skip
     with accelerator.split_between_processes(indices) as share, bar:
-        found = images.scan(share, lambda n: bar.update(n * accelerator.num_processes))
+        own = images.scan(share, lambda n: bar.update(n * accelerator.num_processes))
     if accelerator.num_processes == 1:
-        return found
-    shares: list[Scan] = gather_object([found])
+        return own
+    shares: list[Scan] = gather_object([own])
     return reduce(add, shares)

@@ -1,4 +1,4 @@
-"""augmentation.png: what training sees of some images, looked at before it starts."""
+"""augmentation.png: what training sees of some images, drawn before it starts."""
 
 from collections.abc import Sequence
 from pathlib import Path

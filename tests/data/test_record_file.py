@@ -32,8 +32,8 @@ def read(records: RecordFile, *wanted: int) -> tuple[np.ndarray, list[int]]:
 
 
 def test_what_was_written_comes_back_in_the_order_asked_for(records: RecordFile) -> None:
-    found, absent = read(records, 6, 2, 2)
-    assert (found == content(6, 2, 2)).all() and absent == []
+    content_read, absent = read(records, 6, 2, 2)
+    assert (content_read == content(6, 2, 2)).all() and absent == []
 
 
 def test_what_was_never_written_is_told_by_its_place(records: RecordFile) -> None:

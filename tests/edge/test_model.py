@@ -97,7 +97,7 @@ def test_a_list_gives_a_stream_in_its_order(tmp_path: Path) -> None:
     paths = [grey(tmp_path / f"{level}.png", level) for level in (200, 30, 120)]
     found = covid.edge.load(write_network(tmp_path))([str(path) for path in paths])
     assert not isinstance(found, Prediction)
-    assert [one.path for one in found] == paths
+    assert [prediction.path for prediction in found] == paths
 
 
 def test_a_folder_gives_a_stream_of_its_images(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_folder_gives_a_stream_of_its_images(tmp_path: Path) -> None:
     paths = [grey(folder / name, 9) for name in ("b.png", "a/c.png")]
     found = covid.edge.load(write_network(tmp_path))(folder)
     assert not isinstance(found, Prediction)
-    assert sorted(one.path for one in found) == sorted(paths)
+    assert sorted(prediction.path for prediction in found) == sorted(paths)
 
 
 def test_an_unreadable_image_alone_is_an_error(tmp_path: Path) -> None:

@@ -82,8 +82,8 @@ def brighter(model: onnx.ModelProto) -> None:
 
 
 def frozen(model: onnx.ModelProto) -> None:
-    for one in (*model.graph.input, *model.graph.output):
-        one.type.tensor_type.shape.dim[0].dim_value = 1
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
 
 
 def softmax(model: onnx.ModelProto) -> None:
@@ -188,7 +188,7 @@ def edited(
     model, card, quantised = onnx.load(int8[0]), read_card(int8[0]), int8[1]
     assert quantised.proof is not None
     del model.metadata_props[:]
-    constant = next(one for one in model.graph.initializer if one.name == name)
+    constant = next(tensor for tensor in model.graph.initializer if tensor.name == name)
     values = numpy_helper.to_array(constant)
     changed = change(values).astype(values.dtype)
     constant.CopyFrom(numpy_helper.from_array(changed, name))
@@ -232,7 +232,7 @@ def test_a_file_that_gives_no_numbers_is_refused(
     assert failed(checks) == ["opens"] and "beyond 0 and 1" in checks[0].found
 
 
-def test_a_file_judged_on_20_images_is_refused(small: Small, tmp_path: Path) -> None:
+def test_a_file_evaluated_on_20_images_is_refused(small: Small, tmp_path: Path) -> None:
     few = replace(small.evidence, unseen=small.evidence.unseen[:5])
     few = replace(
         few, indices=few.indices[:15], targets=few.targets[:15], logits=few.logits[:15],
@@ -285,7 +285,9 @@ def test_an_interruption_leaves_no_8_bit_file(small: Small, tmp_path: Path) -> N
     assert names_in(tmp_path) == []
 
 
-def test_validation_without_a_class_is_judged_by_what_is_left(small: Small, tmp_path: Path) -> None:
+def test_validation_without_a_class_is_evaluated_by_what_is_left(
+    small: Small, tmp_path: Path
+) -> None:
     evidence = small.evidence
     names = evidence.names(list(range(len(evidence.indices))))
     left = [place for place, name in enumerate(names) if "/covid/" not in name]

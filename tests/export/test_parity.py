@@ -57,13 +57,13 @@ def failing(parity: Parity) -> list[str]:
 
 def edit(model: onnx.ModelProto, name: str, new: Callable[..., object]) -> None:
     """Replaces an initializer by what `new` makes of it."""
-    tensor = next(one for one in model.graph.initializer if one.name == name)
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == name)
     values = np.asarray(new(numpy_helper.to_array(tensor).copy()))
     tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float32), name))
 
 
 def node(model: onnx.ModelProto, kind: str) -> onnx.NodeProto:
-    found: onnx.NodeProto = next(one for one in model.graph.node if one.op_type == kind)
+    found: onnx.NodeProto = next(node for node in model.graph.node if node.op_type == kind)
     return found
 
 
@@ -114,8 +114,8 @@ def test_another_function_than_the_sigmoid_is_told_by_probabilities(
 
 def test_a_frozen_batch_does_not_open(small: Small, tmp_path: Path) -> None:
     def freeze(model: onnx.ModelProto) -> None:
-        for one in (*model.graph.input, *model.graph.output):
-            one.type.tensor_type.shape.dim[0].dim_value = 1
+        for value in (*model.graph.input, *model.graph.output):
+            value.type.tensor_type.shape.dim[0].dim_value = 1
 
     parity = evaluate_changed(small, tmp_path, freeze)
     assert failing(parity) == ["opens"]
@@ -125,7 +125,7 @@ def test_a_frozen_batch_does_not_open(small: Small, tmp_path: Path) -> None:
 def test_a_batch_frozen_inside_is_told_when_the_file_opens(small: Small, tmp_path: Path) -> None:
     def freeze(model: onnx.ModelProto) -> None:
         shape = node(model, "Reshape").input[1]
-        tensor = next(one for one in model.graph.initializer if one.name == shape)
+        tensor = next(tensor for tensor in model.graph.initializer if tensor.name == shape)
         tensor.CopyFrom(numpy_helper.from_array(np.array([1, 8], dtype=np.int64), shape))
 
     assert failing(evaluate_changed(small, tmp_path, freeze)) == ["opens"]

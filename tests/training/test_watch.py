@@ -76,7 +76,7 @@ def test_accuracies_far_apart_are_seen_after_the_second_epoch(
     [((0.9, 0.3),), ((0.9, 0.3), (0.9, 0.8)), ((0.9, 0.3), (0.3, 0.9)), ((0.9, 0.3),) * 3],
     ids=["one epoch", "mended", "the other way", "later"],
 )
-def test_accuracies_are_judged_once_and_only_where_both_epochs_agree(
+def test_accuracies_are_evaluated_once_and_only_where_both_epochs_agree(
     pairs: tuple[tuple[float, float], ...]
 ) -> None:
     assert after_epoch(SEEN[[0, 1] * 200], SEEN[[0, 1] * 200], records(*pairs)) == []
