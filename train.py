@@ -128,7 +128,7 @@ def train(arguments: argparse.Namespace) -> int:
         report.stage(progress, stage)
         freeze(network, stage.model.trainable)
         optimizer = make_optimizer(stage.optimizer, trained(network))
-        # Frozen layers that come before all others run once an image, not once an epoch: `rest`
+        # Frozen layers that come before all others run once per image, not once per epoch: `rest`
         # is the network without those, or all of it, and batches carry what it takes.
         prefix = keep_prefix(accelerator, network, train_split, validation_split, stage, report.log)
         if prefix.problem:

@@ -131,7 +131,7 @@ def our_calls(files: dict[str, Path], pixels: Pixels, threads: int) -> dict[str,
 
 
 def has_vnni() -> bool:
-    """Whether this processor adds four products of 8 bits in 32; False where nobody says."""
+    """Whether this processor adds four products of 8 bits in 32; False where it is not known."""
     try:
         return "vnni" in CPUINFO.read_text()
     except OSError:
@@ -246,7 +246,7 @@ def cold_start(model: Path, image: Path) -> tuple[float, float]:
 
 
 def measure_folder(subject: Subject, images: Sequence[Path]) -> list[Figure]:
-    """Images a second from files, beside decoding and inference, each measured apart.
+    """Images per second from files, beside decoding and inference, each measured apart.
 
     Apart, each has one core, as each has in turn while both run: on two cores, the slower of
     the two sets the pace.
@@ -274,7 +274,7 @@ def measure_folder(subject: Subject, images: Sequence[Path]) -> list[Figure]:
 def time_folder(
     alone: Model, whole: Model, images: Sequence[Path]
 ) -> tuple[float, float, float]:
-    """Seconds an image: decoding on one core, inference on one core, both on all."""
+    """Seconds per image: decoding on one core, inference on one core, both on all."""
     pixels = np.stack([alone.read(image) for image in images[: alone.batch_size]])
     taken = (
         seconds_of(lambda: [alone.read(image) for image in images]),

@@ -178,7 +178,7 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def figures(names: Sequence[str], output: Path) -> list[dict[str, Any]]:
-    """One object a figure; nothing was asked of these, so target and holds are null."""
+    """One object per figure; these have no targets, so `target` and `holds` are null."""
     results = []
     for name in names:
         for split in ("validation", "test"):

@@ -62,7 +62,7 @@ SCALE_SIZE = 64
 MAX_EPOCH_SHARE = 0.02  # of the first one: an epoch after the third, head only
 MIN_RATE = 0.70  # of the machine's bf16 product, whole ResNet-18
 MIN_SPEED_OF_TWO = 0.85  # images/s of two processes over those of one with two threads
-SPREAD, GROWTH = 1.15, 100  # time an image, largest over smallest; megabytes
+SPREAD, GROWTH = 1.15, 100  # time per image, largest over smallest; megabytes
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -290,7 +290,7 @@ def scale(counts: Sequence[int], folder: Path) -> list[Figure]:
         megabytes.append(ours["megabytes"])
     details = {"images": list(counts), "seconds_an_image": seconds, "megabytes": megabytes}
     return [
-        figure("scale: time an image, largest over smallest", max(seconds) / min(seconds), "x",
+        figure("scale: time per image, largest over smallest", max(seconds) / min(seconds), "x",
                most=SPREAD, details=details),
         figure("scale: peak memory, largest less smallest", max(megabytes) - min(megabytes), "MB",
                most=GROWTH, details=details),
@@ -302,7 +302,7 @@ def two_processes(root: Path, epochs: int) -> Figure:
     row, reached = Row("resnet18", "all", epochs, 0), []
     one: tuple[str, ...] = ()
     two = ("-m", "torch.distributed.run", "--nproc_per_node=2")
-    for launcher, batch in ((one, 32), (two, 16)):  # as many images a step
+    for launcher, batch in ((one, 32), (two, 16)):  # as many images per step
         with tempfile.TemporaryDirectory() as temporary:
             settings = settings_of(row, root, Path(temporary), f"batch_size={batch}")
             ours = run_side("ours", settings, launcher)

@@ -16,7 +16,7 @@ import yaml
 
 from covid.errors import ConfigError
 
-MAX_CONFIG_BYTES = 1_000_000  # bytes; a real one has about a thousand
+MAX_CONFIG_BYTES = 1_000_000  # a real one has about a thousand
 # Keys whose values are paths, and the words that such a value may be instead.
 PATH_KEYS = {"data.root": ("phantom",), "data.cache_dir": (), "model.weights": ("imagenet", "none")}
 
@@ -178,7 +178,7 @@ def merge(
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The dotted key and the value of whatever in a tree is no mapping."""
+    """The dotted key and the value of each leaf: of what in a tree is no mapping."""
     for key, value in tree.items():
         if isinstance(value, dict):
             yield from leaves(value, f"{prefix}{key}.")

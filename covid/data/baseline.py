@@ -112,7 +112,7 @@ def measure_baseline(index: Index, indices: Sequence[int]) -> Baseline:
     `indices` are those of the samples evaluated.
 
     A file's header is read, not its picture, and not even that where the manifest has `format`,
-    `mode`, `width` and `height`: what a file was when it was found. Images whose header cannot be
+    `mode`, `width` and `height`: those of the original file. Images whose header cannot be
     read are left out. Above MAX_IMAGES images, every n-th is evaluated.
     """
     chosen = [index.samples[i] for i in indices[:: max(1, -(-len(indices) // MAX_IMAGES))]]
@@ -152,7 +152,7 @@ def measure_baseline(index: Index, indices: Sequence[int]) -> Baseline:
 
 
 def _header(sample: Sample) -> Header | None:
-    """What a file was when it was found: as the manifest has it, or as it is."""
+    """The original file's format, mode and size: the manifest's, or else this file's."""
     columns = sample.columns
     try:
         size = int(columns["width"]), int(columns["height"])

@@ -29,8 +29,8 @@ from covid.errors import DataError, ImageError
 # What runs keep in a cache: images here, features in covid/training/prefix.py. Nothing else there
 # is ever removed.
 CACHE_FILES = re.compile(r"(images|features)-[0-9a-f]{16}\.(rows|checksums)")
-IN_USE_SECONDS = 3600.0  # seconds: a run reads its files at every step, which takes far less
-BLOCK_BYTES = 512  # bytes, the unit of st_blocks whatever the disk's own blocks are
+IN_USE_SECONDS = 3600.0  # a run reads its files at every step, which takes far less
+BLOCK_BYTES = 512  # the unit of st_blocks whatever the disk's own blocks are
 CHUNK_IMAGES = 64  # images in memory at once while a set is scanned: 4 MB at 256 pixels
 
 
@@ -185,7 +185,7 @@ def make_room(folder: Path, limit: float, *, unused_since: float) -> str | None:
     for name in sorted(used, key=lambda name: used[name]):
         if surplus <= 0 or used[name] >= unused_since:
             break
-        with suppress(OSError):  # somebody else's, which only its owner may remove
+        with suppress(OSError):  # another user's, which only its owner may remove
             RecordFile(folder, name, count=0, length=0).remove()
             removed.append(name)
             surplus -= room[name]

@@ -1,4 +1,4 @@
-"""A manifest.csv to samples, split by patient where nobody has split them."""
+"""A manifest.csv to samples, split by patient where no split is given."""
 
 import csv
 import os

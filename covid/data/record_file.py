@@ -82,12 +82,12 @@ class RecordFile:
 
     def _known(self) -> npt.NDArray[np.uint32]:
         """Every record's checksum. Their file's time of change says when it was last used."""
-        with suppress(OSError):  # somebody else's, say, which can be read all the same
+        with suppress(OSError):  # another user's file, which may still be readable
             os.utime(self.checksums)
         return np.fromfile(self.checksums, dtype=np.uint32)
 
     def remove(self) -> None:
-        """Gives the room back; whoever still reads finds every record absent. Raises OSError."""
+        """Removes the files; who still reads finds every record absent. Raises OSError."""
         self.content.unlink(missing_ok=True)
         self.checksums.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Images to training, validation and test, where nobody has split them: by patient."""
+"""Images to training, validation and test, where no split is given: by patient."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence

@@ -160,7 +160,7 @@ def _parse(path: Path, text: bytes) -> dict[str, Any]:
 
 
 def _card(fields: Mapping[str, Any]) -> Card:
-    """A card from plain values. Raises KeyError, TypeError or ValueError that says what is odd."""
+    """A card from plain values. Raises KeyError, TypeError or ValueError that names the mistake."""
     task: Task = fields["task"]
     if task not in ("multilabel", "single_label"):
         raise ValueError("task")

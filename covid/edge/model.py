@@ -20,10 +20,10 @@ from covid.errors import ConfigError, ImageError, ModelError
 if TYPE_CHECKING:
     import onnxruntime
 
-# Larger batches were not faster on 2 cores, and rows appear a batch at a time.
+# Larger batches were not faster on 2 cores, and rows appear one batch at a time.
 MAX_BATCH = 8
-# Bytes a pixel of input that the hungriest network holds at once: VGG-16's first two
-# convolutions in float, 64 channels each, and as much again for the runtime's own copies.
+# Bytes per pixel of input that the network with the largest activations holds at once: VGG-16's
+# first two convolutions in float, 64 channels each, and as much again for the runtime's copies.
 BYTES_PER_PIXEL = 64 * 4 * 2 * 2
 MAX_THREADS = 1024
 OUTPUTS = ("logit", "probability")
@@ -61,7 +61,7 @@ def load(
     `threads` None: as many as this process may use, by affinity and cgroup quota. `low_memory`
     takes one image at a time and gives memory back after each. `spinning` lets threads that
     wait for each other during an answer keep their processors busy: it comes sooner, and
-    whatever else runs gets less; turn it off where images are decoded meanwhile. `providers` are
+    other programs get less; turn it off where images are decoded meanwhile. `providers` are
     onnxruntime's execution providers by name, the first one preferred (default: the CPU's).
 
     Raises ModelError, also where this machine computes other answers than the file's golden

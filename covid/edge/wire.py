@@ -61,7 +61,7 @@ def write_field(number: int, content: bytes) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    """Seven bits a byte, the lowest first; the eighth says that more follow."""
+    """Seven bits per byte, the lowest first; the eighth says that more follow."""
     encoded = bytearray()
     while value > 127:
         encoded.append(value & 127 | 128)

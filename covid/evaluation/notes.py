@@ -1,4 +1,4 @@
-"""Sentences for whoever reads figures: why one is not there, what an interval leaves out."""
+"""Sentences beside the figures: why one is not there, what an interval leaves out."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

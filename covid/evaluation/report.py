@@ -67,7 +67,7 @@ def write_report(
 
 
 def predictions_csv(evaluation: Evaluation) -> str:
-    """One row an image; `correct` is true where the whole decision is, as accuracy counts."""
+    """One row per image; `correct` is true where the whole decision is, as accuracy counts."""
     space = evaluation.space
     columns = [f"probability_{name}" for name in space.classes]
     lines = [csv_line(["path", "label", *columns, "predicted", "correct"])]

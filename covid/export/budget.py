@@ -71,7 +71,7 @@ class Verdict:
     validation: Agreement | None
     drop: float | None  # of macro F1 on validation; None where it is not defined
     auroc_fall: dict[str, float | None]  # class -> AUROC lost on validation
-    reasons: list[str]  # why not, one a broken rule
+    reasons: list[str]  # why not, one per broken rule
 
     @property
     def holds(self) -> bool:

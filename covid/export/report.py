@@ -16,7 +16,7 @@ from covid.export.files import ANY_SIZE, FP32, INT8, REPORT, Quantised
 from covid.export.latency import measure_latency
 from covid.export.parity import BATCHES, TOLERANCE, Check, Parity
 
-ROUNDS = 20  # turns of three calls a file; their median moves by a few per cent between exports
+ROUNDS = 20  # turns of three calls per file; their median moves by a few per cent between exports
 
 
 def build_report(
@@ -95,7 +95,7 @@ def report_table(report: Mapping[str, Any]) -> str:
         )
     parts = []
     if rows:
-        header = ["file", "MB", "validation accuracy", "macro F1", "ms an image"]
+        header = ["file", "MB", "validation accuracy", "macro F1", "ms per image"]
         parts.append(format_table(header, rows))
     for file, checks in _named_checks(report):
         lines = [

@@ -50,7 +50,7 @@ def start_accelerator(
     cpu = not torch.accelerator.is_available() or _environment_flag("ACCELERATE_USE_CPU")
     chosen = choose_precision(precision, cpu)
     threads = max(1, usable_processors() // _environment_count("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
-    # `accelerate launch` sets one thread, whatever the machine has; both are read by somebody.
+    # `accelerate launch` sets one thread, whatever the machine has. OpenMP reads the first of these.
     os.environ["OMP_NUM_THREADS"] = str(threads)
     torch.set_num_threads(threads)
     if cpu:
@@ -162,7 +162,7 @@ def loader_workers(accelerator: Accelerator, *, features: bool = False) -> int:
     """
     if accelerator.device.type == "cpu" or features:
         return 0
-    # Four feed a GPU from the cache: a worker delivers some 10,000 decoded images a second.
+    # Four feed a GPU from the cache: a worker delivers some 10,000 decoded images per second.
     return min(4, usable_processors() // _environment_count("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
 
 

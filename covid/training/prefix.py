@@ -1,4 +1,4 @@
-"""The frozen prefix of a network, computed once an image instead of once an epoch.
+"""The frozen prefix of a network, computed once per image instead of once per epoch.
 
 What comes before the first layer that trains is in eval mode and never changes, so neither does
 what it makes of an image: its features. They are computed before the first epoch, for every
@@ -38,7 +38,7 @@ MAX_BATCH_IMAGES = 32  # computed at once
 MAX_BATCH_PIXELS = 32 * 256**2  # of the images computed at once
 FREE_SHARE = 0.1  # the share of a disk that `auto` leaves free
 # Where records come from a disk at 200 MB/s, and layers that do little with much, such as a stem
-# alone, run at 10 operations a nanosecond: with fewer operations a byte, reading saves nothing.
+# alone, run at 10 operations per nanosecond: with fewer operations per byte, reading saves nothing.
 MIN_OPERATIONS_PER_BYTE = 50
 
 
@@ -89,7 +89,7 @@ class FrozenFeatures:
         self.problem: str | None = None
         with FlopCounterMode(display=False) as counter:
             features = self._forward(torch.zeros((1, 1, images.size, images.size)))
-        self.operations = int(counter.get_total_flops())  # an image
+        self.operations = int(counter.get_total_flops())  # per image
         self.shape, self.dtype = features.shape[1:], features.dtype
         name = f"features-{self._key(arch)}"
         length = features[0].numel() * features.element_size()

@@ -64,7 +64,7 @@ class Reporter:
         self.accelerator.print(text, flush=True)
 
     def warn(self, progress: Progress, sentence: str) -> None:
-        """Once a run; summary.json keeps it."""
+        """Once per run; summary.json keeps it."""
         if progress.warn(sentence) and self.accelerator.is_main_process:
             print(f"Warning: {sentence}", file=sys.stderr, flush=True)
 
@@ -209,7 +209,7 @@ def images_per_second(history: Sequence[EpochRecord]) -> float | None:
 
 
 def history_table(history: Sequence[EpochRecord], best_epoch: int | None) -> str:
-    """One line an epoch; the best one is marked."""
+    """One line per epoch; the best one is marked."""
     header = ("epoch", "train loss", "accuracy", "validation loss", "accuracy", "macro F1",
               "learning rate", "images/s")  # fmt: skip
     keys = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy",

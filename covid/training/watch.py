@@ -40,7 +40,7 @@ def after_epoch(
     """Sentences about the epoch that ended, the last record of `history`.
 
     `decisions` and `targets` are those of the validation images, bool `[images, classes]`. Each
-    sentence is the same however often it holds, so that who keeps them keeps one of a kind.
+    sentence is the same however often it holds, so that repeated ones can be dropped.
     """
     sentences = []
     if _all_alike(decisions) and not _all_alike(targets):

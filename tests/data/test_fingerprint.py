@@ -1,4 +1,4 @@
-"""48 bytes an image: equal where pixels are, near where they nearly are."""
+"""48 bytes per image: equal where pixels are, near where they nearly are."""
 
 import io
 
