@@ -50,7 +50,7 @@ def start_accelerator(
     cpu = not torch.accelerator.is_available() or _environment_flag("ACCELERATE_USE_CPU")
     chosen = choose_precision(precision, cpu)
     threads = max(1, usable_processors() // _environment_count("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
-    # `accelerate launch` sets one thread, whatever the machine has. OpenMP reads the first of these.
+    # `accelerate launch` sets one thread, whatever the machine has. Libraries read the first.
     os.environ["OMP_NUM_THREADS"] = str(threads)
     torch.set_num_threads(threads)
     if cpu:
