@@ -1,4 +1,4 @@
-"""Judges a trained network on images that it was not trained on.
+"""Evaluates a trained network on images that it was not trained on.
 
     python evaluate.py                      the newest finished run, on its test split
     python evaluate.py runs/NAME --data my/images
@@ -51,9 +51,9 @@ def parse_arguments() -> argparse.Namespace:
 class Predictions:
     """What a network answers about the images of an index that can be read."""
 
-    rows: list[int]  # of the index
-    probabilities: "npt.NDArray[np.float32]"  # [rows, classes]
-    read_images: "Callable[[list[int]], npt.NDArray[np.uint8]]"  # n places of `rows` to pixels
+    indices: list[int]  # of the index
+    probabilities: "npt.NDArray[np.float32]"  # [images, classes]
+    read_images: "Callable[[list[int]], npt.NDArray[np.uint8]]"  # n places of `indices` to pixels
     about: Mapping[str, Any]  # for metrics.json, after what it is about the network and the data
     warnings: Sequence[str]
 
@@ -68,8 +68,8 @@ class Predictor:
     seed: int  # of a split that is drawn
     about: Mapping[str, Any]  # which network it is, for metrics.json
     open_own: "Callable[[], Index] | None"  # its own images; None: it has none
-    predict: "Callable[[Index, list[int], str], Predictions]"  # of rows of a split
-    main_process_first: Callable[[], AbstractContextManager[None]]  # while images are looked for
+    predict: "Callable[[Index, list[int], str], Predictions]"  # of some images of a split
+    main_process_first: Callable[[], AbstractContextManager[None]]  # while images are searched
     is_main_process: bool  # the one that writes
 
 
@@ -86,11 +86,11 @@ def evaluate(arguments: argparse.Namespace) -> None:
     predictor, split = open_trained(arguments.trained, arguments.data), arguments.split
     with predictor.main_process_first():
         index = open_images(predictor, arguments.data)
-    predictions = predictor.predict(index, rows_of(index, split), split)
+    predictions = predictor.predict(index, indices_of(index, split), split)
     if not predictor.is_main_process:
         return
 
-    samples = [index.samples[row] for row in predictions.rows]
+    samples = [index.samples[i] for i in predictions.indices]
     evaluation = Evaluation(
         title=f"{predictor.name} on {data_name(index)}, {split}",
         about={
@@ -141,15 +141,15 @@ def open_images(predictor: Predictor, data: list[Path] | None) -> "Index":
     )  # fmt: skip
 
 
-def rows_of(index: "Index", split: str) -> list[int]:
+def indices_of(index: "Index", split: str) -> list[int]:
     """Raises DataError where the split has no images."""
-    rows = index.split(split)
-    if not rows:
+    indices = index.split(split)
+    if not indices:
         raise DataError(
             f"{index.root}: has no {split} images; choose with --split among "
             f"{', '.join(sorted(index.counts()))}."
         )
-    return rows
+    return indices
 
 
 def open_run(folder: Path | None) -> Predictor:
@@ -173,19 +173,19 @@ def open_run(folder: Path | None) -> Predictor:
     accelerator = start_accelerator(precision="no")
     use_full_precision()
 
-    def predict_rows(index: "Index", rows: list[int], split: str) -> Predictions:
+    def predict_images(index: "Index", indices: list[int], split: str) -> Predictions:
         cache_dir = resolve(config.data.cache_dir) if config.data.cache else None
         images = Images(index, config.data.image_size, cache_dir)
-        seen = scan_images(accelerator, images, rows, f"reading {split} images")
+        seen = scan_images(accelerator, images, indices, f"reading {split} images")
         if not config.data.skip_unreadable:
-            seen.require_readable(len(rows))
-        rows = [row for row in rows if row not in seen.unreadable]
+            seen.require_readable(len(indices))
+        indices = [i for i in indices if i not in seen.unreadable]
         batches = load_batches(
-            Split(images, rows, space.encode(index.samples[row].label for row in rows)),
+            Split(images, indices, space.encode(index.samples[i].label for i in indices)),
             batch_size=config.batch_size,
             workers=loader_workers(accelerator),
         )
-        bar = tqdm(total=len(rows), desc=f"evaluating {split}", unit=" images", leave=False,
+        bar = tqdm(total=len(indices), desc=f"evaluating {split}", unit=" images", leave=False,
                    delay=1, disable=None if accelerator.is_main_process else True)  # fmt: skip
         with bar:
             predictions = predict(
@@ -193,9 +193,9 @@ def open_run(folder: Path | None) -> Predictor:
                 bar.update,
             )  # fmt: skip
         return Predictions(
-            rows,
+            indices,
             predictions.probabilities(space.task),
-            lambda places: images.read([rows[place] for place in places]),
+            lambda places: images.read([indices[place] for place in places]),
             {"unreadable": len(seen.unreadable)},
             [images.problem] if images.problem else [],
         )
@@ -207,7 +207,7 @@ def open_run(folder: Path | None) -> Predictor:
         seed=config.seed,
         about={"run": config.name, "epoch": trained.epoch},
         open_own=lambda: open_source(config, advice=NAME_FOLDER, progress=rendering_bar()),
-        predict=predict_rows,
+        predict=predict_images,
         main_process_first=accelerator.main_process_first,
         is_main_process=accelerator.is_main_process,
     )
@@ -218,30 +218,31 @@ def open_file(path: Path) -> Predictor:
     import numpy as np
     from tqdm import tqdm
 
-    from covid.data.index import LISTED
+    from covid.data.index import MAX_LISTED
     from covid.edge import load
 
     model = load(path, spinning=False)  # images are decoded meanwhile
     card = model.card
 
-    def predict_rows(index: "Index", rows: list[int], split: str) -> Predictions:
-        files = [index.samples[row].path for row in rows]
-        with tqdm(model.predict(files), total=len(rows), desc=f"evaluating {split}",
+    def predict_images(index: "Index", indices: list[int], split: str) -> Predictions:
+        files = [index.samples[i].path for i in indices]
+        with tqdm(model.predict(files), total=len(indices), desc=f"evaluating {split}",
                   unit=" images", leave=False, delay=1, disable=None) as bar:  # fmt: skip
             predictions = list(bar)
         unreadable = [prediction.error for prediction in predictions if prediction.error]
         if unreadable:
-            more = f" (and {len(unreadable) - LISTED} more)" if len(unreadable) > LISTED else ""
+            rest = len(unreadable) - MAX_LISTED
+            more = f" (and {rest} more)" if rest > 0 else ""
             raise DataError(
-                f"{len(unreadable)} of {len(rows)} images cannot be read: "
-                f"{' '.join(unreadable[:LISTED])}{more} Repair or remove them."
+                f"{len(unreadable)} of {len(indices)} images cannot be read: "
+                f"{' '.join(unreadable[:MAX_LISTED])}{more} Repair or remove them."
             )
         drawn = (
             f"{index.root}: its manifest has no split, so one was drawn from seed 0; if the "
             f"network was trained on these images with another seed, it knows some of them."
         )
         return Predictions(
-            rows,
+            indices,
             np.array([list(each.probabilities.values()) for each in predictions], dtype=np.float32),
             lambda places: np.stack([model.read(files[place]) for place in places]),
             {},
@@ -260,7 +261,7 @@ def open_file(path: Path) -> Predictor:
             "trained_on": card.trained_on,
         },
         open_own=None,
-        predict=predict_rows,
+        predict=predict_images,
         main_process_first=nullcontext,
         is_main_process=True,
     )

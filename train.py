@@ -49,7 +49,7 @@ def train(arguments: argparse.Namespace) -> int:
     from covid.model.weights import load_weights, save_trained
     from covid.training import run, watch
     from covid.training.checkpoint import Checkpoints, Progress
-    from covid.training.epochs import count_right, mean_loss, none_alone, predict, train_epoch
+    from covid.training.epochs import count_correct, mean_loss, none_alone, predict, train_epoch
     from covid.training.launch import loader_workers, start_accelerator
     from covid.training.optimizer import Schedule, make_optimizer
     from covid.training.prefix import keep_prefix, require_frozen
@@ -114,13 +114,13 @@ def train(arguments: argparse.Namespace) -> int:
     if accelerator.is_main_process:
         run.start_run(folder, config, overwrite=arguments.overwrite)
         run.write_json(folder / "data_audit.json", data.audit)
-        labels = [index.samples[row].label for row in data.train]
+        labels = [index.samples[i].label for i in data.train]
         title = f"{config.name} · {data_name(index)}"
         draw_augmentation(folder / "augmentation.png", train_split, labels, title)
     progress = Progress()
     checkpoints = Checkpoints(accelerator, folder / "checkpoints", config.checkpoint_minutes)
     if arguments.resume:
-        report.say("\n".join(checkpoints.load(progress)))
+        report.log("\n".join(checkpoints.load(progress)))
     report.start(progress, data, images)
 
     for number, stage in list(enumerate(plan))[progress.stage :]:
@@ -128,15 +128,15 @@ def train(arguments: argparse.Namespace) -> int:
         report.stage(progress, stage)
         freeze(network, stage.model.trainable)
         optimizer = make_optimizer(stage.optimizer, trained(network))
-        # Frozen layers that come before all others run once an image, not once an epoch: `rest`
+        # Frozen layers that come before all others run once per image, not once per epoch: `rest`
         # is the network without those, or all of it, and batches carry what it takes.
-        prefix = keep_prefix(accelerator, network, train_split, validation_split, stage, report.say)
+        prefix = keep_prefix(accelerator, network, train_split, validation_split, stage, report.log)
         if prefix.problem:
             report.warn(progress, prefix.problem)
         if accelerator.is_main_process and config.data.cache_limit_gb is not None:
             removed = images.make_room(config.data.cache_limit_gb)
             if removed:
-                report.say(removed)
+                report.log(removed)
         workers = loader_workers(accelerator, features=prefix.kept)
         prepared, prepared_optimizer, train_batches, validation_batches = accelerator.prepare(
             prefix.rest(network),
@@ -173,8 +173,8 @@ def train(arguments: argparse.Namespace) -> int:
                         if averaged:
                             averaged.update_parameters(network)
                     started, clock = clock, time.perf_counter()
-                    right = count_right(space, step.predictions)
-                    progress.count(step.images, step.loss, right, clock - started)
+                    correct = count_correct(space, step.predictions)
+                    progress.count(step.images, step.loss, correct, clock - started)
                     report.step(progress, len(data.train))
                     if step.updated and checkpoints.due():
                         checkpoints.save(progress)
@@ -192,10 +192,10 @@ def train(arguments: argparse.Namespace) -> int:
             figures = quick_figures(
                 space, predictions.probabilities(space.task), predictions.targets
             ) | {"loss": validation_loss}
-            row = {
+            record = {
                 "epoch": progress.epoch + 1,
                 "train_loss": progress.loss_sum / progress.images,
-                "train_accuracy": progress.right / progress.images,
+                "train_accuracy": progress.correct / progress.images,
                 "validation_loss": validation_loss,
                 "validation_accuracy": figures["accuracy"],
                 "validation_macro_f1": figures["macro_f1"],
@@ -204,7 +204,7 @@ def train(arguments: argparse.Namespace) -> int:
                 "images_per_second": progress.images / progress.seconds,
             }
             schedule.after_epoch(validation_loss)
-            if progress.finish_epoch(row, merit(config.select_by, figures)):
+            if progress.finish_epoch(record, merit(config.select_by, figures)):
                 kept = dict.fromkeys(("accuracy", "macro_f1", "loss", config.select_by))
                 accelerator.on_main_process(save_trained)(
                     folder / "best.safetensors", evaluated, config, progress.epoch,

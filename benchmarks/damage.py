@@ -22,8 +22,8 @@ from covid.edge.model import load
 from covid.errors import ConfigError, ImageError, ModelError, WeightsError
 from covid.model.weights import read_state
 
-IMAGE_SECONDS = 1.0  # the longest that one damaged image may take
-IMAGE_BYTES = 1_000_000_000  # the most memory that it may take
+MAX_IMAGE_SECONDS = 1.0  # the longest that one damaged image may take
+MAX_IMAGE_BYTES = 1_000_000_000  # the most memory that it may take
 
 
 def damaged_images(stage: Stage, times: int) -> Broken:
@@ -34,20 +34,20 @@ def damaged_images(stage: Stage, times: int) -> Broken:
         chance = random.Random(stage.chance.random())
         sound = list(sound_images())
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + IMAGE_BYTES, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_AS, (used + MAX_IMAGE_BYTES, resource.RLIM_INFINITY))
         path, wrong = stage.folder / "damaged", []
         for number in range(times):
             path.write_bytes(damage(sound[number % len(sound)], chance))
             begin = time.perf_counter()
             try:
-                found = read_image(path, 16)
-                good = found.shape == (16, 16) and found.dtype == np.uint8
+                pixels = read_image(path, 16)
+                good = pixels.shape == (16, 16) and pixels.dtype == np.uint8
             except ImageError:
                 good = True
             except Exception:
                 traceback.print_exc()
                 good = False
-            slow = time.perf_counter() - begin > IMAGE_SECONDS
+            slow = time.perf_counter() - begin > MAX_IMAGE_SECONDS
             if slow or not good:
                 wrong.append(f"image {number}: {'slow' if slow else 'not our error'}")
         return wrong
@@ -102,7 +102,7 @@ def damaged_models(stage: Stage, times: int) -> Broken:
     def work() -> list[str]:
         content = (output / "model.onnx").read_bytes()
         pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32), dtype=np.uint8)
-        right = load(output / "model.onnx").run(pixels).logits
+        expected = load(output / "model.onnx").run(pixels).logits
         path, wrong = stage.folder / "damaged.onnx", []
         for number in range(times):
             broken = bytearray(content)
@@ -114,7 +114,7 @@ def damaged_models(stage: Stage, times: int) -> Broken:
                 broken[place] ^= 1 << stage.chance.randrange(8)
             path.write_bytes(broken)
             try:
-                answered = (load(path).run(pixels).logits == right).all()
+                answered = (load(path).run(pixels).logits == expected).all()
             except ModelError:
                 continue
             if not answered:
@@ -168,8 +168,8 @@ def damaged_weights(stage: Stage, times: int) -> Broken:
                 wrong.append(f"weights {number}: the pickle ran")
         return wrong
 
-    found = count_lost(work, stage.folder / "log.txt")
-    return Broken("weights and pickles, damaged", times, *found)
+    lost = count_lost(work, stage.folder / "log.txt")
+    return Broken("weights and pickles, damaged", times, *lost)
 
 
 class _Payload:

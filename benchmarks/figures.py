@@ -1,4 +1,4 @@
-"""What a benchmark found: one object a figure, as JSON for programs and a table for people."""
+"""What a benchmark measured: one object per figure, as JSON for programs and a table for people."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -41,12 +41,12 @@ def figures_table(figures: Sequence[Figure]) -> str:
     """One line per figure; what has no target has a dash."""
     rows = [
         [
-            one["name"],
-            f"{_readable(one['value'])} {one['unit']}".strip(),
-            "–" if one["target"] is None else f"{one['target']:g}",
-            {None: "–", True: "holds", False: "falls short"}[one["holds"]],
+            figure["name"],
+            f"{_readable(figure['value'])} {figure['unit']}".strip(),
+            "–" if figure["target"] is None else f"{figure['target']:g}",
+            {None: "–", True: "holds", False: "falls short"}[figure["holds"]],
         ]
-        for one in figures
+        for figure in figures
     ]
     return format_table(["figure", "measured", "target", ""], rows)
 

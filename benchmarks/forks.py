@@ -79,9 +79,9 @@ def finish(process: int) -> int:
 
 
 def ended(process: int) -> int | None:
-    """The exit code of a process, or None while it goes on."""
-    found, status = os.waitpid(process, os.WNOHANG)
-    return os.waitstatus_to_exitcode(status) if found else None
+    """The exit code of a process, or None while it runs."""
+    finished, status = os.waitpid(process, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if finished else None
 
 
 def gone(process: int) -> bool:
@@ -113,7 +113,7 @@ def count_lost(work: Callable[[], list[str]], log: Path) -> tuple[int, tuple[str
 
 
 def training(images: Path, output: Path, cache: Path) -> Callable[[], int]:
-    """`train.py`'s main, resuming whatever is there."""
+    """`train.py`'s main, resuming what is there."""
 
     def work() -> int:
         resume = ["--resume"] if (output / "config.yaml").exists() else []

@@ -131,7 +131,7 @@ def our_calls(files: dict[str, Path], pixels: Pixels, threads: int) -> dict[str,
 
 
 def has_vnni() -> bool:
-    """Whether this processor adds four products of 8 bits in 32; False where nobody says."""
+    """Whether this processor adds four products of 8 bits in 32; False where it is not known."""
     try:
         return "vnni" in CPUINFO.read_text()
     except OSError:
@@ -155,7 +155,7 @@ def openvino_calls(files: dict[str, Path], pixels: Pixels, threads: int) -> dict
 
 def measure_speed(subject: Subject, arch: str, pixels: Pixels, rounds: int) -> list[Figure]:
     """Latency of every engine with one thread and with all."""
-    found = []
+    figures = []
     everything, vnni = usable_processors(), has_vnni()
     for threads in sorted({1, everything}):
         calls: dict[str, Call] = {}
@@ -166,18 +166,18 @@ def measure_speed(subject: Subject, arch: str, pixels: Pixels, rounds: int) -> l
         took = measure_latency(calls, rounds)
         eager = took.get(BASELINE)
         against_eager, against_openvino, *_ = TARGETS[arch]
-        for name, one in took.items():
+        for name, latency in took.items():
             headline = (name, threads) == ("ours int8", everything)
             asked = against_eager if headline and vnni else None
-            details = {"threads": threads, "vnni": vnni, **one}
+            details = {"threads": threads, "vnni": vnni, **latency}
             what = f"{subject.name}: {name}, {threads} threads"
             if eager and name != BASELINE:
-                ratio = eager["median_ms"] / one["median_ms"]
-                found.append(figure(f"{what}, times as fast as {BASELINE}", ratio, "x",
+                ratio = eager["median_ms"] / latency["median_ms"]
+                figures.append(figure(f"{what}, times as fast as {BASELINE}", ratio, "x",
                                     least=asked, details=details))  # fmt: skip
-            found.append(figure(what, one["median_ms"], "ms", details=details))
+            figures.append(figure(what, latency["median_ms"], "ms", details=details))
         if {"ours fp32", "ours int8"} <= set(took):
-            found.append(figure(
+            figures.append(figure(
                 f"{subject.name}: ours int8, {threads} threads, times as fast as ours fp32",
                 took["ours fp32"]["median_ms"] / took["ours int8"]["median_ms"], "x",
                 least=None if vnni else WITHOUT_VNNI, details={"threads": threads, "vnni": vnni},
@@ -186,13 +186,13 @@ def measure_speed(subject: Subject, arch: str, pixels: Pixels, rounds: int) -> l
             ours, theirs = took.get(f"ours {precision}"), took.get(f"OpenVINO {precision}")
             if ours and theirs:
                 hard = precision == "int8" and threads == everything and vnni
-                found.append(figure(
+                figures.append(figure(
                     f"{subject.name}: ours {precision}, {threads} threads, times as fast as "
                     f"OpenVINO on the same file",
                     theirs["median_ms"] / ours["median_ms"], "x",
                     least=against_openvino if hard else None, details={"threads": threads},
                 ))  # fmt: skip
-    return found
+    return figures
 
 
 def measure_size(subject: Subject, arch: str) -> list[Figure]:
@@ -206,18 +206,19 @@ def measure_size(subject: Subject, arch: str) -> list[Figure]:
 
 def measure_cold_start(subject: Subject, arch: str, image: Path) -> list[Figure]:
     """A new process to its first answer, imports included, and the most memory that it held."""
-    found = []
+    figures = []
     for precision, path in subject.files.items():
         runs = [cold_start(path, image) for _ in range(8)][1:]  # the first fills the disk's cache
         seconds = statistics.median(run[0] for run in runs)
         megabytes = statistics.median(run[1] for run in runs)
         most = TARGETS[arch][3:] if precision == "int8" else (None, None)
         what = f"{subject.name}: {precision}"
-        found.append(figure(f"{what}, cold start to first answer", seconds, "s", most=most[0]))
-        found.append(figure(f"{what}, peak memory of that process", megabytes, "MB", most=most[1]))
+        figures.append(figure(f"{what}, cold start to first answer", seconds, "s", most=most[0]))
+        peak = f"{what}, peak memory of that process"
+        figures.append(figure(peak, megabytes, "MB", most=most[1]))
         golden = statistics.median(golden_seconds(path) for _ in range(5))
-        found.append(figure(f"{what}, its golden answers, of that", 1000 * golden, "ms"))
-    return found
+        figures.append(figure(f"{what}, its golden answers, of that", 1000 * golden, "ms"))
+    return figures
 
 
 def golden_seconds(path: Path) -> float:
@@ -245,12 +246,12 @@ def cold_start(model: Path, image: Path) -> tuple[float, float]:
 
 
 def measure_folder(subject: Subject, images: Sequence[Path]) -> list[Figure]:
-    """Images a second from files, beside decoding and inference, each measured apart.
+    """Images per second from files, beside decoding and inference, each measured apart.
 
     Apart, each has one core, as each has in turn while both run: on two cores, the slower of
     the two sets the pace.
     """
-    found = []
+    figures = []
     for precision, path in subject.files.items():
         alone, whole = load(path, threads=1), load(path, spinning=False)
         turns = [time_folder(alone, whole, images) for _ in range(3)]
@@ -263,20 +264,20 @@ def measure_folder(subject: Subject, images: Sequence[Path]) -> list[Figure]:
             "batch_size": whole.batch_size,
             "threads": whole.threads,
         }
-        found.append(figure(what, 1 / together, "images/s", details=details))
+        figures.append(figure(what, 1 / together, "images/s", details=details))
         if whole.threads == 2:
-            found.append(figure(f"{what}, time over the slower of decoding and inference apart",
+            figures.append(figure(f"{what}, time over the slower of decoding and inference apart",
                                 together / apart, "x", most=1.15, details=details))  # fmt: skip
-    return found
+    return figures
 
 
 def time_folder(
     alone: Model, whole: Model, images: Sequence[Path]
 ) -> tuple[float, float, float]:
-    """Seconds an image: decoding on one core, inference on one core, both on all."""
-    pixels = np.stack([alone.read(one) for one in images[: alone.batch_size]])
+    """Seconds per image: decoding on one core, inference on one core, both on all."""
+    pixels = np.stack([alone.read(image) for image in images[: alone.batch_size]])
     taken = (
-        seconds_of(lambda: [alone.read(one) for one in images]),
+        seconds_of(lambda: [alone.read(image) for image in images]),
         seconds_of(lambda: repeat(alone, pixels, len(images))),
         seconds_of(lambda: list(whole.predict(images))),
     )
@@ -296,7 +297,7 @@ def seconds_of(function: Call) -> float:
 
 
 def benchmark(arguments: argparse.Namespace) -> list[Figure]:
-    found: list[Figure] = []
+    figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as folder:
         source = arguments.images or render_set(
             Path(folder) / "phantoms", ["normal", "pneumonia"], images=96, size=1024
@@ -307,23 +308,23 @@ def benchmark(arguments: argparse.Namespace) -> list[Figure]:
             model = load(next(iter(subject.files.values())))
             arch = model.card.arch
             print(f"{subject.name} ({arch}) …", file=sys.stderr, flush=True)
-            found += measure_speed(subject, arch, model.read(images[0]), arguments.rounds)
-            found += measure_size(subject, arch)
-            found += measure_cold_start(subject, arch, images[0])
-            found += measure_folder(subject, images)
-    return found
+            figures += measure_speed(subject, arch, model.read(images[0]), arguments.rounds)
+            figures += measure_size(subject, arch)
+            figures += measure_cold_start(subject, arch, images[0])
+            figures += measure_folder(subject, images)
+    return figures
 
 
 def main() -> int:
     arguments = parse_arguments()
     try:
-        found = benchmark(arguments)
+        figures = benchmark(arguments)
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
-    print(figures_table(found))
+    print(figures_table(figures))
     if arguments.json:
-        write_figures(arguments.json, found)
+        write_figures(arguments.json, figures)
     return 0
 
 

@@ -198,7 +198,7 @@ def dead_process(stage: Stage, times: int) -> Broken:
         folder.mkdir()
         output = folder / "run"
         places = (f"data.root={stage.images}", f"data.cache_dir={folder / 'cache'}")
-        chosen = [part for one in (*SETTINGS, *places) for part in ("--set", one)]
+        chosen = [part for setting in (*SETTINGS, *places) for part in ("--set", setting)]
         command = [
             sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2",
             f"--master_port={29700 + number}", "train.py", "--config", str(CONFIG),
@@ -269,10 +269,10 @@ def export_on_full_disk(stage: Stage, times: int) -> Broken:
 
 def unusable(output: Path) -> list[str]:
     """What is wrong with the files under their final names."""
-    found = []
+    mistakes = []
     for path in output.glob("[!.]*.onnx"):
         try:
             load(path)
         except ModelError as error:
-            found.append(str(error))
-    return found
+            mistakes.append(str(error))
+    return mistakes

@@ -40,10 +40,10 @@ from covid.export.golden import exact_answers  # noqa: E402
 Floats = npt.NDArray[np.float32]
 Booleans = npt.NDArray[np.bool_]
 
-FEWEST_IMAGES = 8
+MIN_IMAGES = 8
 # Of a probability. Float sums in another order, and rounding on the way to 8 bits, in which
 # processors may differ by one step.
-MOST_DIFFERENCE = {"fp32": 1e-4, "int8": 0.03}
+MAX_DIFFERENCE = {"fp32": 1e-4, "int8": 0.03}
 
 HELP = """\
 For x86 processors, on an x86 machine with Debian or Ubuntu:
@@ -142,7 +142,7 @@ class Answers:
         """Right to rounding; a file that is refused gives no wrong answer either."""
         if self.refused:
             return True
-        within = self.difference <= MOST_DIFFERENCE[self.precision]
+        within = self.difference <= MAX_DIFFERENCE[self.precision]
         return within and self.same_pixels and not self.far
 
     def row(self) -> list[str]:
@@ -161,7 +161,7 @@ class Answers:
             "refused": self.refused, "arithmetic": self.arithmetic, "images": self.images,
             "same_pixels": self.same_pixels, "changed_far_from_a_threshold": self.far,
         }  # fmt: skip
-        most = MOST_DIFFERENCE[self.precision]
+        most = MAX_DIFFERENCE[self.precision]
         return [
             figure(f"{what}, largest difference of a probability from exact", self.difference, "",
                    most=most, details=details),
@@ -179,11 +179,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("subjects", nargs="+", type=Path, metavar="RUN_OR_MODEL")
     parser.add_argument(
         "--images", type=Path, metavar="FOLDER",
-        help=f"images to ask (default: {FEWEST_IMAGES} rendered ones)",
+        help=f"images to ask (default: {MIN_IMAGES} rendered ones)",
     )  # fmt: skip
     parser.add_argument(
-        "--most", type=int, default=FEWEST_IMAGES, metavar="N",
-        help=f"of these images, evenly spaced (default: {FEWEST_IMAGES})",
+        "--most", type=int, default=MIN_IMAGES, metavar="N",
+        help=f"of these images, evenly spaced (default: {MIN_IMAGES})",
     )  # fmt: skip
     parser.add_argument(
         "--arm64", type=Path, metavar="FOLDER", help="Python and packages for ARM, see below"
@@ -195,7 +195,7 @@ def parse_arguments() -> argparse.Namespace:
 def ask(command: Sequence[str], model: Path, images: Sequence[Path]) -> dict[str, Any]:
     """What WORKER prints there. Raises ModelError where it fails."""
     done = subprocess.run(
-        [*command, "-c", WORKER, str(model.absolute()), *(str(one.absolute()) for one in images)],
+        [*command, "-c", WORKER, str(model.absolute()), *(str(path.absolute()) for path in images)],
         cwd=PROJECT, capture_output=True, text=True,
     )  # fmt: skip
     if done.returncode:
@@ -211,7 +211,7 @@ def compare(
     """One file on every processor."""
     model = load(path, spinning=False)
     space, precision = model.card.space, model.card.precision
-    pixels = np.stack([model.read(one) for one in images])
+    pixels = np.stack([model.read(image) for image in images])
     digest = hashlib.sha256(pixels.tobytes()).hexdigest()
     exact = exact_answers(onnx.load(path), pixels, "probability")
     decided, near = space.decide(exact), near_a_threshold(exact, space.thresholds)
@@ -233,7 +233,7 @@ def compare(
 
 def near_a_threshold(probabilities: Floats, thresholds: Sequence[float] | None) -> Booleans:
     """bool `[images]`: whether a decision may turn where a probability moves by 0.03."""
-    reach = MOST_DIFFERENCE["int8"]
+    reach = MAX_DIFFERENCE["int8"]
     if thresholds is None:
         first, second = np.sort(probabilities, axis=1)[:, :-3:-1].T
         return np.asarray(first - second <= 2 * reach)

@@ -153,7 +153,7 @@ def multilabel_rows(names: Sequence[str], output: Path, scratch: bool) -> list[l
             ours = ["", "", "", "", reason_to_skip(name, scratch) or "not run"]
         else:
             ours = [
-                *(with_interval(one[key]) for one in (validation, test)
+                *(with_interval(metrics[key]) for metrics in (validation, test)
                   for key in ("accuracy", "macro_f1")),
                 trained_from(output / name),
             ]  # fmt: skip
@@ -178,8 +178,8 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def figures(names: Sequence[str], output: Path) -> list[dict[str, Any]]:
-    """One object a figure; nothing was asked of these, so target and holds are null."""
-    found = []
+    """One object per figure; these have no targets, so `target` and `holds` are null."""
+    results = []
     for name in names:
         for split in ("validation", "test"):
             metrics = read(output / name, split)
@@ -187,11 +187,11 @@ def figures(names: Sequence[str], output: Path) -> list[dict[str, Any]]:
                 assert metrics is not None
                 details = {**metrics[key], "images": metrics["images"],
                            "from": trained_from(output / name)}  # fmt: skip
-                found.append({
+                results.append({
                     "name": f"{name} {split} {key}", "value": metrics[key]["value"], "unit": "",
                     "target": None, "holds": None, "details": details,
                 })  # fmt: skip
-    return found
+    return results
 
 
 def reproduce(arguments: argparse.Namespace) -> None:

@@ -56,8 +56,8 @@ ROWS: dict[str, tuple[Callable[[Stage, int], Broken], int, int]] = {
 
 
 def torture(rows: list[str], short: bool, seed: int) -> list[Broken]:
-    """Every row in turn; one that was asked for 0 times is left out."""
-    found = []
+    """Every row in turn; a row with 0 times is left out."""
+    every = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         images, whole = folder / "images", folder / "whole"
@@ -72,8 +72,8 @@ def torture(rows: list[str], short: bool, seed: int) -> list[Broken]:
                 place = folder / f"row-{name}"
                 place.mkdir()
                 chance = random.Random(f"{seed} {name}")
-                found.append(row(Stage(place, images, whole, chance), times))
-    return found
+                every.append(row(Stage(place, images, whole, chance), times))
+    return every
 
 
 def write_images(root: Path) -> None:
@@ -88,23 +88,23 @@ def write_images(root: Path) -> None:
                 Image.fromarray(noise.astype(np.uint8)).save(path)
 
 
-def figures_of(found: list[Broken]) -> list[Figure]:
-    return [figure(f"{one.what}: lost", one.lost, "", most=0, details={"times": one.times})
-            for one in found]  # fmt: skip
+def figures_of(every: list[Broken]) -> list[Figure]:
+    return [figure(f"{broken.what}: lost", broken.lost, "", most=0, details={"times": broken.times})
+            for broken in every]  # fmt: skip
 
 
 def main() -> int:
     arguments = parse_arguments()
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(10**6)
     print(f"seed {seed}", flush=True)
-    found = torture(arguments.rows or list(ROWS), arguments.short, seed)
-    rows = [[one.what, f"{one.times:,}", f"{one.lost}"] for one in found]
+    every = torture(arguments.rows or list(ROWS), arguments.short, seed)
+    rows = [[broken.what, f"{broken.times:,}", f"{broken.lost}"] for broken in every]
     print(format_table(["what was broken", "how often", "lost"], rows))
-    for note in [note for one in found for note in one.notes]:
+    for note in [note for broken in every for note in broken.notes]:
         print(note, file=sys.stderr)
     if arguments.json:
-        write_figures(arguments.json, figures_of(found))
-    return 1 if any(one.lost for one in found) else 0
+        write_figures(arguments.json, figures_of(every))
+    return 1 if any(broken.lost for broken in every) else 0
 
 
 if __name__ == "__main__":

@@ -59,10 +59,10 @@ ROWS = {
 }
 SCALE = (500, 2000, 8000)  # images; small ones, since only their number matters
 SCALE_SIZE = 64
-LARGEST_EPOCH = 0.02  # of the first one: an epoch after the third, head only
-LEAST_RATE = 0.70  # of the machine's bf16 product, whole ResNet-18
-LEAST_OF_TWO = 0.85  # images/s of two processes over those of one with two threads
-SPREAD, GROWTH = 1.15, 100  # time an image, largest over smallest; megabytes
+MAX_EPOCH_SHARE = 0.02  # of the first one: an epoch after the third, head only
+MIN_RATE = 0.70  # of the machine's bf16 product, whole ResNet-18
+MIN_SPEED_OF_TWO = 0.85  # images/s of two processes over those of one with two threads
+SPREAD, GROWTH = 1.15, 100  # time per image, largest over smallest; megabytes
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -139,13 +139,13 @@ def usual_loop(root: Path, config: Config, workers: int, most: int | None = None
             optimizer.step()
             optimizer.zero_grad()
         network.eval()
-        right = images_seen = 0
+        correct = images_seen = 0
         with torch.inference_mode():
             for images, labels in validation:
                 decided = space.decide(network(images).sigmoid().numpy())
-                right += int((decided == targets[labels].bool().numpy()).all(axis=1).sum())
+                correct += int((decided == targets[labels].bool().numpy()).all(axis=1).sum())
                 images_seen += len(labels)
-        accuracy = right / images_seen
+        accuracy = correct / images_seen
     return accuracy
 
 
@@ -235,21 +235,23 @@ def compare(name: str, row: Row, root: Path) -> list[Figure]:
         "ours_images_per_second": [epoch["images_per_second"] for epoch in ours["history"]],
     }
     speed = usual["seconds"] / ours["seconds"]
-    found = [figure(f"{name}: times as fast", speed, "x", least=row.least, details=details)]
+    figures = [figure(f"{name}: times as fast", speed, "x", least=row.least, details=details)]
     for who in ("usual", "ours"):
-        found.append(figure(f"{name}: {who}, wall time", details[f"{who}_seconds"], "s"))
-        found.append(figure(f"{name}: {who}, validation accuracy", details[f"{who}_accuracy"], ""))
-        found.append(figure(f"{name}: {who}, peak memory", details[f"{who}_megabytes"], "MB"))
+        figures.append(figure(f"{name}: {who}, wall time", details[f"{who}_seconds"], "s"))
+        figures.append(
+            figure(f"{name}: {who}, validation accuracy", details[f"{who}_accuracy"], "")
+        )
+        figures.append(figure(f"{name}: {who}, peak memory", details[f"{who}_megabytes"], "MB"))
     if row.trainable == "head" and len(later) > 3:
         # What comes before the first epoch, decoding above all, is a part of it.
         first = ours["seconds"] - sum(later[1:])
         share = max(later[3:]) / first
-        found.append(figure(f"{name}: an epoch after the third over the first", share, "",
-                            most=LARGEST_EPOCH))  # fmt: skip
+        figures.append(figure(f"{name}: an epoch after the third over the first", share, "",
+                            most=MAX_EPOCH_SHARE))  # fmt: skip
     if name == "resnet18-whole":
-        found.append(utilisation(ours["summary"]["images_per_second"], load_config(
+        figures.append(utilisation(ours["summary"]["images_per_second"], load_config(
             Path(settings["config"]), settings["set"])))  # fmt: skip
-    return found
+    return figures
 
 
 def utilisation(images_per_second: float, config: Config) -> Figure:
@@ -271,7 +273,7 @@ def utilisation(images_per_second: float, config: Config) -> Figure:
     reached = 3 * counter.get_total_flops() * images_per_second
     details = {"matrix_product_gflops": rate / 1e9, "training_gflops": reached / 1e9}
     return figure("resnet18-whole: of the machine's bf16 product", reached / rate, "",
-                  least=LEAST_RATE, details=details)  # fmt: skip
+                  least=MIN_RATE, details=details)  # fmt: skip
 
 
 def scale(counts: Sequence[int], folder: Path) -> list[Figure]:
@@ -288,7 +290,7 @@ def scale(counts: Sequence[int], folder: Path) -> list[Figure]:
         megabytes.append(ours["megabytes"])
     details = {"images": list(counts), "seconds_an_image": seconds, "megabytes": megabytes}
     return [
-        figure("scale: time an image, largest over smallest", max(seconds) / min(seconds), "x",
+        figure("scale: time per image, largest over smallest", max(seconds) / min(seconds), "x",
                most=SPREAD, details=details),
         figure("scale: peak memory, largest less smallest", max(megabytes) - min(megabytes), "MB",
                most=GROWTH, details=details),
@@ -300,18 +302,18 @@ def two_processes(root: Path, epochs: int) -> Figure:
     row, reached = Row("resnet18", "all", epochs, 0), []
     one: tuple[str, ...] = ()
     two = ("-m", "torch.distributed.run", "--nproc_per_node=2")
-    for launcher, batch in ((one, 32), (two, 16)):  # as many images a step
+    for launcher, batch in ((one, 32), (two, 16)):  # as many images per step
         with tempfile.TemporaryDirectory() as temporary:
             settings = settings_of(row, root, Path(temporary), f"batch_size={batch}")
             ours = run_side("ours", settings, launcher)
             reached.append(ours["summary"]["images_per_second"])
     details = {"one": reached[0], "two": reached[1]}
     return figure("two processes over one, images/s", reached[1] / reached[0], "x",
-                  least=LEAST_OF_TWO, details=details)  # fmt: skip
+                  least=MIN_SPEED_OF_TWO, details=details)  # fmt: skip
 
 
 def benchmark(arguments: Namespace) -> list[Figure]:
-    found: list[Figure] = []
+    figures: list[Figure] = []
     names = arguments.rows if arguments.rows is not None else list(ROWS)
     images, size, counts = (60, 128, (60, 120)) if arguments.quick else (600, 1024, SCALE)
     if arguments.quick and arguments.rows is None:
@@ -326,12 +328,12 @@ def benchmark(arguments: Namespace) -> list[Figure]:
             epochs = arguments.epochs or (4 if arguments.quick else row.epochs)
             row = Row(row.arch, row.trainable, epochs, row.least)
             print(f"{name} …", file=sys.stderr, flush=True)
-            found += compare(name, row, root)
+            figures += compare(name, row, root)
         if not arguments.no_scale:
             print("scale and two processes …", file=sys.stderr, flush=True)
-            found += scale(counts, folder)
-            found.append(two_processes(root, 1 if arguments.quick else 2))
-    return found
+            figures += scale(counts, folder)
+            figures.append(two_processes(root, 1 if arguments.quick else 2))
+    return figures
 
 
 def main() -> int:
@@ -341,13 +343,13 @@ def main() -> int:
             if result := side(arguments):
                 print(json.dumps(result), flush=True)
             return 0
-        found = benchmark(arguments)
+        figures = benchmark(arguments)
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
-    print(figures_table(found))
+    print(figures_table(figures))
     if arguments.json:
-        write_figures(arguments.json, found)
+        write_figures(arguments.json, figures)
     return 0
 
 

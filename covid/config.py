@@ -40,7 +40,7 @@ def project_folder() -> Path:
     """Where relative paths in a config, `runs/` and the cache's default start.
 
     In a clone its root, where train.py lies, from whatever folder a script is started. Where the
-    package is installed the working directory: nobody looks for runs beside installed code.
+    package is installed the working directory: runs do not belong beside installed code.
     """
     return Path.cwd() if INSTALLED else CLONE
 

@@ -16,7 +16,7 @@ import yaml
 
 from covid.errors import ConfigError
 
-LARGEST_CONFIG = 1_000_000  # bytes; a real one has about a thousand
+MAX_CONFIG_BYTES = 1_000_000  # a real one has about a thousand
 # Keys whose values are paths, and the words that such a value may be instead.
 PATH_KEYS = {"data.root": ("phantom",), "data.cache_dir": (), "model.weights": ("imagenet", "none")}
 
@@ -80,7 +80,7 @@ def _read_with_bases(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if real in seen:
         raise ConfigError(f"{path}: base: leads back to this very file; break the circle.")
     try:
-        if path.stat().st_size > LARGEST_CONFIG:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
             raise ConfigError(f"{path}: is over 1 MB, which no config is; name another file.")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -99,11 +99,11 @@ def _read_with_bases(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _others(path: Path) -> str:
-    found = sorted(other.name for other in path.parent.glob("*.yaml"))
-    close = difflib.get_close_matches(path.name, found, n=3)
-    if not found:
+    names = sorted(other.name for other in path.parent.glob("*.yaml"))
+    close = difflib.get_close_matches(path.name, names, n=3)
+    if not names:
         return "the project's repository has some under configs/"
-    return f"{path.parent} holds {', '.join(close or found)}"
+    return f"{path.parent} holds {', '.join(close or names)}"
 
 
 def parse_yaml(text: str, source: str) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def _settings_tree(settings: Sequence[str]) -> tuple[dict[str, Any], set[str]]:
         value = parse_yaml(f"value: {text}", f"--set {setting}").get("value")
         words = PATH_KEYS.get(dotted)
         if words is not None and isinstance(value, list):
-            value = [_absolute(one, words) for one in value]
+            value = [_absolute(item, words) for item in value]
         elif words is not None:
             value = _absolute(value, words)
         branch = tree
@@ -178,7 +178,7 @@ def merge(
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The dotted key and the value of whatever in a tree is no mapping."""
+    """The dotted key and the value of each leaf: of what in a tree is no mapping."""
     for key, value in tree.items():
         if isinstance(value, dict):
             yield from leaves(value, f"{prefix}{key}.")

@@ -6,9 +6,9 @@ that is not one of these is a bug and keeps its traceback.
 
 
 class UserError(Exception):
-    """Something the user can put right; its message names the file or key and what to do.
+    """Something the user can correct; its message names the file or key and what to do.
 
-    It is one line, whatever a file's name or a library's words may bring along.
+    It is one line: line breaks in a file's name or a library's message become spaces.
     """
 
     def __init__(self, message: str):
@@ -49,4 +49,4 @@ class TrainingError(UserError):
 
 
 class StorageError(UserError):
-    """A file cannot be written: the disk is full, read-only, or somebody else's."""
+    """A file cannot be written: the disk is full, read-only, or not writable by this user."""

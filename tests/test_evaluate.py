@@ -193,11 +193,11 @@ def test_an_onnx_file_s_probabilities_are_those_of_predict(
         assert [list(row.values())[1:5] for row in csv.DictReader(file)] == evaluated
 
 
-def test_an_onnx_file_needs_images_to_be_judged_on(exported: Path) -> None:
+def test_an_onnx_file_needs_images_to_be_evaluated_on(exported: Path) -> None:
     refused(run_script("evaluate.py", exported), "carries no images; name some with --data ROOT")
 
 
-def test_an_onnx_file_is_not_judged_on_images_that_cannot_be_read(
+def test_an_onnx_file_is_not_evaluated_on_images_that_cannot_be_read(
     exported: Path, root: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(root / "test", tmp_path / "some")
@@ -207,7 +207,7 @@ def test_an_onnx_file_is_not_judged_on_images_that_cannot_be_read(
     assert "covid-1.png" in done.stderr
 
 
-def test_an_onnx_file_is_not_judged_on_classes_that_it_does_not_know(
+def test_an_onnx_file_is_not_evaluated_on_classes_that_it_does_not_know(
     exported: Path, root: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(root / "test", tmp_path / "some")

@@ -92,9 +92,9 @@ def test_the_example_for_python_gives_the_file_s_answers(exported: Path, run: Pa
     image = run.parent / "images/test/covid/covid-0.png"
     done = run_script("examples/any_size.py", exported / "model.anysize.onnx", image)
     assert done.returncode == 0, done.stderr
-    told = {line.split()[0]: float(line.split()[1]) for line in done.stdout.splitlines()[:3]}
+    printed = {line.split()[0]: float(line.split()[1]) for line in done.stdout.splitlines()[:3]}
     ours = load(exported / "model.onnx")(image).probabilities  # type: ignore[union-attr]
-    assert told == pytest.approx(ours, abs=2e-2)
+    assert printed == pytest.approx(ours, abs=2e-2)
 
 
 def test_the_example_for_node_gives_the_answers_of_the_one_for_python(

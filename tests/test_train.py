@@ -137,7 +137,7 @@ def test_without_a_terminal_there_are_plain_lines(finished: Path) -> None:
     assert "\r" not in printed and "epoch 2/2: train loss" in printed
 
 
-def test_the_cache_is_told_in_one_line(finished: Path) -> None:
+def test_the_cache_is_logged_in_one_line(finished: Path) -> None:
     assert "cached 24 images, 0 MB" in (finished.parent / "stdout.txt").read_text()
 
 
@@ -685,11 +685,11 @@ def test_the_audit_says_what_was_looked_for(finished: Path) -> None:
     assert (found, audit["metadata_baseline"]["note"]) == ((0, 0), note)
 
 
-def test_what_metadata_tells_is_printed_once_before_training(finished: Path) -> None:
+def test_what_metadata_predicts_is_printed_once_before_training(finished: Path) -> None:
     lines = (finished.parent / "stdout.txt").read_text().splitlines()
-    told = [place for place, line in enumerate(lines) if line.startswith("metadata alone")]
+    logged = [place for place, line in enumerate(lines) if line.startswith("metadata alone")]
     first_epoch = next(place for place, line in enumerate(lines) if line.startswith("epoch 1/"))
-    assert len(told) == 1 and told[0] < first_epoch
+    assert len(logged) == 1 and logged[0] < first_epoch
 
 
 def test_metadata_that_gives_the_label_away_is_warned_of(tmp_path: Path) -> None:
@@ -699,7 +699,7 @@ def test_metadata_that_gives_the_label_away_is_warned_of(tmp_path: Path) -> None
             image.convert("RGB").save(path)
     done = train(root, tmp_path / "run", "epochs=1")
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    cheat = "metadata alone tells covid from the rest with a balanced accuracy of 1.00"
+    cheat = "metadata alone predicts covid against the rest with a balanced accuracy of 1.00"
     assert (done.returncode, cheat in " ".join(summary["warnings"])) == (0, True)
 
 

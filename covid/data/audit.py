@@ -18,10 +18,10 @@ from covid.errors import DataError
 # of different patients the closest differ in 14 bits. Of copies that were compressed to JPEG at
 # quality 50, halved, re-exposed by a gamma of 0.7, or had a marker put on them, 99 % and more
 # differ in 12 bits or fewer; of copies that are a sixth brighter, 87 % (xray3) and all (xray2).
-NEAR = 12
-NAMED = 3  # pairs that a sentence names
-KEPT = 100  # pairs that data_audit.json lists, of each kind
-CELLS = 250_000  # pairs compared at once: 2 MB, which stays in a processor's cache
+MAX_DIFFERENT_BITS = 12
+MAX_NAMED_PAIRS = 3  # pairs that a sentence names
+MAX_REPORTED_PAIRS = 100  # pairs that data_audit.json lists, of each kind
+MAX_COMPARED_PAIRS = 250_000  # pairs compared at once: 2 MB, which stays in a processor's cache
 
 Words = npt.NDArray[np.uint64]
 Integers = npt.NDArray[np.int64]
@@ -34,7 +34,8 @@ class Duplicates:
     shared: list[tuple[str, str]]  # of each picture that stands in several splits, the first two
     within: dict[str, int]  # split -> images that repeat an earlier one of the same split
     near: int  # pairs between splits that differ a little
-    near_pairs: list[tuple[str, str, int]]  # with the bits they differ in: the KEPT closest
+    # The MAX_REPORTED_PAIRS closest, with the number of bits they differ in.
+    near_pairs: list[tuple[str, str, int]]
 
     def warnings(self, index: Index, *, allowed: bool) -> list[str]:
         """Sentences for the user. Raises DataError where splits share pictures, unless `allowed`.
@@ -62,10 +63,10 @@ class Duplicates:
         return sentences
 
     def to_json(self) -> dict[str, Any]:
-        """For data_audit.json: counts of everything, names of up to KEPT pairs of each kind."""
+        """For data_audit.json: counts, and the names of up to MAX_REPORTED_PAIRS of each kind."""
         return {
             "between_splits": len(self.shared),
-            "pairs": [list(pair) for pair in self.shared[:KEPT]],
+            "pairs": [list(pair) for pair in self.shared[:MAX_REPORTED_PAIRS]],
             "within_splits": self.within,
             "near_between_splits": self.near,
             "near_pairs": [
@@ -75,51 +76,54 @@ class Duplicates:
 
 
 def find_duplicates(index: Index, fingerprints: Mapping[int, bytes]) -> Duplicates:
-    """Compares all images whose `fingerprint` is known, by row of `index`.
+    """Compares all images whose `fingerprint` is known, by index of the sample.
 
     20,000 images take some seconds. A mirrored or turned copy is not found.
     """
     splits: dict[str, list[int]] = {}
     alike: dict[bytes, list[int]] = defaultdict(list)
-    for row in sorted(fingerprints):
-        splits.setdefault(index.samples[row].split, []).append(row)
-        alike[fingerprints[row][:EXACT]].append(row)
+    for i in sorted(fingerprints):
+        splits.setdefault(index.samples[i].split, []).append(i)
+        alike[fingerprints[i][:EXACT]].append(i)
     shared = []
     within = dict.fromkeys(splits, 0)
-    for rows in alike.values():
+    for indices in alike.values():
         first: dict[str, int] = {}
-        for row in rows:
-            split = index.samples[row].split
+        for i in indices:
+            split = index.samples[i].split
             within[split] += split in first
-            first.setdefault(split, row)
+            first.setdefault(split, i)
         if len(first) > 1:
             one, other = sorted(first.values())[:2]
             shared.append((index.samples[one].name, index.samples[other].name))
 
     near = 0
-    pairs: list[tuple[int, ...]] = []  # bits, then the rows of both
+    pairs: list[tuple[int, ...]] = []  # bits, then the indices of both
     for one_split, other_split in combinations(splits.values(), 2):
         one_digest, one_hash = _words(fingerprints, one_split)
         other_digest, other_hash = _words(fingerprints, other_split)
         for a, b, bits in near_pairs(one_hash, other_hash):
             other_pixels = np.any(one_digest[a] != other_digest[b], axis=1)
             near += int(other_pixels.sum())
-            closest = np.argsort(np.where(other_pixels, bits, NEAR + 1), kind="stable")[:KEPT]
+            closest = np.argsort(
+                np.where(other_pixels, bits, MAX_DIFFERENT_BITS + 1), kind="stable"
+            )[:MAX_REPORTED_PAIRS]
             for place in closest[other_pixels[closest]].tolist():
-                rows = sorted((one_split[a[place]], other_split[b[place]]))
-                pairs.append((int(bits[place]), *rows))
-            pairs = sorted(pairs)[:KEPT]
+                indices = sorted((one_split[a[place]], other_split[b[place]]))
+                pairs.append((int(bits[place]), *indices))
+            pairs = sorted(pairs)[:MAX_REPORTED_PAIRS]
     name = [sample.name for sample in index.samples]
     return Duplicates(shared, within, near, [(name[a], name[b], bits) for bits, a, b in pairs])
 
 
 def near_pairs(ones: Words, others: Words) -> Iterator[tuple[Integers, Integers, Integers]]:
-    """Places in `ones` and in `others` of hashes at most NEAR bits apart, and how many bits.
+    """Positions in `ones` and `others` of hashes at most MAX_DIFFERENT_BITS apart, and the bits.
 
-    Hashes are uint64 `[images, 4]`. Block after block, so that memory stays at CELLS pairs however
-    many images there are. A hash without a bit, an image with nothing to see, is like no other.
+    Hashes are uint64 `[images, 4]`. Block after block, so that memory stays at
+    MAX_COMPARED_PAIRS pairs whatever the number of images. A hash without a bit, of a blank
+    image, is like no other.
     """
-    at_once = max(1, CELLS // max(1, len(others)))
+    at_once = max(1, MAX_COMPARED_PAIRS // max(1, len(others)))
     seen = np.any(others, axis=1)
     for start in range(0, len(ones), at_once):
         block = ones[start : start + at_once]
@@ -127,15 +131,15 @@ def near_pairs(ones: Words, others: Words) -> Iterator[tuple[Integers, Integers,
         for word in range(ones.shape[1]):
             distance += np.bitwise_count(block[:, None, word] ^ others[None, :, word])
         seeable = np.any(block, axis=1, keepdims=True)
-        close = (distance <= NEAR) & seen & seeable
+        close = (distance <= MAX_DIFFERENT_BITS) & seen & seeable
         rows, columns = np.nonzero(close)
         yield rows + start, columns, distance[rows, columns].astype(np.int64)
 
 
-def _words(fingerprints: Mapping[int, bytes], rows: list[int]) -> tuple[Words, Words]:
+def _words(fingerprints: Mapping[int, bytes], indices: list[int]) -> tuple[Words, Words]:
     """Digests `[images, 2]` and hashes `[images, 4]`."""
-    joined = b"".join(fingerprints[row] for row in rows)
-    words = np.frombuffer(joined, dtype=np.uint64).reshape(len(rows), LENGTH // 8)
+    joined = b"".join(fingerprints[i] for i in indices)
+    words = np.frombuffer(joined, dtype=np.uint64).reshape(len(indices), LENGTH // 8)
     return words[:, : EXACT // 8], words[:, EXACT // 8 :]
 
 
@@ -144,5 +148,5 @@ def _count(number: int, noun: str) -> str:
 
 
 def _named(pairs: list[str]) -> str:
-    more = f", and {len(pairs) - NAMED:,} more" if len(pairs) > NAMED else ""
-    return ", ".join(pairs[:NAMED]) + more
+    more = f", and {len(pairs) - MAX_NAMED_PAIRS:,} more" if len(pairs) > MAX_NAMED_PAIRS else ""
+    return ", ".join(pairs[:MAX_NAMED_PAIRS]) + more

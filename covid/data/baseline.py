@@ -1,4 +1,4 @@
-"""How well a label can be told without the picture: what a network could learn to cheat by."""
+"""How well metadata alone predicts the label: shortcuts that a network could learn."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -17,12 +17,12 @@ from covid.errors import ImageError
 
 FOLDS = 5
 # Patients of every class, fewer of whom say nothing. With ten of each of two classes the balanced
-# accuracy of a guess has a deviation of 0.11, so that luck alone hardly reaches SUSPICIOUS.
-FEWEST = 10
-SUSPICIOUS = 0.8  # balanced accuracy, in all or of one class, above which a network can cheat
-MOST = 5_000  # images looked at, so that a large set costs seconds too
-VALUES = 20  # of a column, the most frequent: words that stand there once say nothing of others
-NAMED = 3  # columns that a sentence names
+# accuracy of a guess has a standard deviation of 0.11: chance hardly reaches SUSPICIOUS_ACCURACY.
+MIN_PATIENTS = 10
+SUSPICIOUS_ACCURACY = 0.8  # balanced, in all or of one class; above it a network can cheat
+MAX_IMAGES = 5_000  # images evaluated, so that a large set takes seconds too
+MAX_VALUES = 20  # of a column, the most frequent: words that stand there once say nothing of others
+MAX_NAMED_COLUMNS = 3  # columns that a sentence names
 
 Floats = npt.NDArray[np.float64]
 
@@ -32,7 +32,7 @@ class Score:
     """Balanced accuracy, cross-validated."""
 
     overall: float
-    per_class: dict[str, float]  # of telling a class from the rest
+    per_class: dict[str, float]  # class against the rest
 
     @classmethod
     def of(cls, targets: npt.NDArray[np.str_], predicted: npt.NDArray[np.str_]) -> "Score":
@@ -49,7 +49,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What metadata alone tells of the label."""
+    """How well metadata alone predicts the label."""
 
     images: int
     chance: float
@@ -64,8 +64,8 @@ class Baseline:
             return f"metadata alone: not evaluated, {self.note}"
         how = "patient" if self.by_patient else "image, as no patient is known"
         return (
-            f"metadata alone ({', '.join(self.alone) or self.note}) tells the label with balanced "
-            f"accuracy {self.together.overall:.2f}, chance is {self.chance:.2f} "
+            f"metadata alone ({', '.join(self.alone) or self.note}) predicts the label with "
+            f"balanced accuracy {self.together.overall:.2f}, chance is {self.chance:.2f} "
             f"(cross-validated by {how})"
         )
 
@@ -74,19 +74,19 @@ class Baseline:
         if self.together is None:
             return []
         per_class = self.together.per_class
-        given_away = [name for name, score in per_class.items() if score > SUSPICIOUS]
-        if self.together.overall > SUSPICIOUS:
+        given_away = [name for name, score in per_class.items() if score > SUSPICIOUS_ACCURACY]
+        if self.together.overall > SUSPICIOUS_ACCURACY:
             what, figure, chance = "the label", self.together.overall, self.chance
             scores = {column: score.overall for column, score in self.alone.items()}
         elif given_away:
             easiest = max(given_away, key=lambda name: per_class[name])
-            what, figure, chance = f"{easiest} from the rest", per_class[easiest], 0.5
+            what, figure, chance = f"{easiest} against the rest", per_class[easiest], 0.5
             scores = {column: score.per_class[easiest] for column, score in self.alone.items()}
         else:
             return []
-        best = sorted(scores, key=lambda column: -scores[column])[:NAMED]
+        best = sorted(scores, key=lambda column: -scores[column])[:MAX_NAMED_COLUMNS]
         return [
-            f"metadata alone tells {what} with a balanced accuracy of {figure:.2f} (chance is "
+            f"metadata alone predicts {what} with a balanced accuracy of {figure:.2f} (chance is "
             f"{chance:.2f}), most of all by "
             + ", ".join(f"{column} ({scores[column]:.2f} alone)" for column in best)
             + ": a network can cheat by whatever these leave in the pixels, so good figures on "
@@ -106,14 +106,16 @@ class Baseline:
         }
 
 
-def measure_baseline(index: Index, rows: Sequence[int]) -> Baseline:
-    """How well a shallow tree tells the label of `rows` from format, mode, size, view, sex, age.
+def measure_baseline(index: Index, indices: Sequence[int]) -> Baseline:
+    """How well a shallow tree predicts labels from format, mode, size, view, sex and age.
+
+    `indices` are those of the samples evaluated.
 
     A file's header is read, not its picture, and not even that where the manifest has `format`,
-    `mode`, `width` and `height`: what a file was when it was found. Images whose header cannot be
-    read are left out. Above MOST images, every n-th is looked at.
+    `mode`, `width` and `height`: those of the original file. Images whose header cannot be
+    read are left out. Above MAX_IMAGES images, every n-th is evaluated.
     """
-    chosen = [index.samples[row] for row in rows[:: max(1, -(-len(rows) // MOST))]]
+    chosen = [index.samples[i] for i in indices[:: max(1, -(-len(indices) // MAX_IMAGES))]]
     headers = [_header(sample) for sample in chosen]
     samples = [sample for sample, header in zip(chosen, headers, strict=True) if header]
     known = [header for header in headers if header]
@@ -123,10 +125,12 @@ def measure_baseline(index: Index, rows: Sequence[int]) -> Baseline:
     patients = np.array([sample.patient or f" {sample.name}" for sample in samples], dtype=str)
     classes = sorted({sample.label for sample in samples})
     chance = 1 / max(1, len(classes))
-    few = [label for label in classes if len(set(patients[labels == label])) < FEWEST]
+    few = [label for label in classes if len(set(patients[labels == label])) < MIN_PATIENTS]
     if few or len(classes) < 2:
         what = "patients" if by_patient else "images"
-        note = f"fewer than {FEWEST} {what} of {', '.join(few)}" if few else "there is one class"
+        note = (
+            f"fewer than {MIN_PATIENTS} {what} of {', '.join(few)}" if few else "there is one class"
+        )
         return Baseline(len(samples), chance, by_patient, None, {}, note)
     features = _features(samples, known)
     if not features:
@@ -134,7 +138,7 @@ def measure_baseline(index: Index, rows: Sequence[int]) -> Baseline:
         note = "no column in which images differ"
         return Baseline(len(samples), chance, by_patient, score, {}, note)
 
-    def tell(columns: Floats) -> Score:
+    def evaluate(columns: Floats) -> Score:
         tree = DecisionTreeClassifier(
             max_depth=5, min_samples_leaf=5, class_weight="balanced", random_state=0
         )
@@ -142,13 +146,13 @@ def measure_baseline(index: Index, rows: Sequence[int]) -> Baseline:
         predicted = cross_val_predict(tree, columns, labels, groups=patients, cv=folds)
         return Score.of(labels, predicted)
 
-    together = tell(np.hstack(list(features.values())))
-    alone = {name: tell(columns) for name, columns in features.items()}
+    together = evaluate(np.hstack(list(features.values())))
+    alone = {name: evaluate(columns) for name, columns in features.items()}
     return Baseline(len(samples), chance, by_patient, together, alone)
 
 
 def _header(sample: Sample) -> Header | None:
-    """What a file was when it was found: as the manifest has it, or as it is."""
+    """The original file's format, mode and size: the manifest's, or else this file's."""
     columns = sample.columns
     try:
         size = int(columns["width"]), int(columns["height"])
@@ -183,15 +187,15 @@ def _features(samples: Sequence[Sample], headers: Sequence[Header]) -> dict[str,
 
 
 def _one_hot(values: Sequence[str]) -> Floats:
-    """`[images, values]`: 1 where an image has one of the VALUES most frequent."""
+    """`[images, values]`: 1 where an image has one of the MAX_VALUES most frequent."""
     cells = np.array([value.strip().lower() for value in values], dtype=str)
     names, counts = np.unique(cells, return_counts=True)
-    frequent = names[np.argsort(-counts, kind="stable")[:VALUES]]
+    frequent = names[np.argsort(-counts, kind="stable")[:MAX_VALUES]]
     columns: Floats = (cells[:, None] == frequent).astype(np.float64)
     return columns
 
 
 def _ages(values: Sequence[str]) -> Floats:
     """`[images, 1]`: the first number of each cell ("045Y" is 45), -1 where there is none."""
-    found = [re.search(r"\d+(\.\d+)?", value) for value in values]
-    return np.array([[float(match.group()) if match else -1.0] for match in found])
+    matches = [re.search(r"\d+(\.\d+)?", value) for value in values]
+    return np.array([[float(match.group()) if match else -1.0] for match in matches])

@@ -1,4 +1,4 @@
-"""Batches: images by the row, or the features kept of them, their labels, what is drawn of them.
+"""Batches: images by index, or the features kept of them; their labels; what is drawn of them.
 
 The order of an epoch, its flips and its augmentations follow from the seed and the epoch's number
 alone, so they are the same in any number of processes, and a run that goes on after an
@@ -31,8 +31,8 @@ class Batch(NamedTuple):
 class Features(Protocol):
     """What a network's frozen layers make of images, kept."""
 
-    def read(self, rows: Sequence[int], drawings: torch.Tensor) -> torch.Tensor:
-        """Of a drawing of each image, `[len(rows)]`: 0 is the image as it is.
+    def read(self, indices: Sequence[int], drawings: torch.Tensor) -> torch.Tensor:
+        """Of a drawing of each image, `[len(indices)]`: 0 is the image as it is.
 
         1 is its mirror image; where an Augmentation has variants, 1 + v is its variant v.
         """
@@ -51,7 +51,7 @@ class Split(Dataset[Batch]):
     def __init__(
         self,
         images: Images,
-        rows: Sequence[int],
+        indices: Sequence[int],
         targets: npt.NDArray[np.bool_],
         *,
         seed: int | None = None,
@@ -61,15 +61,15 @@ class Split(Dataset[Batch]):
     ):
         self.images = images
         self.features: Features | None = None
-        self.rows = np.asarray(rows, dtype=np.int64)
+        self.indices = np.asarray(indices, dtype=np.int64)
         self.targets = torch.from_numpy(targets.astype(np.float32))
         self.seed = seed
         self.horizontal_flip = horizontal_flip
         self.augmentation = augmentation
         self.chances = _balanced(targets) if balanced else None
         self.epoch = 0
-        self.order = np.arange(len(rows))
-        self.flips = torch.zeros(len(rows), dtype=torch.bool)
+        self.order = np.arange(len(indices))
+        self.flips = torch.zeros(len(indices), dtype=torch.bool)
 
     def begin_epoch(self, epoch: int) -> None:
         # Not named set_epoch: Accelerate would call that with a count of its own.
@@ -78,24 +78,24 @@ class Split(Dataset[Batch]):
         self.epoch = epoch
         shuffle = np.random.default_rng([self.seed, SHUFFLE, epoch])
         if self.chances is None:
-            self.order = shuffle.permutation(len(self.rows))
+            self.order = shuffle.permutation(len(self.indices))
         else:
-            self.order = shuffle.choice(len(self.rows), size=len(self.rows), p=self.chances)
+            self.order = shuffle.choice(len(self.indices), size=len(self.indices), p=self.chances)
         if self.horizontal_flip:
             flip = np.random.default_rng([self.seed, FLIP, epoch])
-            self.flips = torch.from_numpy(flip.random(len(self.rows)) < 0.5)
+            self.flips = torch.from_numpy(flip.random(len(self.indices)) < 0.5)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.indices)
 
     def __getitems__(self, positions: list[int]) -> Batch:
         if self.features is None:
             return self.cut(positions)
-        rows, chosen = self.rows[positions].tolist(), torch.tensor(positions)
+        indices, chosen = self.indices[positions].tolist(), torch.tensor(positions)
         drawings = self.flips[chosen].long()
         if self.augmentation is not None:
-            drawings = 1 + torch.from_numpy(self.augmentation.shown(self.epoch, rows))
-        return Batch(self.features.read(rows, drawings), None, self.targets[chosen], chosen)
+            drawings = 1 + torch.from_numpy(self.augmentation.shown(self.epoch, indices))
+        return Batch(self.features.read(indices, drawings), None, self.targets[chosen], chosen)
 
     def cut(self, positions: Sequence[int]) -> Batch:
         """The images at `positions`, with what is to be done to them in the epoch in hand."""
@@ -109,13 +109,13 @@ class Split(Dataset[Batch]):
         return batch._replace(partners=self._unmixed(others.tolist()), shares=shares)
 
     def _unmixed(self, positions: Sequence[int]) -> Batch:
-        rows, chosen = self.rows[list(positions)].tolist(), torch.tensor(positions)
-        pixels = torch.from_numpy(self.images.read(rows)).unsqueeze(1)
+        indices, chosen = self.indices[list(positions)].tolist(), torch.tensor(positions)
+        pixels = torch.from_numpy(self.images.read(indices)).unsqueeze(1)
         batch = Batch(pixels, self.flips[chosen], self.targets[chosen], chosen)
         if self.augmentation is None:
             return batch
-        shown = self.augmentation.shown(self.epoch, rows)
-        return batch._replace(numbers=self.augmentation.numbers(shown.tolist(), rows))
+        shown = self.augmentation.shown(self.epoch, indices)
+        return batch._replace(numbers=self.augmentation.numbers(shown.tolist(), indices))
 
 
 class SplitOrder(Sampler[int]):

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import PIL
 
 from covid.data.fingerprint import fingerprint
-from covid.data.index import LISTED, Index
+from covid.data.index import MAX_LISTED, Index
 from covid.data.record_file import RecordFile
 from covid.edge.images import PREPROCESSING_VERSION
 from covid.edge.processors import usable_processors
@@ -28,19 +28,19 @@ from covid.errors import DataError, ImageError
 
 # What runs keep in a cache: images here, features in covid/training/prefix.py. Nothing else there
 # is ever removed.
-KEPT = re.compile(r"(images|features)-[0-9a-f]{16}\.(rows|checksums)")
-IN_USE = 3600.0  # seconds: a run reads its files at every step, which takes far less
-BLOCK = 512  # bytes, the unit of st_blocks whatever the disk's own blocks are
-CHUNK = 64  # images in memory at once while a set is looked through: 4 MB at 256 pixels
+CACHE_FILES = re.compile(r"(images|features)-[0-9a-f]{16}\.(rows|checksums)")
+IN_USE_SECONDS = 3600.0  # a run reads its files at every step, which takes far less
+BLOCK_BYTES = 512  # the unit of st_blocks whatever the disk's own blocks are
+CHUNK_IMAGES = 64  # images in memory at once while a set is scanned: 4 MB at 256 pixels
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What one look at some images found; those of several processes add up."""
+    """What a scan of some images gives; those of several processes add up."""
 
     histogram: npt.NDArray[np.int64]  # [256]: pixels of each grey level
-    unreadable: dict[int, str]  # row -> the sentence that says why
-    fingerprints: dict[int, bytes] = field(default_factory=dict)  # row -> `fingerprint`
+    unreadable: dict[int, str]  # index -> the sentence that says why
+    fingerprints: dict[int, bytes] = field(default_factory=dict)  # index -> `fingerprint`
 
     def __add__(self, other: "Scan") -> "Scan":
         return Scan(
@@ -59,8 +59,8 @@ class Scan:
     def require_readable(self, images: int) -> None:
         """Raises DataError where an image cannot be read: up to ten of them, and how many."""
         if self.unreadable:
-            listed = " ".join(list(self.unreadable.values())[:LISTED])
-            more = len(self.unreadable) - LISTED
+            listed = " ".join(list(self.unreadable.values())[:MAX_LISTED])
+            more = len(self.unreadable) - MAX_LISTED
             raise DataError(
                 f"{len(self.unreadable)} of {images} images cannot be read: {listed} "
                 + (f"(and {more} more) " if more > 0 else "")
@@ -69,7 +69,7 @@ class Scan:
 
 
 class Images:
-    """The images of an index at one size, by their row in it.
+    """The images of an index at one size, by the index of their sample.
 
     `cache_dir` None: every read decodes. `problem` is None, or the sentence that says why
     nothing can be kept (the disk is full or read-only); reading then goes on without.
@@ -83,13 +83,13 @@ class Images:
         self.cache_dir = cache_dir
         self.opened = time.time()
         self.key: str | None = None  # changes with any image; None without a cache
-        self._rows: RecordFile | None = None
+        self._records: RecordFile | None = None
         if cache_dir is not None:
             self.key = _key(index, size)
             name = f"images-{self.key}"
-            self._rows = RecordFile(cache_dir, name, count=len(self.paths), length=size**2)
+            self._records = RecordFile(cache_dir, name, count=len(self.paths), length=size**2)
             try:
-                self._rows.make()
+                self._records.make()
             except OSError as error:
                 self._give_up(error)
 
@@ -102,63 +102,65 @@ class Images:
     @property
     def kept(self) -> bool:
         """Whether decoded images are kept on disk."""
-        return self._rows is not None and self.problem is None
+        return self._records is not None and self.problem is None
 
-    def read(self, rows: Sequence[int]) -> npt.NDArray[np.uint8]:
-        """uint8 `[len(rows), size, size]`. Raises ImageError where one cannot be read."""
-        pixels, unreadable = self._read(rows)
+    def read(self, indices: Sequence[int]) -> npt.NDArray[np.uint8]:
+        """uint8 `[len(indices), size, size]`. Raises ImageError where one cannot be read."""
+        pixels, unreadable = self._read(indices)
         for sentence in unreadable.values():
             raise ImageError(sentence)
         return pixels
 
-    def scan(self, rows: Sequence[int], advance: Callable[[int], object]) -> Scan:
-        """Looks at every one of `rows`, keeping what it decodes; `advance(n)` after every n."""
-        found = Scan(np.zeros(256, dtype=np.int64), {})
+    def scan(self, indices: Sequence[int], advance: Callable[[int], object]) -> Scan:
+        """Scans the images at `indices`, keeping what it decodes; `advance(n)` after every n."""
+        total = Scan(np.zeros(256, dtype=np.int64), {})
         fingerprints: dict[int, bytes] = {}
-        for start in range(0, len(rows), CHUNK):
-            chunk = rows[start : start + CHUNK]
+        for start in range(0, len(indices), CHUNK_IMAGES):
+            chunk = indices[start : start + CHUNK_IMAGES]
             pixels, unreadable = self._read(chunk)
-            readable = [place for place, row in enumerate(chunk) if row not in unreadable]
+            readable = [place for place, i in enumerate(chunk) if i not in unreadable]
             histogram = np.bincount(pixels[readable].ravel(), minlength=256)
-            found += Scan(histogram, unreadable)
+            total += Scan(histogram, unreadable)
             fingerprints |= {chunk[place]: fingerprint(pixels[place]) for place in readable}
             advance(len(chunk))
-        return replace(found, fingerprints=fingerprints)
+        return replace(total, fingerprints=fingerprints)
 
     def make_room(self, limit: float) -> str | None:
         """`make_room` in this cache; what this run has used since it opened it stays."""
         if self.cache_dir is None:
             return None
-        return make_room(self.cache_dir, limit, unused_since=self.opened - IN_USE)
+        return make_room(self.cache_dir, limit, unused_since=self.opened - IN_USE_SECONDS)
 
-    def _read(self, rows: Sequence[int]) -> tuple[npt.NDArray[np.uint8], dict[int, str]]:
-        pixels = np.empty((len(rows), self.size, self.size), dtype=np.uint8)
-        absent = list(range(len(rows))) if self._rows is None else self._rows.read(rows, pixels)
+    def _read(self, indices: Sequence[int]) -> tuple[npt.NDArray[np.uint8], dict[int, str]]:
+        pixels = np.empty((len(indices), self.size, self.size), dtype=np.uint8)
+        absent = list(range(len(indices)))
+        if self._records is not None:
+            absent = self._records.read(indices, pixels)
         unreadable: dict[int, str] = {}
         if absent:
             # Pillow lets go of the interpreter's lock while it decodes and resizes.
             with ThreadPoolExecutor(min(usable_processors(), len(absent))) as pool:
-                decoded = pool.map(self._decode, (rows[place] for place in absent))
+                decoded = pool.map(self._decode, (indices[place] for place in absent))
                 for place, image in zip(absent, decoded, strict=True):
                     if isinstance(image, str):
-                        unreadable[rows[place]] = image
+                        unreadable[indices[place]] = image
                     else:
                         pixels[place] = image
-            done = [place for place in absent if rows[place] not in unreadable]
-            self._keep([rows[place] for place in done], pixels[done])
+            done = [place for place in absent if indices[place] not in unreadable]
+            self._keep([indices[place] for place in done], pixels[done])
         return pixels, unreadable
 
-    def _decode(self, row: int) -> npt.NDArray[np.uint8] | str:
+    def _decode(self, sample_index: int) -> npt.NDArray[np.uint8] | str:
         try:
-            return self._readers[row](self.paths[row], self.size)
+            return self._readers[sample_index](self.paths[sample_index], self.size)
         except ImageError as error:
             return str(error)  # not the error, which would hold on to the half-decoded image
 
-    def _keep(self, rows: Sequence[int], pixels: npt.NDArray[np.uint8]) -> None:
-        if self._rows is None or self.problem:
+    def _keep(self, indices: Sequence[int], pixels: npt.NDArray[np.uint8]) -> None:
+        if self._records is None or self.problem:
             return
         try:
-            self._rows.write(rows, pixels)
+            self._records.write(indices, pixels)
         except OSError as error:
             self._give_up(error)
 
@@ -174,16 +176,16 @@ def make_room(folder: Path, limit: float, *, unused_since: float) -> str | None:
     for path in folder.glob("*"):
         with suppress(OSError):  # removed meanwhile by another run
             state = path.lstat()
-            if KEPT.fullmatch(path.name) and stat.S_ISREG(state.st_mode):
+            if CACHE_FILES.fullmatch(path.name) and stat.S_ISREG(state.st_mode):
                 name = path.stem
                 used[name] = max(used.get(name, 0.0), state.st_mtime)
-                room[name] = room.get(name, 0) + state.st_blocks * BLOCK  # holes take none
+                room[name] = room.get(name, 0) + state.st_blocks * BLOCK_BYTES  # holes take none
     surplus = sum(room.values()) - limit * 1e9
     removed: list[str] = []
     for name in sorted(used, key=lambda name: used[name]):
         if surplus <= 0 or used[name] >= unused_since:
             break
-        with suppress(OSError):  # somebody else's, which only its owner may remove
+        with suppress(OSError):  # another user's, which only its owner may remove
             RecordFile(folder, name, count=0, length=0).remove()
             removed.append(name)
             surplus -= room[name]

@@ -53,22 +53,22 @@ class Augmentation:
         """Plain values that change with what any drawing shows, but not with mixup."""
         return [self.seed, self.variants, [section.model_dump() for section in self.sections]]
 
-    def shown(self, epoch: int, rows: Sequence[int]) -> npt.NDArray[np.int64]:
-        """The drawing of each image that an epoch shows, `[len(rows)]`; `rows` as in the index."""
+    def shown(self, epoch: int, indices: Sequence[int]) -> npt.NDArray[np.int64]:
+        """The drawing of each image that an epoch shows, `[len(indices)]`."""
         if self.variants is None:
-            return np.full(len(rows), epoch)
+            return np.full(len(indices), epoch)
         chosen = [
-            np.random.default_rng([self.seed, VARIANT, epoch, row]).integers(self.variants)
-            for row in rows
+            np.random.default_rng([self.seed, VARIANT, epoch, i]).integers(self.variants)
+            for i in indices
         ]
         return np.array(chosen, dtype=np.int64)
 
-    def numbers(self, drawings: Sequence[int], rows: Sequence[int]) -> torch.Tensor:
-        """What a drawing of each image is made from: float32 `[len(rows), numbers]` of 0..1."""
+    def numbers(self, drawings: Sequence[int], indices: Sequence[int]) -> torch.Tensor:
+        """What a drawing of each image is made from: float32 `[len(indices), numbers]` of 0..1."""
         count = self.numbers_of_an_image
-        drawn = np.empty((len(rows), count), dtype=np.float32)
-        for numbers, drawing, row in zip(drawn, drawings, rows, strict=True):
-            generator = np.random.default_rng([self.seed, AUGMENT, drawing, row])
+        drawn = np.empty((len(indices), count), dtype=np.float32)
+        for numbers, drawing, i in zip(drawn, drawings, indices, strict=True):
+            generator = np.random.default_rng([self.seed, AUGMENT, drawing, i])
             generator.random(out=numbers, dtype=np.float32)
         return torch.from_numpy(drawn)
 
@@ -98,8 +98,8 @@ class Augmentation:
     def describe(self, numbers: torch.Tensor) -> list[list[str]]:
         """What is done to each image, in a few words for each operation."""
         described = []
-        for row in numbers:
-            parts = zip(self._operations, self._own(row[None]), strict=True)
+        for drawn in numbers:
+            parts = zip(self._operations, self._own(drawn[None]), strict=True)
             words = [operation.describe(section, own[0]) for (operation, section), own in parts]
             described.append([word for word in words if word])
         return described

@@ -1,4 +1,4 @@
-"""48 bytes an image that tell whether two images are the same, or almost."""
+"""48 bytes per image that show whether two images are equal, or almost."""
 
 import hashlib
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from covid.data.index import LISTED, SPLIT_NAMES, Index, Sample, require_known, some, walk
+from covid.data.index import MAX_LISTED, SPLIT_NAMES, Index, Sample, require_known, some, walk
 from covid.edge.images import image_endings
 from covid.errors import DataError
 
@@ -63,7 +63,7 @@ class Folders:
         if ignored:
             warnings.append(f"{root}: the folders {some(ignored)} are no splits and are left out.")
         if others:
-            kinds = ", ".join(f"{count} {kind}" for kind, count in others.most_common(LISTED))
+            kinds = ", ".join(f"{count} {kind}" for kind, count in others.most_common(MAX_LISTED))
             warnings.append(
                 f"{root}: files that are no images by their ending are left out ({kinds})."
             )

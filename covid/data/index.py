@@ -20,7 +20,7 @@ SPLIT_NAMES = {
     "validation": "validation", "val": "validation", "valid": "validation",
     "test": "test", "testing": "test",
 }  # fmt: skip
-LISTED = 10  # how many of a kind an error names before it only counts
+MAX_LISTED = 10  # how many of a kind an error names before it only counts
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Index:
         return "+".join(root.resolve().name for root in self.roots)
 
     def split(self, name: str) -> list[int]:
-        """Positions in `samples` of one split, in order; empty where it has none."""
-        return [row for row, sample in enumerate(self.samples) if sample.split == name]
+        """Indices in `samples` of one split, in order; empty where it has none."""
+        return [i for i, sample in enumerate(self.samples) if sample.split == name]
 
     def counts(self) -> dict[str, dict[str, int]]:
         """split -> label -> images."""
@@ -119,7 +119,8 @@ def require_training_splits(index: Index, labels: Sequence[str]) -> list[str]:
                 f"{index.root}: has no {split} images (found: {', '.join(sorted(counts))}); put "
                 f"them under {index.roots[0]}/{split}/LABEL/, or list them in a manifest.csv there."
             )
-    nowhere = [label for label in labels if not any(label in found for found in counts.values())]
+    present = {label for per_label in counts.values() for label in per_label}
+    nowhere = [label for label in labels if label not in present]
     if nowhere:
         raise DataError(
             f"{index.root}: no folder or manifest row bears {some(nowhere)}, which data.labels "
@@ -140,7 +141,7 @@ def patients_in_two_splits(samples: Iterable[Sample]) -> list[str]:
     for sample in samples:
         if sample.patient is not None:
             splits[sample.patient].add(sample.split)
-    return sorted(patient for patient, found in splits.items() if len(found) > 1)
+    return sorted(patient for patient, names in splits.items() if len(names) > 1)
 
 
 def require_known(where: str, given: set[str], labels: Sequence[str]) -> None:
@@ -155,16 +156,16 @@ def require_known(where: str, given: set[str], labels: Sequence[str]) -> None:
 
 def walk(folder: Path) -> list[str]:
     """All files below a folder, relative with '/', without hidden ones."""
-    found = []
+    names = []
     for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
         prefix = os.path.relpath(place, folder).replace(os.sep, "/")
         prefix = "" if prefix == "." else f"{prefix}/"
-        found += [f"{prefix}{name}" for name in files if not name.startswith(".")]
-    return found
+        names += [f"{prefix}{name}" for name in files if not name.startswith(".")]
+    return names
 
 
 def some(names: Sequence[str]) -> str:
     """Up to ten names, and how many more there are."""
-    more = f", and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
+    more = f", and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return ", ".join(names[:MAX_LISTED]) + more

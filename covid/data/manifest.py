@@ -1,4 +1,4 @@
-"""A manifest.csv to samples, split by patient where nobody has split them."""
+"""A manifest.csv to samples, split by patient where no split is given."""
 
 import csv
 import os
@@ -51,10 +51,10 @@ def _samples_of_rows(
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
         raise DataError(f"{manifest}: {len(twice)} files have two rows ({some(twice)}); keep one.")
-    found = [(row.get("label") or "").strip() for row in rows]
-    if "" in found:
-        raise DataError(f"{manifest} line {found.index('') + 2}: the column label is empty.")
-    require_known(f"{manifest}: the column label", set(found), labels)
+    given = [(row.get("label") or "").strip() for row in rows]
+    if "" in given:
+        raise DataError(f"{manifest} line {given.index('') + 2}: the column label is empty.")
+    require_known(f"{manifest}: the column label", set(given), labels)
     on_disk = set(walk(root))
     absent = [name for name in names if name not in on_disk and not (root / name).is_file()]
     if absent:
@@ -66,7 +66,7 @@ def _samples_of_rows(
     if "split" in rows[0]:
         splits = [_split_of_row(manifest, line, row) for line, row in enumerate(rows, start=2)]
     else:
-        splits = split_by_patient(found, patients, seed)
+        splits = split_by_patient(given, patients, seed)
     known = ("path", "label", "split", "patient")
     samples = [
         Sample(
@@ -74,7 +74,7 @@ def _samples_of_rows(
             {key: value or "" for key, value in row.items() if key and key not in known},
         )
         for name, label, split, patient, row in zip(
-            names, found, splits, patients, rows, strict=True
+            names, given, splits, patients, rows, strict=True
         )
     ]  # fmt: skip
     endings = image_endings()

@@ -129,7 +129,7 @@ def _plan(keys: Sequence[str], images: int, random: np.random.Generator) -> list
     counts = {key: (images - rare + k) // len(others) for k, key in enumerate(others)}
     patients: list[tuple[str, str, int]] = []
     for key in keys:
-        count = max(3, counts.get(key, rare))  # one a split at least
+        count = max(3, counts.get(key, rare))  # at least one per split
         held_out = max(1, round(HELD_OUT * count))
         shares = {"train": count - 2 * held_out, "validation": held_out, "test": held_out}
         for split, left in shares.items():
@@ -191,7 +191,7 @@ def render_set(
     A set that is there is left alone. It appears complete or not at all, and of two processes
     that render it at once both succeed. Each patient has 1 to 4 images, in one split; a tenth of
     the images is covid where there is another key, the others share the rest equally. There are
-    `images` of them, more only where a key would have less than one a split.
+    `images` of them, more only where a key would have fewer than one per split.
     Raises DataError for a key that is not one of `CLASSES`, StorageError for a full disk.
     """
     _check(keys)

@@ -77,7 +77,7 @@ class Shot:
 
 
 class Pose:
-    """Where the body lies on a picture of `grid` pixels a side."""
+    """Where the body lies on a picture of `grid` pixels per side."""
 
     def __init__(self, shot: Shot, grid: int):
         self.grid, self.scale = grid, shot.scale

@@ -1,11 +1,11 @@
-"""Rows of bytes in one file and one checksum per row in another: what caches are made of.
+"""Records of bytes in one file and one checksum per record in another: what caches are made of.
 
-A row counts only once its checksum stands in the second file and matches, so a row that is half
-written, by a killed process or a full disk, is as good as absent. Two processes may write the
-same row at once, as long as both mean the same bytes by it.
+A record counts only once its checksum stands in the second file and matches, so a record that is
+half written, by a killed process or a full disk, is as good as absent. Two processes may write the
+same record at once, as long as both mean the same bytes by it.
 
-Rows are read with plain reads, not through a memory map: pages of a map count as this
-process's memory, which would grow with the number of rows, and a map's write to a full disk
+Records are read with plain reads, not through a memory map: pages of a map count as this
+process's memory, which would grow with the number of records, and a map's write to a full disk
 is a crash (SIGBUS) where a plain write is an error that can be handled.
 """
 
@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-ABSENT = 0  # the checksum of a row that was never written: what a hole in a file reads as
+ABSENT = 0  # the checksum of a record that was never written: what a hole in a file reads as
 
 
 class RecordFile:
-    """`count` rows of `length` bytes each, in FOLDER/NAME.rows and FOLDER/NAME.checksums."""
+    """`count` records of `length` bytes each, in FOLDER/NAME.rows and FOLDER/NAME.checksums."""
 
     def __init__(self, folder: Path, name: str, *, count: int, length: int):
         self.folder, self.count, self.length = folder, count, length
@@ -38,59 +38,59 @@ class RecordFile:
             with path.open("ab") as file:
                 file.truncate(self.count * length)
 
-    def read(self, rows: Sequence[int], into: npt.NDArray[np.uint8]) -> list[int]:
-        """Fills `into`, uint8 `[len(rows), …]` of `length` bytes a row; returns what it could not.
+    def read(self, slots: Sequence[int], into: npt.NDArray[np.uint8]) -> list[int]:
+        """Fills `into`, uint8 `[len(slots), …]` of `length` bytes per record.
 
-        That is: the places in `rows` of those that are absent or damaged, whose bytes in `into`
+        Returns the places in `slots` of those that are absent or damaged, whose bytes in `into`
         mean nothing.
         """
         absent = []
         try:
             known = self._known()
             with self.content.open("rb", buffering=0) as file:
-                for place, row in enumerate(rows):
-                    if known[row] == ABSENT:
+                for place, slot in enumerate(slots):
+                    if known[slot] == ABSENT:
                         absent.append(place)
                         continue
-                    file.seek(row * self.length)
+                    file.seek(slot * self.length)
                     file.readinto(memoryview(into[place]).cast("B"))
-                    if _checksum(into[place]) != known[row]:
+                    if _checksum(into[place]) != known[slot]:
                         absent.append(place)
         except (OSError, IndexError):  # not made, or removed while in use, which is safe
-            return list(range(len(rows)))
+            return list(range(len(slots)))
         return absent
 
-    def write(self, rows: Sequence[int], content: npt.NDArray[np.uint8]) -> None:
-        """Writes uint8 `[len(rows), …]`, each where it belongs, after `make`. Raises OSError."""
+    def write(self, slots: Sequence[int], content: npt.NDArray[np.uint8]) -> None:
+        """Writes uint8 `[len(slots), …]`, each where it belongs, after `make`. Raises OSError."""
         with self.content.open("r+b") as file:
-            for row, one in zip(rows, content, strict=True):
-                file.seek(row * self.length)
-                file.write(one.tobytes())
-        # Only now, with the rows written: a checksum says that its row is there.
+            for slot, record in zip(slots, content, strict=True):
+                file.seek(slot * self.length)
+                file.write(record.tobytes())
+        # Only now, with the records written: a checksum says that its record is there.
         with self.checksums.open("r+b") as file:
-            for row, one in zip(rows, content, strict=True):
-                file.seek(row * 4)
-                file.write(np.uint32(_checksum(one)).tobytes())
+            for slot, record in zip(slots, content, strict=True):
+                file.seek(slot * 4)
+                file.write(np.uint32(_checksum(record)).tobytes())
 
-    def written(self, rows: Sequence[int]) -> int:
-        """How many of `rows` have a checksum; whether it matches, reading them tells."""
+    def written(self, slots: Sequence[int]) -> int:
+        """How many of `slots` have a checksum; whether it matches, only reading shows."""
         try:
             known = self._known()
-            return int(np.count_nonzero(known[np.asarray(rows, dtype=np.int64)]))
+            return int(np.count_nonzero(known[np.asarray(slots, dtype=np.int64)]))
         except (OSError, IndexError):
             return 0
 
     def _known(self) -> npt.NDArray[np.uint32]:
-        """Every row's checksum. Their file's time of change says when it was last used."""
-        with suppress(OSError):  # somebody else's, say, which can be read all the same
+        """Every record's checksum. Their file's time of change says when it was last used."""
+        with suppress(OSError):  # another user's file, which may still be readable
             os.utime(self.checksums)
         return np.fromfile(self.checksums, dtype=np.uint32)
 
     def remove(self) -> None:
-        """Gives the room back; whoever still reads finds every row absent. Raises OSError."""
+        """Removes the files; who still reads finds every record absent. Raises OSError."""
         self.content.unlink(missing_ok=True)
         self.checksums.unlink(missing_ok=True)
 
 
-def _checksum(row: npt.NDArray[np.uint8]) -> int:
-    return zlib.crc32(row.data) or 1  # 0 is ABSENT
+def _checksum(record: npt.NDArray[np.uint8]) -> int:
+    return zlib.crc32(record.data) or 1  # 0 is ABSENT

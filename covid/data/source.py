@@ -21,7 +21,7 @@ class Source(Protocol):
     def index(self, labels: Sequence[str], seed: int) -> Index:
         """Its samples, each with what reads it (`Sample.read`).
 
-        `labels` are the keys of `data.labels`; `seed` draws a split where nobody has made one.
+        `labels` are the keys of `data.labels`; `seed` draws a split where none is given.
         Raises DataError: no images, a label that `labels` does not name, a file that is missing.
         """
         ...

@@ -1,4 +1,4 @@
-"""Images to training, validation and test, where nobody has split them: by patient."""
+"""Images to training, validation and test, where no split is given: by patient."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,14 +19,14 @@ def split_by_patient(
     gets an image in each split. An image without a patient is a patient of its own.
     """
     groups: dict[str, list[int]] = defaultdict(list)
-    for row, patient in enumerate(patients):
-        groups[f"p{patient}" if patient is not None else f"i{row}"].append(row)
+    for i, patient in enumerate(patients):
+        groups[f"p{patient}" if patient is not None else f"i{i}"].append(i)
     images = Counter(labels)
     generator = np.random.default_rng([seed, len(labels)])
     # A patient with several classes is dealt with its rarest, where it matters most.
     rarest = {
-        group: min((labels[row] for row in rows), key=lambda label: (images[label], label))
-        for group, rows in groups.items()
+        group: min((labels[i] for i in indices), key=lambda label: (images[label], label))
+        for group, indices in groups.items()
     }
     assigned = [""] * len(labels)
     for label in sorted(images, key=lambda label: (images[label], label)):
@@ -34,11 +34,11 @@ def split_by_patient(
                  for split in SPLITS}  # fmt: skip
         members = sorted(group for group in groups if rarest[group] == label)
         for position in generator.permutation(len(members)):
-            rows = groups[members[position]]
+            indices = groups[members[position]]
             split = _neediest(dealt, images[label])
-            dealt[split] += sum(labels[row] == label for row in rows)
-            for row in rows:
-                assigned[row] = split
+            dealt[split] += sum(labels[i] == label for i in indices)
+            for i in indices:
+                assigned[i] = split
     return assigned
 
 

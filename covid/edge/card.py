@@ -27,15 +27,15 @@ METADATA_PROPS = 14  # ModelProto, as onnx.proto numbers its fields
 RESIZE = "pillow-bilinear-antialias"  # what covid.edge.images.resize does
 RESIZE_IN_GRAPH = "onnx-linear-antialias"  # the file takes images of any size
 INTENDED_USE = "For learning and research, not for diagnosis."
-LONGEST = 1 << 20  # bytes of a card; a real one has some two thousand
-CHUNK = 1 << 20  # bytes in memory at once while a file is summed up
-LARGEST_SIZE = 4096  # pixels of an image's side; training takes up to 2048
+MAX_CARD_BYTES = 1 << 20  # bytes of a card; a real one has some two thousand
+CHUNK_BYTES = 1 << 20  # bytes in memory at once while a file is summed up
+MAX_SIZE = 4096  # pixels of an image's side; training takes up to 2048
 
 # Tensors that live in other files name them under this key, wherever in the graph they are.
 # Before a string protobuf puts its length, here 8, which may be spelt out with empty digits.
 EXTERNAL = b"location"
 LENGTH_BEFORE = re.compile(rb"\x08\Z|\x88\x80*\x00\Z")
-LOOK_BACK = 10  # bytes that a length can have at most
+MAX_LENGTH_BYTES = 10  # bytes that a length can have at most
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def read_card(path: Path) -> Card:
 def _find_card(path: Path, file: BinaryIO) -> tuple[int, bytes]:
     """Where the card's field starts, and its JSON: the last field of the file."""
     start, number, inside, length = deque(read_fields(path, file), maxlen=1)[0]
-    if number == METADATA_PROPS and length <= LONGEST:
+    if number == METADATA_PROPS and length <= MAX_CARD_BYTES:
         file.seek(inside)
         entry = file.read(length)
         text = entry[entry.find(b'{"') :]  # what stands before it cannot hold these two
@@ -160,7 +160,7 @@ def _parse(path: Path, text: bytes) -> dict[str, Any]:
 
 
 def _card(fields: Mapping[str, Any]) -> Card:
-    """A card from plain values. Raises KeyError, TypeError or ValueError that says what is odd."""
+    """A card from plain values. Raises KeyError, TypeError or ValueError that names the mistake."""
     task: Task = fields["task"]
     if task not in ("multilabel", "single_label"):
         raise ValueError("task")
@@ -181,7 +181,7 @@ def _card(fields: Mapping[str, Any]) -> Card:
         if len(thresholds) != len(classes) or not all(0 <= value <= 1 for value in thresholds):
             raise ValueError("thresholds")
     size, resize = fields["image_size"], fields["resize"]
-    if not isinstance(size, int) or not 2 <= size <= LARGEST_SIZE:
+    if not isinstance(size, int) or not 2 <= size <= MAX_SIZE:
         raise ValueError("image_size")
     if resize not in (RESIZE, RESIZE_IN_GRAPH):
         raise ValueError("resize")
@@ -235,21 +235,21 @@ def _hash_content(file: BinaryIO, length: int) -> tuple[str, bool]:
     """The next bytes' SHA-256 and whether they name other files; never many in memory."""
     digest, external, before = hashlib.sha256(), False, b""
     while length:
-        chunk = file.read(min(CHUNK, length))
+        chunk = file.read(min(CHUNK_BYTES, length))
         if not chunk:
             break
         digest.update(chunk)
         length -= len(chunk)
         window = before + chunk
         external = external or _names_a_file(window)
-        before = window[-LOOK_BACK - len(EXTERNAL) :]
+        before = window[-MAX_LENGTH_BYTES - len(EXTERNAL) :]
     return digest.hexdigest(), external
 
 
 def _names_a_file(content: bytes) -> bool:
     place = content.find(EXTERNAL)
     while place >= 0:
-        if LENGTH_BEFORE.search(content[max(0, place - LOOK_BACK) : place]):
+        if LENGTH_BEFORE.search(content[max(0, place - MAX_LENGTH_BYTES) : place]):
             return True
         place = content.find(EXTERNAL, place + 1)
     return False

@@ -36,7 +36,7 @@ def read_dicom(
     become their luma. `check_size(path, width, height)` is asked before pixels are decoded.
 
     Raises ImageError where pydicom is missing, where there are no pixels or they are stored in
-    a way that is not read; damage raises whatever Python says of the value that came out.
+    a way that is not read; damage may raise any of Python's exceptions.
     """
     with _pydicom_at_hand(path):
         syntax, header = _read_header(path, file, check_size)
@@ -63,7 +63,7 @@ def _pydicom_at_hand(path: Path) -> Iterator[None]:
         import pydicom
     except ModuleNotFoundError:
         raise ImageError(f"{path}: is a DICOM file; to read those, pip install pydicom.") from None
-    # pydicom prints what looks odd to it, and a damaged file looks very odd.
+    # pydicom warns of invalid values, of which a damaged file has many.
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     try:
         yield

@@ -8,8 +8,8 @@ from covid.edge.labels import SEPARATOR, LabelSpace
 from covid.edge.predict import Prediction
 from covid.edge.table import csv_line
 
-BAR = 8  # characters
-NARROWEST = 12  # characters of a path that is cut
+BAR_WIDTH = 8  # characters
+MIN_PATH_WIDTH = 12  # characters of a path that is cut
 GAP = "  "
 
 
@@ -58,13 +58,13 @@ def table_rows(
     of more than `line` characters, only the ends of paths are shown. `bar(share, width)` draws.
     """
     names = {path: printable(str(path)) for path in paths}
-    columns = [max(len(name), len("0.000 ") + BAR) for name in space.classes]
+    columns = [max(len(name), len("0.000 ") + BAR_WIDTH) for name in space.classes]
     heads = [name.ljust(column) for name, column in zip(space.classes, columns, strict=True)]
     width = max(len("image"), *(len(name) for name in names.values()))
     if line is not None:
         last = [len(SEPARATOR.join(true)) for true in space.labels.values()]
         others = sum(columns) + max(len("predicted"), *last) + len(GAP) * (len(columns) + 1)
-        width = min(width, max(NARROWEST, line - others))
+        width = min(width, max(MIN_PATH_WIDTH, line - others))
     yield GAP.join(["image".ljust(width), *heads, "predicted"]) + "\n"
     for prediction in predictions:
         name = names[prediction.path]
@@ -75,7 +75,7 @@ def table_rows(
             yield GAP.join([name.ljust(width), f"unreadable: {what}"]) + "\n"
             continue
         cells = [
-            f"{value:.3f} {bar(value, BAR)}".ljust(column)
+            f"{value:.3f} {bar(value, BAR_WIDTH)}".ljust(column)
             for value, column in zip(prediction.probabilities.values(), columns, strict=True)
         ]
         decided = SEPARATOR.join(prediction.labels) or "-"

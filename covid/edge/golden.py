@@ -16,8 +16,8 @@ Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
 FORMULA = "hashed-squares"  # what `render` does
-MOST_IMAGES = 2  # each costs every start of a session one answer
-LARGEST_SEED = 2**16 - 1
+MAX_IMAGES = 2  # each costs every start of a session one answer
+MAX_SEED = 2**16 - 1
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,10 @@ class Golden:
         if fields["formula"] != FORMULA:
             raise ValueError("golden: an unknown formula")
         images, logits = fields["images"], fields["logits"]
-        if not 1 <= len(images) <= MOST_IMAGES or len(logits) != len(images):
+        if not 1 <= len(images) <= MAX_IMAGES or len(logits) != len(images):
             raise ValueError("golden: images and logits")
         patterns = tuple(
-            Pattern(_whole(image["seed"], 0, LARGEST_SEED), _whole(image["side"], 1, LARGEST_SEED))
+            Pattern(_whole(image["seed"], 0, MAX_SEED), _whole(image["side"], 1, MAX_SEED))
             for image in images
         )
         rows = tuple(tuple(_finite(value) for value in row) for row in logits)

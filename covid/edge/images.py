@@ -37,7 +37,7 @@ UNREAD_FORMATS = {"BUFR", "EPS", "FITS", "GRIB", "HDF5", "MPEG", "WMF"}
 UNREAD_FORMATS |= {"BLP", "CUR", "FPX", "ICNS", "ICO", "IPTC", "MIC"}
 
 # What a damaged file can make Pillow raise. Its readers parse foreign bytes without checks of
-# their own, so that a broken file shows as whatever Python says of the value that came out.
+# their own, so that a damaged file can show as any of Python's exceptions.
 # Warnings are among them for those who run Python with -W error.
 DECODING_ERRORS: tuple[type[Exception], ...] = (
     OSError, EOFError, SyntaxError, ValueError, TypeError, AttributeError, AssertionError,
@@ -84,7 +84,7 @@ def read_grey(path: Path) -> Image.Image:
     8 bits are cut to their upper 8, of the smallest depth that holds the image's largest value:
     radiographs of 12 bits often come in files of 16. (Colours of 16 bits keep their upper 8.)
     Floats of at most 1 are scaled by 255, others are rounded and then treated as integers are.
-    DICOM files, by their content whatever they are called, become grey as `read_dicom` says.
+    DICOM files, known by their content and not by name, become grey as `read_dicom` says.
 
     Raises ImageError, one sentence that names the file, where there is no file to read, it is
     no image or a damaged one, it is less than 2 pixels wide or high, has more than MAX_PIXELS

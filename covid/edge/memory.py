@@ -7,7 +7,7 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_memory() -> int | None:
-    """Bytes: what the machine has left, or its cgroup's limit leaves; None where nobody says."""
+    """Bytes that the machine, or its cgroup's limit, has left; None where neither is known."""
     known = [limit for limit in (_machine(MEMINFO), _cgroup(CGROUP)) if limit is not None]
     return min(known) if known else None
 

@@ -20,14 +20,14 @@ from covid.errors import ConfigError, ImageError, ModelError
 if TYPE_CHECKING:
     import onnxruntime
 
-# Larger batches were not faster on 2 cores, and rows appear a batch at a time.
-LARGEST_BATCH = 8
-# Bytes a pixel of input that the hungriest network holds at once: VGG-16's first two
-# convolutions in float, 64 channels each, and as much again for the runtime's own copies.
+# Larger batches were not faster on 2 cores, and rows appear one batch at a time.
+MAX_BATCH = 8
+# Bytes per pixel of input that the network with the largest activations holds at once: VGG-16's
+# first two convolutions in float, 64 channels each, and as much again for the runtime's copies.
 BYTES_PER_PIXEL = 64 * 4 * 2 * 2
-MOST_THREADS = 1024
+MAX_THREADS = 1024
 OUTPUTS = ("logit", "probability")
-SHARE = 0.25  # of the memory that is left: others use the machine too
+MAX_MEMORY_SHARE = 0.25  # of the memory that is left: others use the machine too
 
 # How a session came to its golden answers: as the processor multiplies 8-bit integers, with their
 # products added in 32 bits, or not at all, for a file of format 1.
@@ -61,15 +61,15 @@ def load(
     `threads` None: as many as this process may use, by affinity and cgroup quota. `low_memory`
     takes one image at a time and gives memory back after each. `spinning` lets threads that
     wait for each other during an answer keep their processors busy: it comes sooner, and
-    whatever else runs gets less; turn it off where images are decoded meanwhile. `providers` are
+    other programs get less; turn it off where images are decoded meanwhile. `providers` are
     onnxruntime's execution providers by name, the first one preferred (default: the CPU's).
 
     Raises ModelError, also where this machine computes other answers than the file's golden
     ones; ConfigError for a number of threads or a provider that cannot be. Warns (UserWarning)
     of a file of format 1, which has no golden answers.
     """
-    if threads is not None and not 1 <= threads <= MOST_THREADS:
-        raise ConfigError(f"threads: must be between 1 and {MOST_THREADS}, not {threads}.")
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        raise ConfigError(f"threads: must be between 1 and {MAX_THREADS}, not {threads}.")
     if isinstance(providers, str):
         raise ConfigError(f'providers: is a list of names, such as ["{providers}"].')
     path = Path(path)
@@ -225,8 +225,8 @@ def _batch_size(image_size: int) -> int:
     memory = available_memory()
     if memory is None:
         return 1
-    fitting = int(memory * SHARE / (image_size**2 * BYTES_PER_PIXEL))
-    return max(1, min(LARGEST_BATCH, fitting))
+    fitting = int(memory * MAX_MEMORY_SHARE / (image_size**2 * BYTES_PER_PIXEL))
+    return max(1, min(MAX_BATCH, fitting))
 
 
 def _check_graph(path: Path, session: "onnxruntime.InferenceSession", card: Card) -> None:
@@ -240,9 +240,9 @@ def _check_graph(path: Path, session: "onnxruntime.InferenceSession", card: Card
             )
     wanted = [("image", "tensor(uint8)", [1, card.image_size, card.image_size])]
     given = [(name, "tensor(float)", [len(card.space.classes)]) for name in OUTPUTS]
-    for actual, right in ((inputs, wanted), (outputs, given)):
-        if [(name, kind, shape[1:]) for name, kind, shape in actual] != right:
+    for actual, expected in ((inputs, wanted), (outputs, given)):
+        if [(name, kind, shape[1:]) for name, kind, shape in actual] != expected:
             raise ModelError(
-                f"{path}: its graph has {actual} where its `covid` metadata promises {right}; "
+                f"{path}: its graph has {actual} where its `covid` metadata promises {expected}; "
                 f"export it anew."
             )

@@ -85,7 +85,7 @@ def predict_files(
         try:
             while batch := list(islice(ahead, batch_size)):
                 yield from _predict_batch(batch, infer, space)
-        finally:  # whoever stops listening does not wait for images that nobody will see
+        finally:  # a caller that stops early does not wait for the images left
             pool.shutdown(wait=False, cancel_futures=True)
 
 

@@ -4,7 +4,7 @@ import shutil
 import time
 from typing import TextIO
 
-FEW = 5  # images that need no bar
+MAX_WITHOUT_BAR = 5  # images that need no bar
 
 
 def draw_bar(share: float, width: int, encoding: str | None) -> str:
@@ -23,7 +23,7 @@ class Progress:
     def __init__(self, total: int, stream: TextIO):
         self.total = total
         self.stream = stream
-        self.shown = total > FEW and stream.isatty()
+        self.shown = total > MAX_WITHOUT_BAR and stream.isatty()
         self.started = time.monotonic()
         self.drawn = 0  # characters that stand there now
 

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from covid.errors import ModelError
 
 HIGHEST_FIELD = 26  # of onnx.proto's ModelProto, so far: `functions` is 25
-MOST_FIELDS = 10_000  # of a file; a real one has some ten
+MAX_FIELDS = 10_000  # of a file; a real one has some ten
 LENGTH_DELIMITED, VARINT = 2, 0  # the two kinds of content that a ModelProto has
 
 
@@ -29,7 +29,7 @@ def read_fields(path: Path, file: BinaryIO) -> Iterator[tuple[int, int, int, int
     while place < size:
         start = place
         fields += 1
-        if fields > MOST_FIELDS:  # else a file of nothing but tiny fields takes minutes
+        if fields > MAX_FIELDS:  # else a file of nothing but tiny fields takes minutes
             raise not_onnx
         file.seek(place)
         head = file.read(20)  # a tag and a length: at most ten bytes each
@@ -61,7 +61,7 @@ def write_field(number: int, content: bytes) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    """Seven bits a byte, the lowest first; the eighth says that more follow."""
+    """Seven bits per byte, the lowest first; the eighth says that more follow."""
     encoded = bytearray()
     while value > 127:
         encoded.append(value & 127 | 128)

@@ -19,7 +19,7 @@ HEADED = 20  # between an original and what was made of it, and twice that betwe
 INK, FAINT, RULE = 40, 110, 218  # grey levels: what is read first, what explains it, lines
 SMALL, NORMAL, LARGE = 12, 15, 24  # pixels of a font
 LEADING = 1.3  # line height over font size
-LINES = 5  # the most under a picture
+MAX_LINES = 5  # the most under a picture
 
 
 class SheetRow(NamedTuple):
@@ -142,7 +142,9 @@ def _wrap(text: str, width: int) -> list[str]:
             lines[-1] = longer
         else:
             lines.append(_shorten(part, width, SMALL))
-    return lines if len(lines) <= LINES else [*lines[: LINES - 1], f"{lines[LINES - 1]} …"]
+    return (
+        lines if len(lines) <= MAX_LINES else [*lines[: MAX_LINES - 1], f"{lines[MAX_LINES - 1]} …"]
+    )
 
 
 def _shorten(text: str, width: int, size: int) -> str:

@@ -70,8 +70,8 @@ class Weighted:
         return np.asarray(self.weights.sum(axis=1))
 
     @cached_property
-    def right(self) -> Floats:
-        """Images whose decision is wholly right."""
+    def correct(self) -> Floats:
+        """Images whose decision is wholly correct."""
         return self.sum(np.all(self.answers.decisions == self.answers.targets, axis=1))
 
     @cached_property
@@ -143,8 +143,8 @@ class Metric:
 
 
 def accuracy(images: Weighted) -> Floats:
-    """The share of images whose decision is wholly right: subset accuracy."""
-    return images.right / images.images
+    """The share of images whose decision is wholly correct: subset accuracy."""
+    return images.correct / images.images
 
 
 def precision(images: Weighted) -> Floats:

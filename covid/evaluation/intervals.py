@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 Z = 1.959964  # what 95 % of a standard normal distribution lie within
-FEWEST = 3  # patients who must differ before their variance says anything
+MIN_DIFFERING_PATIENTS = 3  # patients who must differ before their variance says anything
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def _effective_number(
     if clusters == 1:
         return 1.0
     differing = min(int((true > 0).sum()), int((true < images).sum()))
-    if share in (0.0, 1.0) or differing < FEWEST:
+    if share in (0.0, 1.0) or differing < MIN_DIFFERING_PATIENTS:
         return float(clusters)
     between = clusters / (clusters - 1) * float(((true - share * images) ** 2).sum()) / total**2
     return total / max(1.0, between / (share * (1 - share) / total))

@@ -1,7 +1,7 @@
 """How good a network is: figures with their uncertainty, and a reason where there is none.
 
 Every figure follows from decisions that `LabelSpace.decide` takes, but for AUROC and average
-precision, which follow from the probabilities' order. A figure that the images cannot tell is
+precision, which follow from the probabilities' order. A figure that the images do not determine is
 None, and a sentence in `notes` says why; it is never 0, 1 or NaN by convention.
 """
 
@@ -148,7 +148,7 @@ def _interval(value: np.float64, drawn: Floats) -> dict[str, float | None]:
 def _confusion(
     space: LabelSpace, decisions: Booleans, targets: Booleans
 ) -> dict[str, list[list[int]]] | list[list[int]]:
-    """Rows are targets, columns decisions: 2 x 2 a class for multilabel, else one K x K."""
+    """Rows are targets, columns decisions: 2 x 2 per class for multilabel, else one K x K."""
     if space.task == "single_label":
         square: list[list[int]] = (targets.astype(np.int64).T @ decisions).tolist()
         return square

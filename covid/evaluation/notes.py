@@ -1,4 +1,4 @@
-"""Sentences for whoever reads figures: why one is not there, what an interval leaves out."""
+"""Sentences beside the figures: why one is not there, what an interval leaves out."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -37,7 +37,7 @@ def undefined_notes(
         classes, titles = ", ".join(space.names(lacking)), _and([m.title for m in needy])
         of_all = [metric.title for metric in headlines(table) if kind in metric.requires]
         nor = f", nor {_and(of_all)}, which takes in all classes" if of_all else ""
-        yield f"{reason} {classes}: {titles} cannot be told there{nor}."
+        yield f"{reason} {classes}: {titles} cannot be determined there{nor}."
     for metric in per_class(table):
         others = np.isnan(values[metric.name][0]) & ~explained[metric.name]
         if others.any():

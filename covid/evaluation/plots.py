@@ -32,22 +32,22 @@ from covid.evaluation.page import (
 )
 
 Booleans = npt.NDArray[np.bool_]
-Row = Mapping[str, float | int | None]
+EpochRecord = Mapping[str, float | int | None]
 
 RULE, TRACK, EMPTY = "#d5dbe1", "#e9edf1", "#f4f6f8"
 # A green that leans to blue and a red that leans to orange: people who take plain green and red
 # for one colour can tell these apart (Okabe & Ito, Color Universal Design, 2008).
 CORRECT, WRONG, TRAINING = "#0b7a75", "#c4441c", "#8a97a6"
-EACH = 3  # correct images, and wrong ones, of a class in examples.png
+EXAMPLES_PER_CLASS = 3  # correct images, and wrong ones, of a class in examples.png
 MARKED_EPOCHS = 30  # points of longer runs are too close to be told apart
 
 
 def plot_curves(
-    path: Path, history: Sequence[Row], title: str, best_epoch: int | None = None
+    path: Path, history: Sequence[EpochRecord], title: str, best_epoch: int | None = None
 ) -> None:
     """Loss and accuracy by epoch, with the epoch whose network was kept marked.
 
-    `history` has at least one row, of history.csv's keys; None and NaN leave gaps. `title` names
+    `history` has at least one record, of history.csv's keys; None and NaN leave gaps. `title` names
     run and data. Raises StorageError where `path` cannot be written; what was there stays.
     """
     save(curves_figure(history, title, best_epoch), path)
@@ -89,7 +89,7 @@ def choose_examples(
     targets: Booleans,
     decisions: Booleans,
     keys: Sequence[str],
-    each: int = EACH,
+    each: int = EXAMPLES_PER_CLASS,
 ) -> list[int]:
     """The images worth looking at: per key up to `each` correct ones and `each` wrong ones.
 
@@ -117,9 +117,11 @@ def choose_examples(
     return chosen
 
 
-def curves_figure(history: Sequence[Row], title: str, best_epoch: int | None = None) -> Figure:
+def curves_figure(
+    history: Sequence[EpochRecord], title: str, best_epoch: int | None = None
+) -> Figure:
     """What `plot_curves` writes."""
-    best = next((row for row in history if row["epoch"] == best_epoch), None)
+    best = next((record for record in history if record["epoch"] == best_epoch), None)
     named = (
         ("loss", "validation_loss"), ("accuracy", "validation_accuracy"),
         ("macro F1", "validation_macro_f1"),
@@ -128,7 +130,7 @@ def curves_figure(history: Sequence[Row], title: str, best_epoch: int | None = N
     line = f"epoch {best_epoch} was kept; on validation: {', '.join(figures)}" if best else ""
     width, high, gap = 4.4, 2.75, 0.6  # of a panel; the gap holds its numbers
     page = Page(2 * (MARGIN + width) + 2 * gap, high + 0.65, "Learning curves", title, line)
-    epochs = np.array([row["epoch"] for row in history], dtype=float)
+    epochs = np.array([record["epoch"] for record in history], dtype=float)
     panels = (
         ("Loss", (("training", "train_loss"), ("validation", "validation_loss"))),
         ("Accuracy", (("training", "train_accuracy"), ("validation", "validation_accuracy"),
@@ -138,7 +140,7 @@ def curves_figure(history: Sequence[Row], title: str, best_epoch: int | None = N
         left = MARGIN + gap / 2 + place * (width + 1.5 * gap)
         axes = page.inset(left, page.top + 0.25, width, high)
         for label, key in curves:
-            values = np.array([row[key] for row in history], dtype=float)  # None becomes NaN
+            values = np.array([record[key] for record in history], dtype=float)  # None becomes NaN
             is_f1, is_training = key.endswith("f1"), key.startswith("train")
             color = TRAINING if is_training else CORRECT
             axes.plot(

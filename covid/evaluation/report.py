@@ -67,7 +67,7 @@ def write_report(
 
 
 def predictions_csv(evaluation: Evaluation) -> str:
-    """One row an image; `correct` is true where the whole decision is, as accuracy counts."""
+    """One row per image; `correct` is true where the whole decision is, as accuracy counts."""
     space = evaluation.space
     columns = [f"probability_{name}" for name in space.classes]
     lines = [csv_line(["path", "label", *columns, "predicted", "correct"])]
@@ -77,6 +77,6 @@ def predictions_csv(evaluation: Evaluation) -> str:
     ):  # fmt: skip
         # Six decimals: float32 has no more to say of a number below 1.
         numbers = [f"{value:.6f}" for value in row]
-        right = "true" if (target == decided).all() else "false"
-        lines.append(csv_line([name, key, *numbers, space.join(decided), right]))
+        correct = "true" if (target == decided).all() else "false"
+        lines.append(csv_line([name, key, *numbers, space.join(decided), correct]))
     return "".join(lines)

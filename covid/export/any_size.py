@@ -61,7 +61,7 @@ def check_any_size(path: Path, evidence: Evidence) -> dict[str, Any]:
     What report.json says: `checks`, `largest_difference` and `mean_difference` of a
     probability, `decisions_changed`.
     """
-    places = list(range(len(evidence.rows)))
+    places = list(range(len(evidence.indices)))
     names, files = evidence.names(places), evidence.files(places)
     session = _open(path)
     given = np.empty_like(evidence.probabilities)

@@ -15,11 +15,11 @@ from covid.evaluation.metrics import quick_figures
 Floats = npt.NDArray[np.float32]
 Booleans = npt.NDArray[np.bool_]
 
-MOST_CHANGED = 0.02  # share of images whose decision may differ
+MAX_CHANGED = 0.02  # share of images whose decision may differ
 # What its upper 95 % limit may be: with fewer than 73 patients nothing can show as little.
-MOST_CHANGED_HIGH = 0.05
-MOST_DIFFERENCE = 0.01  # mean absolute difference of a probability
-MOST_AUROC = 0.005  # by which a class's AUROC may fall
+MAX_CHANGED_HIGH = 0.05
+MAX_MEAN_DIFFERENCE = 0.01  # mean absolute difference of a probability
+MAX_AUROC_FALL = 0.005  # by which a class's AUROC may fall
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Verdict:
     validation: Agreement | None
     drop: float | None  # of macro F1 on validation; None where it is not defined
     auroc_fall: dict[str, float | None]  # class -> AUROC lost on validation
-    reasons: list[str]  # why not, one a broken rule
+    reasons: list[str]  # why not, one per broken rule
 
     @property
     def holds(self) -> bool:
@@ -129,19 +129,19 @@ def compare(
     if drop is not None and drop > max_drop:
         reasons.append(f"macro F1 on validation falls by {drop:.4f} (at most {max_drop:g})")
     reasons += [
-        f"AUROC of {name} on validation falls by {fall:.4f} (at most {MOST_AUROC:g})"
+        f"AUROC of {name} on validation falls by {fall:.4f} (at most {MAX_AUROC_FALL:g})"
         for name, fall in falls.items()
-        if fall is not None and fall > MOST_AUROC
+        if fall is not None and fall > MAX_AUROC_FALL
     ]
     return Verdict(unseen, training, validation, drop, falls, reasons)
 
 
 def _disagreements(unseen: Agreement) -> list[str]:
     changed, reasons = unseen.changed, differences(unseen)
-    if changed.value <= MOST_CHANGED and changed.high > MOST_CHANGED_HIGH:
+    if changed.value <= MAX_CHANGED and changed.high > MAX_CHANGED_HIGH:
         reasons.append(
             f"{changed.count} of {changed.images:,} decisions change, which could be "
-            f"{changed.high:.1%} (at most {MOST_CHANGED_HIGH:.0%}); more images of more patients "
+            f"{changed.high:.1%} (at most {MAX_CHANGED_HIGH:.0%}); more images of more patients "
             f"than these {changed.patients:,} could show that it is less"
         )
     return reasons
@@ -150,12 +150,12 @@ def _disagreements(unseen: Agreement) -> list[str]:
 def differences(agreement: Agreement) -> list[str]:
     """Why two files differ too much, as far as these images themselves say: no limit of them."""
     changed, reasons = agreement.changed, []
-    if changed.value > MOST_CHANGED:
-        reasons.append(f"{changed.value:.1%} of decisions change (at most {MOST_CHANGED:.0%})")
-    if not agreement.mean_difference <= MOST_DIFFERENCE:  # or no number
+    if changed.value > MAX_CHANGED:
+        reasons.append(f"{changed.value:.1%} of decisions change (at most {MAX_CHANGED:.0%})")
+    if not agreement.mean_difference <= MAX_MEAN_DIFFERENCE:  # or no number
         reasons.append(
             f"a probability moves by {agreement.mean_difference:.5f} on average "
-            f"(at most {MOST_DIFFERENCE:g})"
+            f"(at most {MAX_MEAN_DIFFERENCE:g})"
         )
     return reasons
 

@@ -1,4 +1,4 @@
-"""What calibration images tell of a float graph: how far activations reach, what layers read.
+"""Statistics of a float graph on calibration images: how far activations reach, what layers read.
 
 Images are seen one at a time, so that memory is that of one image, however many there are.
 """
@@ -30,7 +30,7 @@ BEFORE = ("Cast", "Sub")  # the first layer, which takes their place: bytes to g
 # After the last convolution all is in float, as it is; but whole layers there, as a vision
 # transformer's, would make a file in 8 bits that hardly is one.
 LAYERS = ("MatMul", "LayerNormalization")
-SMALLEST = 1e-30  # width of a bin whose inverse float32 still holds
+MIN_BIN_WIDTH = 1e-30  # width of a bin whose inverse float32 still holds
 BINS = 2048  # of a histogram over a tensor's whole range: eight for each of 256 levels
 # Shares of the range that are tried at each end; Nagel et al. 2021, "A white paper on neural
 # network quantization", section 3.1, searches the same error over a grid.
@@ -38,7 +38,7 @@ SHARES = np.linspace(0.2, 1.0, 33)
 LEVELS = 255  # steps of 8 bits
 # Places of an image that a layer's moments are taken from. Of 300 images that makes 38,400, eight
 # for each of the 4,608 inputs that the widest layers of VGG-16 and ResNet-18 have.
-PLACES = 128
+POSITIONS_PER_IMAGE = 128
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def channel_reach(
 ) -> dict[str, Doubles]:
     """Activation -> the largest magnitude of each channel, `[channels]`.
 
-    `images()` yields uint8 `[n, size, size]`; `advance` is told how many are done.
+    `images()` yields uint8 `[n, size, size]`; `advance` takes how many are done.
     """
     reach: dict[str, Doubles] = {}
     for name, values in _run(centred, images, advance):
@@ -140,13 +140,13 @@ class Statistics:
         draw = np.random.default_rng(0)
         for name, values in _run(centred, images, advance):
             width = (self.high[name] - self.low[name]) / BINS
-            width = width if width > SMALLEST else 1.0  # all values alike, to rounding
+            width = width if width > MIN_BIN_WIDTH else 1.0  # all values alike, to rounding
             scaled = (values - np.float32(self.low[name])) * np.float32(1 / width)
             places = scaled.astype(np.int32).clip(0, BINS - 1)
             self.counts[name] += np.bincount(places.ravel(), minlength=BINS)
             for layer in layers:
                 if layer.tensor == name:
-                    self.moments[layer.name].add(layer.patches(values, draw, PLACES))
+                    self.moments[layer.name].add(layer.patches(values, draw, POSITIONS_PER_IMAGE))
 
     def ranges(self) -> dict[str, Range]:
         """One range per activation. Each holds zero, which padding and ReLU need exactly."""

@@ -17,12 +17,12 @@ from covid.export.rounding import FULL, SAFE, Rounded
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-MOST_IN_FLOAT = 0.5  # share of layers; with more of them in float it is no int8 file any more
+MAX_SHARE_IN_FLOAT = 0.5  # share of layers; with more of them in float it is no int8 file any more
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """An 8-bit graph that was tried, and what was found."""
+    """An 8-bit graph that was tried, and its result."""
 
     limit: int  # largest magnitude of a weight's integer
     kept_in_float: list[str]
@@ -84,7 +84,7 @@ def choose_int8(
         return attempts
     errors = layer_errors(prepared, safe, examples)
     worst = sorted(errors, key=lambda name: -errors[name])
-    for kept in range(1, int(len(worst) * MOST_IN_FLOAT) + 1):
+    for kept in range(1, int(len(worst) * MAX_SHARE_IN_FLOAT) + 1):
         if attempt(SAFE, safe, worst[:kept]):
             break
     return attempts

@@ -2,7 +2,7 @@
 
 What one convolution divides a channel by, the next multiplies it with: the same function. Nagel
 et al. 2019, "Data-free quantization through weight equalization and bias correction", section
-4.1, equalise weights. Here it is the activations' reach, as calibration images tell it, since
+4.1, equalise weights. Here it is the activations' reach, as calibration images show it, since
 weights have one scale per channel already.
 """
 
@@ -20,7 +20,7 @@ Doubles = npt.NDArray[np.float64]
 TIES = ("Relu", "Clip", "MaxPool", "Add")  # what gives a channel as it takes it, scaled alike
 # A channel is made at most so many times larger: what never reached a hundredth of the largest
 # on calibration images is mostly noise, and must have room on others.
-MOST = 100
+MAX_STRETCH = 100
 
 
 def equalise(model: onnx.ModelProto, reach: Mapping[str, Doubles]) -> onnx.ModelProto:
@@ -91,6 +91,6 @@ def _scales(
             before = farthest.get(tied(name), np.zeros(len(channels)))
             farthest[tied(name)] = np.maximum(before, channels)
     return {
-        name: np.clip(channels / (bounds.get(name) or channels.max() or 1.0), 1 / MOST, 1.0)
+        name: np.clip(channels / (bounds.get(name) or channels.max() or 1.0), 1 / MAX_STRETCH, 1.0)
         for name, channels in farthest.items()
     }

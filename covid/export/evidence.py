@@ -23,9 +23,9 @@ from covid.model.networks import Network
 from covid.model.weights import Trained
 
 # From where on ranges hardly move; at most half of the training images, since the other half
-# must tell whether the 8-bit file agrees with the fp32 one on images that calibration never saw.
+# must show whether the 8-bit file agrees with the fp32 one on images that calibration never saw.
 CALIBRATION_IMAGES = 300
-AT_ONCE = 16  # images through a network: some 500 MB of activations for VGG-16 at 256 pixels
+BATCH_SIZE = 16  # images through a network: some 500 MB of activations for VGG-16 at 256 pixels
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Evidence:
     card: Card  # what an fp32 file of this network must say
     images: Images
     index: Index
-    rows: list[int]  # of the validation images, in `index`
-    calibration: list[int]  # rows of training images that 8-bit files are made from
-    unseen: list[int]  # rows of the other training images
+    indices: list[int]  # of the validation images, in `index`
+    calibration: list[int]  # indices of training images that 8-bit files are made from
+    unseen: list[int]  # indices of the other training images
     targets: npt.NDArray[np.bool_]  # [images, classes]
     logits: npt.NDArray[np.float32]  # [images, classes]
     probabilities: npt.NDArray[np.float32]  # [images, classes]
@@ -49,35 +49,35 @@ class Evidence:
 
     @property
     def patients(self) -> list[str | None]:
-        return self.patients_of(self.rows)
+        return self.patients_of(self.indices)
 
     def sample(self, most: int) -> list[int]:
         """Places of all images, or of `most` of them evenly spaced: all classes, all folders."""
-        count = len(self.rows)
+        count = len(self.indices)
         spaced = np.linspace(0, count - 1, min(count, most))
         return [int(place) for place in spaced]
 
     def names(self, places: list[int]) -> list[str]:
-        return [self.index.samples[self.rows[place]].name for place in places]
+        return [self.index.samples[self.indices[place]].name for place in places]
 
     def files(self, places: list[int]) -> list[Path]:
-        return [self.index.samples[self.rows[place]].path for place in places]
+        return [self.index.samples[self.indices[place]].path for place in places]
 
     def pixels(self, places: list[int]) -> npt.NDArray[np.uint8]:
         """uint8 `[len(places), size, size]`, as training reads them."""
-        return self.images.read([self.rows[place] for place in places])
+        return self.images.read([self.indices[place] for place in places])
 
     def batches(self) -> Iterator[npt.NDArray[np.uint8]]:
         """All validation images in order, a few at a time."""
-        return self.batches_of(self.rows)
+        return self.batches_of(self.indices)
 
-    def batches_of(self, rows: list[int]) -> Iterator[npt.NDArray[np.uint8]]:
-        """The images of these rows of the index, a few at a time."""
-        for start in range(0, len(rows), AT_ONCE):
-            yield self.images.read(rows[start : start + AT_ONCE])
+    def batches_of(self, indices: list[int]) -> Iterator[npt.NDArray[np.uint8]]:
+        """The images at these indices of the index, a few at a time."""
+        for start in range(0, len(indices), BATCH_SIZE):
+            yield self.images.read(indices[start : start + BATCH_SIZE])
 
-    def patients_of(self, rows: list[int]) -> list[str | None]:
-        return [self.index.samples[row].patient for row in rows]
+    def patients_of(self, indices: list[int]) -> list[str | None]:
+        return [self.index.samples[i].patient for i in indices]
 
 
 def gather_evidence(trained: Trained, weights: Path, versions: Mapping[str, str]) -> Evidence:
@@ -97,8 +97,8 @@ def gather_evidence(trained: Trained, weights: Path, versions: Mapping[str, str]
     calibration, unseen = sorted(drawn[:count]), sorted(drawn[count:])
     logits, probabilities = _answers(trained.network, config.task, images, validation)
     space = config.label_space
-    targets = space.encode(index.samples[row].label for row in validation)
-    patients = [index.samples[row].patient for row in validation]
+    targets = space.encode(index.samples[i].label for i in validation)
+    patients = [index.samples[i].patient for i in validation]
     metrics = compute_metrics(space, probabilities, targets, patients)
     card = Card(
         arch=config.model.arch,
@@ -126,33 +126,33 @@ def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _readable(config: Config, index: Index, images: Images, split: str) -> list[int]:
-    rows = index.split(split)
-    if not rows:
+    indices = index.split(split)
+    if not indices:
         raise DataError(
             f"{index.root}: has no {split} images, and an export is made and proven with them; "
             f"put back what the run was trained on."
         )
-    with tqdm(total=len(rows), desc=f"reading {split} images", unit=" images", leave=False,
+    with tqdm(total=len(indices), desc=f"reading {split} images", unit=" images", leave=False,
               delay=1, disable=None) as bar:  # fmt: skip
-        seen = images.scan(rows, bar.update)
+        seen = images.scan(indices, bar.update)
     if not config.data.skip_unreadable:
-        seen.require_readable(len(rows))
-    readable = [row for row in rows if row not in seen.unreadable]
+        seen.require_readable(len(indices))
+    readable = [i for i in indices if i not in seen.unreadable]
     if not readable:
-        seen.require_readable(len(rows))
+        seen.require_readable(len(indices))
     return readable
 
 
 @torch.inference_mode()
 def _answers(
-    network: Network, task: Task, images: Images, rows: list[int]
+    network: Network, task: Task, images: Images, indices: list[int]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """The network's logits and probabilities, `[rows, classes]` each, on the CPU in fp32."""
+    """The network's logits and probabilities, `[images, classes]` each, on the CPU in fp32."""
     logits = []
-    with tqdm(total=len(rows), desc="asking the network", unit=" images", leave=False,
+    with tqdm(total=len(indices), desc="asking the network", unit=" images", leave=False,
               delay=1, disable=None) as bar:  # fmt: skip
-        for start in range(0, len(rows), AT_ONCE):
-            pixels = images.read(rows[start : start + AT_ONCE])
+        for start in range(0, len(indices), BATCH_SIZE):
+            pixels = images.read(indices[start : start + BATCH_SIZE])
             logits.append(network(torch.from_numpy(pixels).unsqueeze(1)))
             bar.update(len(pixels))
     every = torch.cat(logits)

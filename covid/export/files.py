@@ -22,7 +22,7 @@ from covid.export.evidence import Evidence, headline
 from covid.export.golden import Proof, prove_float, prove_int8
 from covid.export.int8 import PASSES, prepare
 from covid.export.parity import (
-    MOST_IMAGES,
+    MAX_IMAGES,
     Check,
     Parity,
     check_file,
@@ -34,7 +34,7 @@ Floats = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
 FP32, INT8, ANY_SIZE = "model.onnx", "model.int8.onnx", "model.anysize.onnx"
 REPORT = "report.json"
-EXAMPLES = 16  # images that rank layers; their errors differ by powers of ten
+RANKING_IMAGES = 16  # images that rank layers; their errors differ by powers of ten
 
 
 class Refused(Exception):
@@ -60,7 +60,7 @@ def write_fp32(path: Path, model: onnx.ModelProto, evidence: Evidence) -> Parity
 
     Up to 500 validation images are compared, evenly spaced where there are more.
     """
-    places = evidence.sample(MOST_IMAGES)
+    places = evidence.sample(MAX_IMAGES)
     card = replace(evidence.card, golden=prove_float(model, evidence.card.image_size).golden)
     try:
         with replacing(path) as beside:
@@ -101,11 +101,11 @@ def write_int8(
         have = "have" if len(kinds) > 1 else "has"
         sentence = f"{', '.join(kinds)} {have} no 8-bit form here; use {FP32}, or --no-int8"
         return Quantised([], [Check("operations", False, sentence)], None, None)
-    calibration, unseen = evidence.calibration, [*evidence.unseen, *evidence.rows]
+    calibration, unseen = evidence.calibration, [*evidence.unseen, *evidence.indices]
 
-    def ask(graph: onnx.ModelProto, rows: list[int]) -> Floats:
-        with _bar("asking", len(rows)) as bar:
-            return answer(graph, _counted(evidence.batches_of(rows), bar), "probability")
+    def ask(graph: onnx.ModelProto, indices: list[int]) -> Floats:
+        with _bar("asking", len(indices)) as bar:
+            return answer(graph, _counted(evidence.batches_of(indices), bar), "probability")
 
     fp32 = ask(model, unseen)
 
@@ -125,7 +125,7 @@ def write_int8(
         int8 = ask(candidate, calibration)
         return agreement(evidence.space, fp32_calibration, int8, patients)
 
-    examples = evidence.images.read(calibration[:EXAMPLES])
+    examples = evidence.images.read(calibration[:RANKING_IMAGES])
     try:
         attempts = choose_int8(
             prepared, agree, lambda candidate: evaluate(ask(candidate, unseen)), examples, log
@@ -137,7 +137,7 @@ def write_int8(
         return _refused(path, attempts, chosen.reasons)
     proof = prove_int8(chosen.model, evidence.card.image_size)
     metrics = compute_metrics(
-        evidence.space, ask(chosen.model, evidence.rows), evidence.targets, evidence.patients
+        evidence.space, ask(chosen.model, evidence.indices), evidence.targets, evidence.patients
     )
     card = replace(
         evidence.card, precision="int8", golden=proof.golden, metrics=headline(metrics)
@@ -171,19 +171,19 @@ def check_int8(
     `evaluate` takes probabilities of the training images that calibration did not use, then of
     all validation images.
     """
-    places = evidence.sample(MOST_IMAGES)
+    places = evidence.sample(MAX_IMAGES)
     checks, model = check_file(
         path, card, evidence.files(places), evidence.names(places), evidence.pixels(places)
     )
     checks.append(_check_saturation(proof))
     if model is None or not all(check.holds for check in checks):
         return checks
-    rows = [*evidence.unseen, *evidence.rows]
+    indices = [*evidence.unseen, *evidence.indices]
     try:
-        with _bar("asking the file", len(rows)) as bar:
+        with _bar("asking the file", len(indices)) as bar:
             given = [
                 model.run(pixels).probabilities
-                for pixels in _counted(evidence.batches_of(rows), bar)
+                for pixels in _counted(evidence.batches_of(indices), bar)
             ]
         verdict = evaluate(np.concatenate(given))
     except ModelError as error:
@@ -207,7 +207,7 @@ def _check_saturation(proof: Proof) -> Check:
 def write_any_size(path: Path, model: onnx.ModelProto, evidence: Evidence) -> dict[str, Any]:
     """Writes the any-size form of `model`, an fp32 graph, if it stays near the network's answers.
 
-    Returns what `check_any_size` found.
+    Returns the result of `check_any_size`.
     """
     golden = prove_float(model, evidence.card.image_size).golden  # resized to the size it has
     card = replace(evidence.card, resize=RESIZE_IN_GRAPH, golden=golden)

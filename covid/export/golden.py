@@ -9,7 +9,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
-from covid.edge.golden import MOST_IMAGES, Golden, Pattern
+from covid.edge.golden import MAX_IMAGES, Golden, Pattern
 from covid.edge.processors import usable_processors
 from covid.export.saturation import emulate, saturable_pairs
 
@@ -18,7 +18,7 @@ Pixels = npt.NDArray[np.uint8]
 
 CANDIDATES = tuple(Pattern(seed, side) for side, seed in product((4, 16, 64), (0, 1)))
 # Of a logit. The same float sums in another order differ by some 1e-6 of their size; bf16, which
-# some providers take for float32 unless told otherwise, by some 1e-2.
+# some providers take for float32 by default, by some 1e-2.
 FLOAT_TOLERANCE = 1e-3
 # 0.03 of a probability where the sigmoid is steepest, a quarter of the logit's change. Rounding
 # on the way to 8 bits, in which processors may differ, moved no probability by more than 0.02.
@@ -35,13 +35,13 @@ class Proof:
 
     @property
     def shows_saturation(self) -> bool:
-        """Whether golden answers tell a processor that saturates, or none can."""
+        """Whether golden answers detect a processor that saturates, or none can."""
         return not self.saturable_pairs or self.saturated > self.golden.tolerance
 
 
 def prove_float(model: onnx.ModelProto, size: int) -> Proof:
     """Golden answers of an fp32 graph that takes images of `size` pixels."""
-    patterns = CANDIDATES[:MOST_IMAGES]
+    patterns = CANDIDATES[:MAX_IMAGES]
     logits = exact_answers(model, _render(patterns, size))
     largest = float(np.nan_to_num(np.abs(logits), posinf=0.0).max())
     tolerance = FLOAT_TOLERANCE * max(1.0, largest)
@@ -56,7 +56,7 @@ def prove_int8(model: onnx.ModelProto, size: int) -> Proof:
     apart = np.zeros(len(images))
     if pairs:
         apart = np.abs(emulate(model, images) - logits).max(axis=1)
-    most = np.argsort(-apart, kind="stable")[:MOST_IMAGES]
+    most = np.argsort(-apart, kind="stable")[:MAX_IMAGES]
     patterns = [CANDIDATES[place] for place in most]
     golden = _golden(patterns, logits[most], INT8_TOLERANCE)
     return Proof(golden, pairs, float(np.nan_to_num(apart).max()))

@@ -83,7 +83,7 @@ def export_graph(network: Network, task: Task, image_size: int) -> onnx.ModelPro
 def add_calibration(model: onnx.ModelProto) -> None:
     """Puts `logit = calibration_scale * z + calibration_shift` between head and outputs.
 
-    Two constants, float32 `[classes]`, that change nothing until somebody fills them: 1 and 0.
+    Two constants, float32 `[classes]`, that change nothing until they are filled: 1 and 0.
     """
     graph = model.graph
     classes = graph.output[0].type.tensor_type.shape.dim[1].dim_value

@@ -37,7 +37,7 @@ PASSES = 3  # over the calibration images
 
 @dataclass(frozen=True)
 class Prepared:
-    """A float graph whose channels were equalised, and what calibration images tell of it."""
+    """A float graph whose channels were equalised, and its statistics on calibration images."""
 
     centred: Centred
     statistics: Statistics
@@ -53,7 +53,7 @@ def prepare(
 ) -> Prepared:
     """What all 8-bit forms of `model`, an fp32 graph, have in common.
 
-    `images()` yields uint8 `[n, size, size]` and is gone through PASSES times; `advance` is told
+    `images()` yields uint8 `[n, size, size]` and is gone through PASSES times; `advance` takes
     how many are done.
     """
     centred = fold_mean(model)

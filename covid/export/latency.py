@@ -5,14 +5,14 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-CALLS = 3  # that are counted, a turn
+CALLS = 3  # that are counted, per turn
 WARM_UP = 5  # calls that are not counted: memory is taken and code is chosen in the first
 
 
 def measure_latency(
     functions: Mapping[str, Callable[[], object]], rounds: int
 ) -> dict[str, dict[str, float]]:
-    """Milliseconds a call: `median_ms` and `p95_ms` of each function, over `rounds` turns.
+    """Milliseconds per call: `median_ms` and `p95_ms` of each function, over `rounds` turns.
 
     The functions take turns, so that a slower moment slows one call of each. A turn's first
     call is not counted: in it another function's threads may still be waiting, and caches are

@@ -23,13 +23,13 @@ Floats = npt.NDArray[np.float32]
 # size, and logits of these networks reach a few tens; a wrong mean moves them by far more.
 TOLERANCE = 1e-4
 BATCHES = (1, 2, 5)  # alone, even, and odd: graphs with a frozen axis fail at one of them
-MOST_IMAGES = 500
-NAMED = 5  # of the images that differ, in a sentence
+MAX_IMAGES = 500
+MAX_NAMED_IMAGES = 5  # of the images that differ, in a sentence
 
 
 @dataclass(frozen=True)
 class Check:
-    """One rung of the ladder: what was looked at, whether it held, and what was found."""
+    """One check: its name, whether it holds, and the figures."""
 
     name: str
     holds: bool
@@ -38,7 +38,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Parity:
-    """What the gate found. `checks` ends with the first kind of check that failed."""
+    """The result of the gate. `checks` ends with the first kind of check that failed."""
 
     checks: list[Check]
     images: int
@@ -164,8 +164,8 @@ def _check_logits(largest: dict[str, Any]) -> Check:
 def _check_decisions(changed: list[str], images: int) -> Check:
     if not changed:
         return Check("decisions", True, f"{images} of {images} equal")
-    more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
-    return Check("decisions", False, f"differ for {', '.join(changed[:NAMED])}{more}")
+    more = f" and {len(changed) - MAX_NAMED_IMAGES} more" if len(changed) > MAX_NAMED_IMAGES else ""
+    return Check("decisions", False, f"differ for {', '.join(changed[:MAX_NAMED_IMAGES])}{more}")
 
 
 def without_path(error: ModelError, path: Path) -> str:

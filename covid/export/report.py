@@ -16,7 +16,7 @@ from covid.export.files import ANY_SIZE, FP32, INT8, REPORT, Quantised
 from covid.export.latency import measure_latency
 from covid.export.parity import BATCHES, TOLERANCE, Check, Parity
 
-ROUNDS = 20  # turns of three calls a file; their median moves by a few per cent between exports
+ROUNDS = 20  # turns of three calls per file; their median moves by a few per cent between exports
 
 
 def build_report(
@@ -78,7 +78,7 @@ def write_report(output: Path, report: Mapping[str, Any]) -> None:
 
 
 def report_table(report: Mapping[str, Any]) -> str:
-    """The same for people: the files, then every check with what it found."""
+    """The same for people: the files, then every check with its result."""
     rows = []
     for name, file in report["files"].items():
         if name == ANY_SIZE:  # a program without this package runs it; its checks are below
@@ -95,7 +95,7 @@ def report_table(report: Mapping[str, Any]) -> str:
         )
     parts = []
     if rows:
-        header = ["file", "MB", "validation accuracy", "macro F1", "ms an image"]
+        header = ["file", "MB", "validation accuracy", "macro F1", "ms per image"]
         parts.append(format_table(header, rows))
     for file, checks in _named_checks(report):
         lines = [

@@ -28,7 +28,7 @@ SHRINK = np.linspace(0.35, 1.0, 40)
 DAMPING = 0.01  # of the mean variance, added to every variance: Frantar et al. 2023, section 3
 # Positions whose products are added to the sums at once: the sums are of 170 MB for 4,608 inputs,
 # and the positions of all layers of VGG-16 or ResNet-18 that wait take as much.
-TOGETHER = 1024
+SPAN_COLUMNS = 1024
 BLOCK = 64  # columns whose corrections are applied together to the rest; changes speed alone
 
 
@@ -107,7 +107,7 @@ class Moments:
         """`[groups, positions, inputs]`."""
         self.positions += patches.shape[1]
         self._waiting.append(patches)
-        if sum(part.shape[1] for part in self._waiting) >= TOGETHER:
+        if sum(part.shape[1] for part in self._waiting) >= SPAN_COLUMNS:
             self._add_products()
 
     def _add_products(self) -> None:
@@ -248,8 +248,8 @@ def replace_layers(
     for layer in convolutions(model):
         if layer.name in kept:
             continue
-        one = rounded[layer.name]
-        scales = one.scales.reshape(-1, 1, 1, 1)
-        for name, values in ((layer.weight, one.integers * scales), (layer.bias, one.bias)):
+        weights = rounded[layer.name]
+        scales = weights.scales.reshape(-1, 1, 1, 1)
+        for name, values in ((layer.weight, weights.integers * scales), (layer.bias, weights.bias)):
             constants[name].CopyFrom(numpy_helper.from_array(values.astype(np.float32), name))
     return model

@@ -11,7 +11,7 @@ from torch import nn
 
 from covid.errors import ConfigError
 
-NAMED = 3  # names like a wrong one that a sentence lists
+MAX_SUGGESTIONS = 3  # names like a wrong one that a sentence lists
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,9 @@ def find_architecture(name: str) -> Architecture:
 
     if not timm.is_model(name) or not _known_tag(name):
         names = timm.list_pretrained() if "." in name else timm.list_models()
-        close = difflib.get_close_matches(name, [*ARCHITECTURES, *names], n=NAMED, cutoff=0)
+        close = difflib.get_close_matches(
+            name, [*ARCHITECTURES, *names], n=MAX_SUGGESTIONS, cutoff=0
+        )
         raise ConfigError(
             f"model.arch: {name!r} is neither {', '.join(ARCHITECTURES)} nor a network of timm's; "
             f"near it are {', '.join(close)}."

@@ -24,7 +24,7 @@ def normalise(images: torch.Tensor, mean: float, std: float) -> torch.Tensor:
 class Network(nn.Module):
     """uint8 images `[batch, 1, size, size]` to float logits `[batch, classes]`.
 
-    Normalisation is inside, so whatever runs the network cannot get it wrong: grey levels are
+    Normalisation is inside, so no caller can get it wrong: grey levels are
     brought to 0..1, then `mean` is taken off and `std` divides, both of the training images.
     `traced` is what is known of the backbone.
     """

@@ -5,7 +5,7 @@ import torch
 from covid.errors import WeightsError
 from covid.model.architectures import size_of
 
-PATIENCE = 10.0  # seconds to the first answer of the hub: what its own client waits
+TIMEOUT_SECONDS = 10.0  # seconds to the first answer of the hub: what its own client waits
 FILES = ("model.safetensors", "pytorch_model.bin")  # as timm looks for them, one or the other
 
 
@@ -58,7 +58,7 @@ def _ask_hub(repository: str, files: tuple[str, ...]) -> None:
         return
     try:
         get_hf_file_metadata(
-            hf_hub_url(repository, files[0], revision=revision or None), timeout=PATIENCE
+            hf_hub_url(repository, files[0], revision=revision or None), timeout=TIMEOUT_SECONDS
         )
     except EntryNotFoundError:  # it is there, under the other name
         return

@@ -13,7 +13,7 @@ from torch import nn
 
 
 class Step(NamedTuple):
-    """A module of a backbone, and whether what it gives is flattened to one row an image."""
+    """A module of a backbone, and whether what it gives is flattened to one row per image."""
 
     name: str
     flatten: bool = False
@@ -65,7 +65,7 @@ def trace(backbone: nn.Module, image_size: int) -> Trace:
             handle.remove()
         backbone.train()
     if not isinstance(features, torch.Tensor) or features.ndim != 2:
-        raise ValueError("it does not give one row of features an image")
+        raise ValueError("it does not give one row of features per image")
     idle = {name for name, module in parts.items() if type(module) is nn.Identity}
     whole = chain.ends_with(features) and chain.called | idle == set(parts)
     steps = tuple(step for step in chain.steps if step.name not in idle)

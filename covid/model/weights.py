@@ -21,7 +21,7 @@ from covid.model.networks import Network, build_network
 from covid.model.timm_weights import timm_state
 
 State = dict[str, torch.Tensor]
-OURS = "backbone."  # how the tensors of a network of ours begin, and nobody else's
+OURS = "backbone."  # how the tensors of a network of ours begin, and no others
 
 
 @dataclass(frozen=True)

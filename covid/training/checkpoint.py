@@ -17,11 +17,13 @@ from accelerate.utils import gather_object
 
 from covid.edge.files import write_atomically
 from covid.errors import RunError
+from covid.training.run import EpochRecord
 
-KEPT = 2  # checkpoints: the last, and the one before it should the last be damaged
-EPOCH_SECONDS = 5.0  # of work that may be lost; an epoch on kept features takes less than saving
-LAUNCHED = ("ACCELERATE_MIXED_PRECISION", "TORCHELASTIC_RUN_ID")  # set by launchers for children
-DIGEST = hashlib.sha256().digest_size  # bytes before a checkpoint's content
+KEEP_LAST_CHECKPOINTS = 2  # checkpoints: the last, and the one before it should the last be damaged
+MAX_LOST_SECONDS = 5.0  # of work that may be lost; an epoch on kept features takes less than saving
+# Set by launchers for their children.
+LAUNCHER_VARIABLES = ("ACCELERATE_MIXED_PRECISION", "TORCHELASTIC_RUN_ID")
+DIGEST_BYTES = hashlib.sha256().digest_size  # bytes before a checkpoint's content
 
 
 @dataclass
@@ -33,30 +35,30 @@ class Progress:
     step: int = 0  # steps of the epoch in hand that are done
     images: int = 0  # of the epoch in hand, like the next three
     loss_sum: float = 0.0
-    right: int = 0
+    correct: int = 0
     seconds: float = 0.0  # of training
     best_epoch: int | None = None
     best_merit: float | None = None  # larger is better; None: of no epoch yet, or not defined
-    history: list[dict[str, float | int | None]] = field(default_factory=list)
+    history: list[EpochRecord] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def count(self, images: int, loss: float, right: int, seconds: float) -> None:
-        """One step more: its images, their mean loss, how many were decided wholly right."""
+    def count(self, images: int, loss: float, correct: int, seconds: float) -> None:
+        """One step more: its images, their mean loss, how many were decided wholly correct."""
         self.step += 1
         self.images += images
         self.loss_sum += loss * images
-        self.right += right
+        self.correct += correct
         self.seconds += seconds
 
-    def finish_epoch(self, row: dict[str, float | int | None], merit: float | None) -> bool:
+    def finish_epoch(self, record: EpochRecord, merit: float | None) -> bool:
         """One epoch more, the better the larger its `merit`; whether it is the best so far.
 
         Of equal epochs the earlier one is kept. An epoch without merit is only kept until
         there is one that has some.
         """
-        self.history.append(row)
+        self.history.append(record)
         self.epoch += 1
-        self.step = self.images = self.right = 0
+        self.step = self.images = self.correct = 0
         self.loss_sum = self.seconds = 0.0
         better = self.best_epoch is None or (
             merit is not None and (self.best_merit is None or merit > self.best_merit)
@@ -105,14 +107,16 @@ class Checkpoints:
         self.saved_at = time.monotonic()
         self.signal = 0  # what all processes agreed to stop for, when `due` was last asked
         self.wish = 0  # the first signal that this process got, which may be newer than that
-        self.launcher = os.getppid() if any(name in os.environ for name in LAUNCHED) else None
+        self.launcher = (
+            os.getppid() if any(name in os.environ for name in LAUNCHER_VARIABLES) else None
+        )
 
     def begin_stage(self, stateful: Mapping[str, Stateful | None]) -> None:
         """From now on `stateful` is saved; what `load` has read of it comes back, once."""
-        self.stateful = {name: one for name, one in stateful.items() if one is not None}
+        self.stateful = {name: part for name, part in stateful.items() if part is not None}
         if self.loaded is not None:
-            for name, one in self.stateful.items():
-                one.load_state_dict(self.loaded[name])
+            for name, part in self.stateful.items():
+                part.load_state_dict(self.loaded[name])
             own = self.loaded["random"][self.accelerator.process_index]
             restore_random_state(self.accelerator.device, own)
             self.loaded = None
@@ -132,7 +136,7 @@ class Checkpoints:
         """
         if self.launcher and self.launcher != os.getppid() and not self.wish:
             self.wish = signal.SIGTERM  # it died of one, which it does not pass on
-        enough = min(self.seconds, EPOCH_SECONDS) if epoch_ended else self.seconds
+        enough = min(self.seconds, MAX_LOST_SECONDS) if epoch_ended else self.seconds
         old = time.monotonic() - self.saved_at >= enough
         agreed = self.wish
         if self.accelerator.num_processes > 1:
@@ -143,7 +147,7 @@ class Checkpoints:
 
     def save(self, progress: Progress) -> None:
         """Writes a checkpoint whole, then drops all but the newest two."""
-        state: dict[str, Any] = {name: one.state_dict() for name, one in self.stateful.items()}
+        state: dict[str, Any] = {name: part.state_dict() for name, part in self.stateful.items()}
         state["progress"] = progress.state_dict()
         state["random"] = self._gather(random_state(self.accelerator.device))
         if self.accelerator.is_main_process:
@@ -152,7 +156,7 @@ class Checkpoints:
             content = buffer.getvalue()
             name = f"epoch-{progress.epoch:04d}-step-{progress.step:06d}.checkpoint"
             write_atomically(self.folder / name, hashlib.sha256(content).digest() + content)
-            for old in list_checkpoints(self.folder)[:-KEPT]:
+            for old in list_checkpoints(self.folder)[:-KEEP_LAST_CHECKPOINTS]:
                 old.unlink(missing_ok=True)
         self.saved_at = time.monotonic()
 
@@ -191,9 +195,9 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     paths = list_checkpoints(folder)
     for path in reversed(paths):
         content = path.read_bytes()
-        if hashlib.sha256(content[DIGEST:]).digest() == content[:DIGEST]:
+        if hashlib.sha256(content[DIGEST_BYTES:]).digest() == content[:DIGEST_BYTES]:
             state: dict[str, Any] = torch.load(
-                io.BytesIO(content[DIGEST:]), map_location="cpu", weights_only=True
+                io.BytesIO(content[DIGEST_BYTES:]), map_location="cpu", weights_only=True
             )
             return state, damaged
         damaged.append(f"{path}: is damaged (its checksum differs); the one before it is used.")

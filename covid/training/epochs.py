@@ -120,12 +120,12 @@ def normalises_one_value(network: nn.Module, size: int) -> bool:
     """
     seen: list[bool] = []
 
-    def look(module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+    def note_shape(module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
         seen.append(inputs[0][:, 0].numel() == 1)
 
     kinds = (nn.BatchNorm1d, nn.BatchNorm2d)
     layers = [part for part in network.modules() if isinstance(part, kinds) and part.training]
-    hooks = [layer.register_forward_pre_hook(look) for layer in layers]
+    hooks = [layer.register_forward_pre_hook(note_shape) for layer in layers]
     network.eval()
     network(torch.zeros(1, 1, size, size, dtype=torch.uint8))
     for hook in hooks:
@@ -170,8 +170,8 @@ def predict(
     return Predictions(torch.cat(logits)[order].numpy(), torch.cat(targets)[order].bool().numpy())
 
 
-def count_right(space: LabelSpace, predictions: Predictions) -> int:
-    """Images whose decision is wholly right: all their labels, for multilabel."""
+def count_correct(space: LabelSpace, predictions: Predictions) -> int:
+    """Images whose decision is wholly correct: all their labels, for multilabel."""
     decided = space.decide(predictions.probabilities(space.task))
     return int((decided == predictions.targets).all(axis=1).sum())
 

@@ -50,7 +50,7 @@ def start_accelerator(
     cpu = not torch.accelerator.is_available() or _environment_flag("ACCELERATE_USE_CPU")
     chosen = choose_precision(precision, cpu)
     threads = max(1, usable_processors() // _environment_count("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
-    # `accelerate launch` sets one thread, whatever the machine has; both are read by somebody.
+    # `accelerate launch` sets one thread, whatever the machine has. Libraries read the first.
     os.environ["OMP_NUM_THREADS"] = str(threads)
     torch.set_num_threads(threads)
     if cpu:
@@ -139,7 +139,7 @@ def _best_precision(cpu: bool) -> Precision:
 def partner_is_gone(error: RuntimeError) -> bool:
     """Whether an error is what remains of another process of the same run.
 
-    NCCL's errors have a class; gloo's are told by the source file that they name. An error that
+    NCCL's errors have a class; gloo's are known by the source file that they name. An error that
     kept processes from finding each other is none: that is LaunchError's.
     """
     if isinstance(error, torch.distributed.DistBackendError):
@@ -149,7 +149,7 @@ def partner_is_gone(error: RuntimeError) -> bool:
 
 
 def use_full_precision() -> None:
-    """Switches off what GPUs do to fp32 unless told otherwise: 10 bits of mantissa (TF32)."""
+    """Switches off what GPUs do to fp32 by default: 10 bits of mantissa (TF32)."""
     torch.backends.cuda.matmul.fp32_precision = "ieee"
     torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
 
@@ -162,7 +162,7 @@ def loader_workers(accelerator: Accelerator, *, features: bool = False) -> int:
     """
     if accelerator.device.type == "cpu" or features:
         return 0
-    # Four feed a GPU from the cache: a worker delivers some 10,000 decoded images a second.
+    # Four feed a GPU from the cache: a worker delivers some 10,000 decoded images per second.
     return min(4, usable_processors() // _environment_count("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
 
 

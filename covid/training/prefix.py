@@ -1,4 +1,4 @@
-"""The frozen prefix of a network, computed once an image instead of once an epoch.
+"""The frozen prefix of a network, computed once per image instead of once per epoch.
 
 What comes before the first layer that trains is in eval mode and never changes, so neither does
 what it makes of an image: its features. They are computed before the first epoch, for every
@@ -33,12 +33,13 @@ from covid.errors import ConfigError
 from covid.model.networks import Layer, Network, Prefix, frozen_layers, layers, suffix
 from covid.training.epochs import flip
 
-FEATURES_VERSION = 1  # to be raised where this code comes to mean other numbers by a row
-BATCH, PIXELS = 32, 32 * 256**2  # the most images computed at once, and the most pixels of them
-MARGIN = 0.1  # the share of a disk that `auto` leaves free
-# Where rows come from a disk at 200 MB/s, and layers that do little with much, such as a stem
-# alone, run at 10 operations a nanosecond: with fewer operations a byte, reading saves nothing.
-OPERATIONS_PER_BYTE = 50
+FEATURES_VERSION = 1  # to be raised where this code comes to mean other numbers by a record
+MAX_BATCH_IMAGES = 32  # computed at once
+MAX_BATCH_PIXELS = 32 * 256**2  # of the images computed at once
+FREE_SHARE = 0.1  # the share of a disk that `auto` leaves free
+# Where records come from a disk at 200 MB/s, and layers that do little with much, such as a stem
+# alone, run at 10 operations per nanosecond: with fewer operations per byte, reading saves nothing.
+MIN_OPERATIONS_PER_BYTE = 50
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,12 @@ class FrozenFeatures:
     """What a frozen prefix makes of each image of an index, and of each drawing of it.
 
     Drawing 0 is the image as it is. Without `augmentation` drawing 1 is its mirror image; with one,
-    which has variants, drawing 1 + v is its variant v. A drawing's row in the file is drawing ·
+    which has variants, drawing 1 + v is its variant v. A drawing's record in the file is drawing ·
     images + image, so that experiments with and without flips share a file.
 
-    A row that is not kept, or damaged, is computed when it is read. It is always computed in a
+    A record that is not kept, or damaged, is computed when it is read. It is always computed in a
     batch of one size, since sums of floats depend on that: whoever computes it gets its bits.
-    `problem` is None, or why rows cannot be kept.
+    `problem` is None, or why records cannot be kept.
     """
 
     def __init__(
@@ -84,25 +85,25 @@ class FrozenFeatures:
         drawings = 2 if augmentation is None else 1 + (augmentation.variants or 0)
         self.accelerator, self.images = accelerator, images
         self.prefix = prefix.to(accelerator.device).eval()
-        self.batch = max(1, min(BATCH, PIXELS // images.size**2))
+        self.batch = max(1, min(MAX_BATCH_IMAGES, MAX_BATCH_PIXELS // images.size**2))
         self.problem: str | None = None
         with FlopCounterMode(display=False) as counter:
             features = self._forward(torch.zeros((1, 1, images.size, images.size)))
-        self.operations = int(counter.get_total_flops())  # an image
+        self.operations = int(counter.get_total_flops())  # per image
         self.shape, self.dtype = features.shape[1:], features.dtype
         name = f"features-{self._key(arch)}"
         length = features[0].numel() * features.element_size()
         count = drawings * len(images.paths)
-        self.rows = RecordFile(images.cache_dir, name, count=count, length=length)
+        self.records = RecordFile(images.cache_dir, name, count=count, length=length)
 
-    def read(self, rows: Sequence[int], drawings: torch.Tensor) -> torch.Tensor:
-        """Of a drawing of each image, `[len(rows)]`: see the class.
+    def read(self, indices: Sequence[int], drawings: torch.Tensor) -> torch.Tensor:
+        """Of a drawing of each image, `[len(indices)]`: see the class.
 
-        float `[len(rows), …]` on the CPU, in the type that the prefix yields in this precision.
+        float `[len(indices), …]` on the CPU, in the type that the prefix yields in this precision.
         """
-        slots = np.asarray(rows) + len(self.images.paths) * drawings.numpy()
+        slots = np.asarray(indices) + len(self.images.paths) * drawings.numpy()
         content = torch.from_numpy(self._read(slots.tolist()))
-        features = content.view(self.dtype).reshape(len(rows), *self.shape)
+        features = content.view(self.dtype).reshape(len(indices), *self.shape)
         return features.permute(0, 3, 1, 2) if features.ndim == 4 else features
 
     def fill(self, train: Split, validation: Split) -> None:
@@ -116,7 +117,7 @@ class FrozenFeatures:
         bar = tqdm(total=len(slots), desc="computing features", unit=" images", leave=False,
                    delay=1, disable=None if main else True)  # fmt: skip
         try:
-            self.rows.make()
+            self.records.make()
         except OSError as error:
             self._give_up(error)
         with self.accelerator.split_between_processes(slots) as share, bar:
@@ -129,21 +130,21 @@ class FrozenFeatures:
         self.problem = problems[0] if problems else None
         if self.problem and main:
             with suppress(OSError):  # a folder that cannot be written cannot be tidied either
-                self.rows.remove()
+                self.records.remove()
 
     def _read(self, slots: Sequence[int]) -> npt.NDArray[np.uint8]:
-        """Rows of the file, uint8 `[len(slots), bytes]`: kept ones, and computed ones."""
+        """Records of the file, uint8 `[len(slots), bytes]`: kept ones, and computed ones."""
         # From torch's allocator, which aligns: what a matrix product gives differs in its last bits
         # with where its input lies, and a run that is resumed has to find the same ones.
-        content = torch.empty((len(slots), self.rows.length), dtype=torch.uint8).numpy()
-        absent = self.rows.read(slots, content)
+        content = torch.empty((len(slots), self.records.length), dtype=torch.uint8).numpy()
+        absent = self.records.read(slots, content)
         for start in range(0, len(absent), self.batch):
             places = absent[start : start + self.batch]
             chosen = [slots[place] for place in places]
             content[places] = self._compute(chosen)
             if not self.problem:
                 try:
-                    self.rows.write(chosen, content[places])
+                    self.records.write(chosen, content[places])
                 except OSError as error:
                     self._give_up(error)
         return content
@@ -155,16 +156,16 @@ class FrozenFeatures:
         return features.view(torch.uint8).reshape(self.batch, -1)[: len(slots)].numpy()
 
     def _drawn(
-        self, rows: npt.NDArray[np.int64], drawings: npt.NDArray[np.int64]
+        self, indices: npt.NDArray[np.int64], drawings: npt.NDArray[np.int64]
     ) -> torch.Tensor:
         """Drawings of images, as the prefix takes them, on its device."""
         device = self.accelerator.device
-        images = torch.from_numpy(self.images.read(rows.tolist())).unsqueeze(1).to(device)
+        images = torch.from_numpy(self.images.read(indices.tolist())).unsqueeze(1).to(device)
         changed = torch.from_numpy(drawings > 0).to(device)
         if self.augmentation is None:
             return flip(images, changed)
         variants = np.maximum(drawings - 1, 0)
-        numbers = self.augmentation.numbers(variants.tolist(), rows.tolist()).to(device)
+        numbers = self.augmentation.numbers(variants.tolist(), indices.tolist()).to(device)
         drawn = self.augmentation.draw(images, numbers)
         return torch.where(changed[:, None, None, None], drawn, images)
 
@@ -177,8 +178,8 @@ class FrozenFeatures:
 
     def _give_up(self, error: OSError) -> None:
         self.problem = (
-            f"features cannot be kept in {self.rows.folder} ({error.strerror}); training goes on "
-            f"without, and computes frozen layers in every epoch."
+            f"features cannot be kept in {self.records.folder} ({error.strerror}); training goes "
+            f"on without, and computes frozen layers in every epoch."
         )
 
     def _key(self, arch: str) -> str:
@@ -188,11 +189,11 @@ class FrozenFeatures:
         what: list[object] = [code, self.images.key, arch, len(self.prefix.layers)]
         if self.augmentation is not None:
             what += self.augmentation.identity
-        found = hashlib.sha256(json.dumps([*what, self.prefix.mean, self.prefix.std]).encode())
+        digest = hashlib.sha256(json.dumps([*what, self.prefix.mean, self.prefix.std]).encode())
         for name, tensor in self.prefix.state_dict().items():
-            found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            found.update(tensor.cpu().contiguous().numpy().data)
-        return found.hexdigest()[:16]
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.cpu().contiguous().numpy().data)
+        return digest.hexdigest()[:16]
 
 
 def require_frozen(network: Network, config: Config) -> None:
@@ -210,11 +211,11 @@ def keep_prefix(
     train: Split,
     validation: Split,
     config: Config,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> KeptPrefix:
     """Computes the features of both splits and has them carry these, where that is worth it.
 
-    `network` is as `freeze` left it, and has passed `require_frozen`. One line for `say` tells
+    `network` is as `freeze` left it, and has passed `require_frozen`. One line goes to `log`:
     what is kept, or why nothing is.
     """
     train.features = validation.features = None  # those of an earlier stage
@@ -233,7 +234,7 @@ def keep_prefix(
     elif not all(gather_object([train.images.kept])):  # one process may have met a full disk
         why = "decoded images cannot be kept either"
     if why is not None:
-        return _nothing_kept(why, wish, say)
+        return _nothing_kept(why, wish, log)
     prefix = Prefix(network, steps[:frozen])
     features = FrozenFeatures(
         accelerator, prefix, train.images, config.model.arch, train.augmentation
@@ -241,8 +242,8 @@ def keep_prefix(
     # One process decides for all: how much is free and what is there may change meanwhile.
     why = gather_object([why_not(features, train, validation, config)])[0]
     if why is not None:
-        return _nothing_kept(why, wish, say)
-    say(estimate(features, train, validation, steps[:frozen], steps[frozen]))
+        return _nothing_kept(why, wish, log)
+    log(estimate(features, train, validation, steps[:frozen], steps[frozen]))
     features.fill(train, validation)
     if features.problem:
         return KeptPrefix(problem=features.problem)
@@ -250,11 +251,11 @@ def keep_prefix(
     return KeptPrefix(frozen)
 
 
-def _nothing_kept(why: str, wish: str, say: Callable[[str], None]) -> KeptPrefix:
+def _nothing_kept(why: str, wish: str, log: Callable[[str], None]) -> KeptPrefix:
     sentence = f"features are not kept: {why}"
     if wish == "on":
         return KeptPrefix(problem=f"{sentence}.")
-    say(sentence)
+    log(sentence)
     return KeptPrefix()
 
 
@@ -263,27 +264,27 @@ def why_not(
 ) -> str | None:
     """Why features should not be kept; None where they should. `on` leaves the disk's size only."""
     slots = wanted(train, validation)
-    missing = len(slots) - features.rows.written(slots)
+    missing = len(slots) - features.records.written(slots)
     auto = config.cache_features == "auto"
     if auto and missing >= config.epochs * (len(train) + len(validation)):
         return f"{config.epochs} epoch(s) run frozen layers no more often than keeping them would"
-    if auto and features.operations < OPERATIONS_PER_BYTE * features.rows.length:
+    if auto and features.operations < MIN_OPERATIONS_PER_BYTE * features.records.length:
         return "the frozen layers are computed as fast as their features are read"
-    disk = shutil.disk_usage(features.rows.folder)
-    room = disk.free - (MARGIN * disk.total if auto else 0)
-    if missing * features.rows.length > room:
+    disk = shutil.disk_usage(features.records.folder)
+    room = disk.free - (FREE_SHARE * disk.total if auto else 0)
+    if missing * features.records.length > room:
         return (
-            f"they take {megabytes(missing * features.rows.length)}, and {features.rows.folder} "
-            f"has {megabytes(max(0, room))} to spare"
+            f"they take {megabytes(missing * features.records.length)}, and "
+            f"{features.records.folder} has {megabytes(max(0, room))} to spare"
         )
     return None
 
 
 def wanted(train: Split, validation: Split) -> list[int]:
-    """The rows of features that the splits can ask for."""
+    """The records of features that the splits can ask for."""
     images, drawings = len(train.images.paths), _drawings(train)
-    shown = [train.rows + images * drawing for drawing in drawings]
-    slots: list[int] = np.concatenate([*shown, validation.rows]).tolist()
+    shown = [train.indices + images * drawing for drawing in drawings]
+    slots: list[int] = np.concatenate([*shown, validation.indices]).tolist()
     return slots
 
 
@@ -302,10 +303,10 @@ def estimate(
     following: Layer,
 ) -> str:
     """`features of layer3: (630 × 2 + 128) × 128 KiB = 182 MB`, known before any is computed."""
-    slots, length = wanted(train, validation), features.rows.length
+    slots, length = wanted(train, validation), features.records.length
     drawings = len(_drawings(train))
     variants = f" × {drawings}" if drawings > 1 else ""
-    there = features.rows.written(slots)
+    there = features.records.written(slots)
     # Where all of a module that holds several is frozen, its name says more than the last one's.
     name = frozen[-1].name
     while "." in name and not following.name.startswith(f"{name.rpartition('.')[0]}."):

@@ -1,9 +1,9 @@
-"""What a run tells: a bar, lines and a table on the terminal; history, curves and a summary."""
+"""What a run logs: a bar, lines and a table on the terminal; history, curves and a summary."""
 
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,11 @@ from covid.evaluation.plots import plot_curves
 from covid.training import run
 from covid.training.checkpoint import Progress
 from covid.training.launch import command, device_name
+from covid.training.run import EpochRecord
 from covid.training.scan import TrainingData
 
-Row = Mapping[str, float | int | None]
 # Seconds between two drawings of the curves: one takes as long as some epochs on kept features.
-DRAWN_EVERY = 10.0
+DRAW_SECONDS = 10.0
 
 
 def advice_without_data(config: Path) -> str:
@@ -50,7 +50,7 @@ def rendering_bar() -> Callable[[int, int], None]:
 
 
 class Reporter:
-    """Tells the user how a run goes; silent but in the main process."""
+    """Logs how a run goes; silent but in the main process."""
 
     def __init__(self, accelerator: Accelerator, config: Config, folder: Path, data: str):
         self.accelerator = accelerator
@@ -60,26 +60,26 @@ class Reporter:
         self.bar: tqdm[Any] | None = None
         self.drawn_at = time.monotonic()
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         self.accelerator.print(text, flush=True)
 
     def warn(self, progress: Progress, sentence: str) -> None:
-        """Once a run; summary.json keeps it."""
+        """Once per run; summary.json keeps it."""
         if progress.warn(sentence) and self.accelerator.is_main_process:
             print(f"Warning: {sentence}", file=sys.stderr, flush=True)
 
     def start(self, progress: Progress, data: TrainingData, images: Images) -> None:
         """Before the first stage: the data, the machine, what was noticed."""
         accelerator, size = self.accelerator, self.config.data.image_size
-        self.say(
+        self.log(
             f"{self.config.name} on {self.data}: {len(data.train)} training and "
             f"{len(data.validation)} validation images, {device_name(accelerator)}, "
             f"{accelerator.num_processes} process(es) of {torch.get_num_threads()} threads, "
             f"precision {accelerator.mixed_precision}"
         )
         if images.kept:
-            self.say(f"cached {data.seen} images, {data.seen * size**2 / 1e6:.0f} MB")
-        self.say(data.baseline)
+            self.log(f"cached {data.seen} images, {data.seen * size**2 / 1e6:.0f} MB")
+        self.log(data.baseline)
         for sentence in data.warnings:
             self.warn(progress, sentence)
         if self.config.tracker:
@@ -90,7 +90,7 @@ class Reporter:
         if self.config.stages:
             trainable = stage.model.trainable
             what = trainable if isinstance(trainable, str) else ", ".join(trainable)
-            self.say(
+            self.log(
                 f"stage {progress.stage + 1} of {len(self.config.stages)}: trains {what}, "
                 f"{stage.epochs} epoch(s), {stage.optimizer.name} with lr {stage.optimizer.lr:g}"
             )
@@ -104,29 +104,31 @@ class Reporter:
                 total=images, initial=0, unit=" images", disable=None, leave=False,
                 desc=f"epoch {progress.epoch + 1}/{self.config.all_epochs}", dynamic_ncols=True,
             )  # fmt: skip
-        loss, accuracy = progress.loss_sum / progress.images, progress.right / progress.images
+        loss, accuracy = progress.loss_sum / progress.images, progress.correct / progress.images
         self.bar.set_postfix_str(f"loss {loss:.3f}, accuracy {accuracy:.3f}", refresh=False)
         self.bar.update(progress.images - self.bar.n)
 
     def epoch(self, progress: Progress) -> None:
         """After an epoch: a line, history.csv, curves.png, the tracker."""
-        row = progress.history[-1]
+        record = progress.history[-1]
         if self.bar is not None:
             self.bar.close()
             self.bar = None
-        best = " (best so far)" if progress.best_epoch == row["epoch"] else ""
-        self.say(
-            f"epoch {row['epoch']}/{self.config.all_epochs}: "
-            f"train loss {row['train_loss']:.3f}, accuracy {row['train_accuracy']:.3f}; "
-            f"validation loss {row['validation_loss']:.3f}, "
-            f"accuracy {row['validation_accuracy']:.3f}, "
-            f"macro F1 {figure(row['validation_macro_f1'])}; "
-            f"{row['images_per_second']:.1f} images/s, {row['seconds']:.0f} s{best}"
+        best = " (best so far)" if progress.best_epoch == record["epoch"] else ""
+        self.log(
+            f"epoch {record['epoch']}/{self.config.all_epochs}: "
+            f"train loss {record['train_loss']:.3f}, accuracy {record['train_accuracy']:.3f}; "
+            f"validation loss {record['validation_loss']:.3f}, "
+            f"accuracy {record['validation_accuracy']:.3f}, "
+            f"macro F1 {figure(record['validation_macro_f1'])}; "
+            f"{record['images_per_second']:.1f} images/s, {record['seconds']:.0f} s{best}"
         )
-        self.accelerator.log({k: v for k, v in row.items() if v is not None}, step=progress.epoch)
+        self.accelerator.log(
+            {k: v for k, v in record.items() if v is not None}, step=progress.epoch
+        )
         if self.accelerator.is_main_process:
             run.write_history(self.folder, progress.history)
-        if time.monotonic() - self.drawn_at >= DRAWN_EVERY:
+        if time.monotonic() - self.drawn_at >= DRAW_SECONDS:
             self._draw(progress)
 
     def _draw(self, progress: Progress) -> None:
@@ -141,9 +143,9 @@ class Reporter:
         self.accelerator.end_training()
         if self.accelerator.is_main_process:
             shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
-        self.say(f"\n{self.config.name} on {self.data}")
-        self.say(history_table(progress.history, progress.best_epoch))
-        self.say(
+        self.log(f"\n{self.config.name} on {self.data}")
+        self.log(history_table(progress.history, progress.best_epoch))
+        self.log(
             f"\nBest by {self.config.select_by}: epoch {progress.best_epoch}. "
             f"{self.folder} holds best.safetensors, curves.png, history.csv.\n"
             f"Next: {command('evaluate')} {self.folder}"
@@ -152,7 +154,7 @@ class Reporter:
     def interrupted(self, progress: Progress, signal_number: int) -> int:
         """After the checkpoint that a signal asked for; returns the exit code."""
         self._summarise(progress, "interrupted")
-        self.say(
+        self.log(
             f"\nInterrupted after epoch {progress.epoch}, step {progress.step}; all is saved, "
             f"and the same command with --resume goes on from here."
         )
@@ -180,9 +182,12 @@ class Reporter:
             "data": self.data,
             "epochs": progress.epoch,
             "best_epoch": progress.best_epoch,
-            "best": next((r for r in progress.history if r["epoch"] == progress.best_epoch), None),
+            "best": next(
+                (record for record in progress.history if record["epoch"] == progress.best_epoch),
+                None,
+            ),
             "select_by": self.config.select_by,
-            "seconds": round(sum(float(row["seconds"] or 0) for row in progress.history), 3),
+            "seconds": round(sum(float(record["seconds"] or 0) for record in progress.history), 3),
             "images_per_second": images_per_second(progress.history),
             "device": device_name(self.accelerator),
             "processes": self.accelerator.num_processes,
@@ -195,28 +200,28 @@ class Reporter:
         run.write_json(self.folder / "summary.json", summary)
 
 
-def images_per_second(history: Sequence[Row]) -> float | None:
+def images_per_second(history: Sequence[EpochRecord]) -> float | None:
     """Training images over training time: of all epochs but the first, where there are more."""
-    rows = history[1:] or history
-    speeds = [float(row["images_per_second"] or 0) for row in rows]
+    records = history[1:] or history
+    speeds = [float(record["images_per_second"] or 0) for record in records]
     # Each epoch trains on as many images, so the mean over time is the harmonic mean.
     return round(len(speeds) / sum(1 / speed for speed in speeds), 2) if speeds else None
 
 
-def history_table(history: Sequence[Row], best_epoch: int | None) -> str:
-    """One line an epoch; the best one is marked."""
+def history_table(history: Sequence[EpochRecord], best_epoch: int | None) -> str:
+    """One line per epoch; the best one is marked."""
     header = ("epoch", "train loss", "accuracy", "validation loss", "accuracy", "macro F1",
               "learning rate", "images/s")  # fmt: skip
     keys = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy",
             "validation_macro_f1")  # fmt: skip
     rows = [
         [
-            f"{row['epoch']}" + (" best" if row["epoch"] == best_epoch else ""),
-            *(figure(row[key]) for key in keys),
-            f"{row['learning_rate']:.2g}",
-            f"{row['images_per_second']:.1f}",
+            f"{record['epoch']}" + (" best" if record["epoch"] == best_epoch else ""),
+            *(figure(record[key]) for key in keys),
+            f"{record['learning_rate']:.2g}",
+            f"{record['images_per_second']:.1f}",
         ]
-        for row in history
+        for record in history
     ]
     return format_table(header, rows)
 

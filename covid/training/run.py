@@ -20,6 +20,7 @@ HISTORY = (
     "epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy",
     "validation_macro_f1", "learning_rate", "seconds", "images_per_second",
 )  # fmt: skip
+EpochRecord = Mapping[str, float | int | None]  # one epoch's figures, by the names in HISTORY
 CONTENT = (
     "config.yaml", "history.csv", "curves.png", "best.safetensors", "checkpoints", "summary.json",
     "data_audit.json", "augmentation.png", "evaluation", "export", "tracker",
@@ -117,7 +118,7 @@ def best_weights(folder: Path) -> Path:
     return path
 
 
-def write_history(folder: Path, history: Sequence[Mapping[str, float | int | None]]) -> None:
+def write_history(folder: Path, history: Sequence[EpochRecord]) -> None:
     """history.csv: one row per epoch; an undefined figure is an empty cell."""
     text = io.StringIO()
     writer = csv.DictWriter(text, HISTORY, lineterminator="\n")

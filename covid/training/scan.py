@@ -1,4 +1,4 @@
-"""One look at every image before training: is it readable, how bright are they, what is odd."""
+"""The scan before training: which images are readable, grey levels, duplicates, shortcuts."""
 
 from dataclasses import dataclass
 from functools import reduce
@@ -13,7 +13,7 @@ from covid.config import Config
 from covid.data.audit import find_duplicates
 from covid.data.baseline import Baseline, measure_baseline
 from covid.data.cache import Images, Scan
-from covid.data.index import LISTED, Index, require_training_splits
+from covid.data.index import MAX_LISTED, Index, require_training_splits
 from covid.data.source import data_name, is_synthetic
 from covid.errors import DataError
 from covid.evaluation.selection import reason_against
@@ -21,7 +21,7 @@ from covid.evaluation.selection import reason_against
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The rows to train on and to validate on, and the training pixels' mean and deviation."""
+    """Indices of the samples to train and to validate on; mean and deviation of training pixels."""
 
     train: list[int]
     validation: list[int]
@@ -30,7 +30,7 @@ class TrainingData:
     audit: dict[str, Any]  # data_audit.json
     warnings: list[str]
     seen: int  # images that were read
-    baseline: str  # how well the label can be told without the picture: one line
+    baseline: str  # how well metadata alone predicts the label: one line
 
 
 def scan(
@@ -56,7 +56,7 @@ def scan(
     elif every.unreadable:
         warnings.append(
             f"{len(every.unreadable)} images cannot be read and are left out: "
-            + " ".join(list(every.unreadable.values())[:LISTED])
+            + " ".join(list(every.unreadable.values())[:MAX_LISTED])
         )
     test = index.split("test")
     if test:
@@ -64,7 +64,7 @@ def scan(
         if tested.unreadable:
             warnings.append(
                 f"{len(tested.unreadable)} test images cannot be read and were not compared with "
-                f"the others: " + " ".join(list(tested.unreadable.values())[:LISTED])
+                f"the others: " + " ".join(list(tested.unreadable.values())[:MAX_LISTED])
             )
         every += tested
     duplicates = find_duplicates(index, every.fingerprints)
@@ -73,12 +73,12 @@ def scan(
     warnings += baseline.warnings()
     if images.problem:
         warnings.append(images.problem)
-    train = [row for row in train if row not in every.unreadable]
-    validation = [row for row in validation if row not in every.unreadable]
-    judged_by = config.label_space.encode(index.samples[row].label for row in validation)
+    train = [i for i in train if i not in every.unreadable]
+    validation = [i for i in validation if i not in every.unreadable]
+    targets = config.label_space.encode(index.samples[i].label for i in validation)
     if not train or not validation:
         raise DataError(f"{index.root}: no readable image is left to train or to validate on.")
-    reason = reason_against(config.select_by, config.label_space, judged_by)
+    reason = reason_against(config.select_by, config.label_space, targets)
     if reason:
         raise DataError(
             f"{index.root}: in validation {reason}, so {config.select_by} is not defined there; "
@@ -103,21 +103,21 @@ def scan(
     return TrainingData(train, validation, mean, std, audit, warnings, read, baseline.line())
 
 
-def metadata_baseline(accelerator: Accelerator, index: Index, rows: list[int]) -> Baseline:
+def metadata_baseline(accelerator: Accelerator, index: Index, indices: list[int]) -> Baseline:
     """`measure_baseline`, by the main process for all: it needs no pixels, and files only once."""
-    evaluated = [measure_baseline(index, rows) if accelerator.is_main_process else None]
+    evaluated = [measure_baseline(index, indices) if accelerator.is_main_process else None]
     baseline = broadcast_object_list(evaluated)[0]
     assert isinstance(baseline, Baseline)
     return baseline
 
 
-def scan_images(accelerator: Accelerator, images: Images, rows: list[int], what: str) -> Scan:
-    """Reads `rows` once, each process its share; all of them get the whole result."""
-    bar = tqdm(total=len(rows), desc=what, unit="image", leave=False, delay=1,
+def scan_images(accelerator: Accelerator, images: Images, indices: list[int], what: str) -> Scan:
+    """Reads `indices` once, each process its share; all of them get the whole result."""
+    bar = tqdm(total=len(indices), desc=what, unit="image", leave=False, delay=1,
                disable=None if accelerator.is_main_process else True)  # fmt: skip
-    with accelerator.split_between_processes(rows) as share, bar:
-        found = images.scan(share, lambda n: bar.update(n * accelerator.num_processes))
+    with accelerator.split_between_processes(indices) as share, bar:
+        own = images.scan(share, lambda n: bar.update(n * accelerator.num_processes))
     if accelerator.num_processes == 1:
-        return found
-    shares: list[Scan] = gather_object([found])
+        return own
+    shares: list[Scan] = gather_object([own])
     return reduce(add, shares)

@@ -1,4 +1,4 @@
-"""augmentation.png: what training sees of some images, looked at before it starts."""
+"""augmentation.png: what training sees of some images, drawn before it starts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,9 +61,9 @@ def ways(split: Split, positions: Sequence[int]) -> dict[str, Batch]:
     if augmentation is None and not split.horizontal_flip:
         return {}
     if augmentation is not None and augmentation.variants and augmentation.mixup is None:
-        rows = split.rows[list(positions)].tolist()
+        indices = split.indices[list(positions)].tolist()
         numbers = [
-            augmentation.numbers([variant] * len(rows), rows)
+            augmentation.numbers([variant] * len(indices), indices)
             for variant in range(min(WAYS, augmentation.variants))
         ]
         batch = split.cut(positions)

@@ -1,20 +1,20 @@
 """Signs that a training run is not what it seems, in words: functions of numbers only."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-Row = Mapping[str, float | int | None]
+from covid.training.run import EpochRecord
 
 # Training and validation accuracy this far apart in each of the first two epochs are no accident
 # of learning: in fifteen healthy runs on real and rendered radiographs, three architectures, both
 # epochs were at most 0.15 apart (one epoch alone up to 0.28: training accuracy is counted while
 # the weights still move, and the first validation of a moving average or of batch statistics can
 # be poor). Beside that, what chance can do: two standard errors of the validation accuracy.
-APART = 0.3
+MAX_ACCURACY_GAP = 0.3
 
 NO_GRADIENT = (
     "every gradient was exactly zero in an update, so nothing was learned in it; look at what "
@@ -35,12 +35,12 @@ def has_gradient(optimizer: torch.optim.Optimizer) -> bool:
 
 
 def after_epoch(
-    decisions: npt.NDArray[np.bool_], targets: npt.NDArray[np.bool_], history: Sequence[Row]
+    decisions: npt.NDArray[np.bool_], targets: npt.NDArray[np.bool_], history: Sequence[EpochRecord]
 ) -> list[str]:
-    """Sentences about the epoch that ended, the last row of `history`.
+    """Sentences about the epoch that ended, the last record of `history`.
 
     `decisions` and `targets` are those of the validation images, bool `[images, classes]`. Each
-    sentence is the same however often it holds, so that who keeps them keeps one of a kind.
+    sentence is the same however often it holds, so that repeated ones can be dropped.
     """
     sentences = []
     if _all_alike(decisions) and not _all_alike(targets):
@@ -50,19 +50,20 @@ def after_epoch(
     return sentences
 
 
-def far_apart(history: Sequence[Row], images: int) -> bool:
-    """Whether train and validation accuracy differ by much, and alike, in all rows.
+def far_apart(history: Sequence[EpochRecord], images: int) -> bool:
+    """Whether train and validation accuracy differ by much, and alike, in all records.
 
     `images` are those of validation.
     """
-    gaps = [_gap(row) for row in history]
-    bound = APART + 2 * 0.5 / math.sqrt(images)
+    gaps = [_gap(record) for record in history]
+    bound = MAX_ACCURACY_GAP + 2 * 0.5 / math.sqrt(images)
     return all(gap > bound for gap in gaps) or all(gap < -bound for gap in gaps)
 
 
-def _apart_sentence(history: Sequence[Row]) -> str:
+def _apart_sentence(history: Sequence[EpochRecord]) -> str:
     figures = " and ".join(
-        f"{row['train_accuracy']:.2f} against {row['validation_accuracy']:.2f}" for row in history
+        f"{record['train_accuracy']:.2f} against {record['validation_accuracy']:.2f}"
+        for record in history
     )
     return (
         f"training and validation accuracy are far apart from the first epoch on ({figures}): "
@@ -70,9 +71,9 @@ def _apart_sentence(history: Sequence[Row]) -> str:
     )
 
 
-def _gap(row: Row) -> float:
-    return float(row["train_accuracy"] or 0) - float(row["validation_accuracy"] or 0)
+def _gap(record: EpochRecord) -> float:
+    return float(record["train_accuracy"] or 0) - float(record["validation_accuracy"] or 0)
 
 
-def _all_alike(rows: npt.NDArray[np.bool_]) -> bool:
-    return bool((rows == rows[:1]).all())
+def _all_alike(labels: npt.NDArray[np.bool_]) -> bool:
+    return bool((labels == labels[:1]).all())

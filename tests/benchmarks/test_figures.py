@@ -15,8 +15,8 @@ def test_a_figure_has_the_keys_of_the_contract() -> None:
 
 
 def test_nothing_asked_means_no_target_and_no_verdict() -> None:
-    found = figure("speed", 3.0, "x")
-    assert (found["target"], found["holds"]) == (None, None)
+    speed = figure("speed", 3.0, "x")
+    assert (speed["target"], speed["holds"]) == (None, None)
 
 
 def test_at_least_holds_from_the_target_on() -> None:
@@ -40,6 +40,6 @@ def test_numbers_in_the_table_can_be_read_aloud(value: float, text: str) -> None
 
 
 def test_the_file_is_a_list_of_figures(tmp_path: Path) -> None:
-    found = [figure("a", 1.0, "s"), figure("b", 2.0, "x", least=1)]
-    write_figures(tmp_path / "figures.json", found)
-    assert json.loads((tmp_path / "figures.json").read_text()) == found
+    figures = [figure("a", 1.0, "s"), figure("b", 2.0, "x", least=1)]
+    write_figures(tmp_path / "figures.json", figures)
+    assert json.loads((tmp_path / "figures.json").read_text()) == figures

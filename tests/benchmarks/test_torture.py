@@ -15,7 +15,7 @@ SHORT = [name for name, (_, _, few) in ROWS.items() if few]
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> list[Figure]:
+def figures(tmp_path_factory: pytest.TempPathFactory) -> list[Figure]:
     """The figures of `--short`, in the order of its rows; the same damage every time."""
     figures = tmp_path_factory.mktemp("torture") / "figures.json"
     command = [sys.executable, "benchmarks/torture.py", "--short", "--seed", "1"]
@@ -26,12 +26,12 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[Figure]:
 
 
 @pytest.mark.parametrize("place", range(len(SHORT)), ids=SHORT)
-def test_what_is_broken_loses_nothing(found: list[Figure], place: int) -> None:
-    assert found[place]["value"] == 0, found[place]["name"]
+def test_what_is_broken_loses_nothing(figures: list[Figure], place: int) -> None:
+    assert figures[place]["value"] == 0, figures[place]["name"]
 
 
-def test_every_row_was_broken_at_least_once(found: list[Figure]) -> None:
-    assert len(found) == len(SHORT) and all(one["details"]["times"] > 0 for one in found)
+def test_every_row_was_broken_at_least_once(figures: list[Figure]) -> None:
+    assert len(figures) == len(SHORT) and all(figure["details"]["times"] > 0 for figure in figures)
 
 
 def test_a_row_that_loses_something_fails_the_command(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def settings(make_images: MakeImages, tmp_path: Path) -> dict[str, object]:
 def test_the_usual_loop_trains_and_judges(settings: dict[str, object]) -> None:
     config = load_config(Path(str(settings["config"])), settings["set"])  # type: ignore[arg-type]
     accuracy = usual_loop(Path(config.data.roots[0]), config, workers=0)
-    assert accuracy in [right / 6 for right in range(7)]  # of six validation images
+    assert accuracy in [correct / 6 for correct in range(7)]  # of six validation images
 
 
 def test_our_side_says_how_long_it_took_and_what_it_held(settings: dict[str, object]) -> None:

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from covid.data.audit import CELLS, KEPT, NEAR, Duplicates, find_duplicates, near_pairs
+from covid.data.audit import (
+    MAX_COMPARED_PAIRS,
+    MAX_DIFFERENT_BITS,
+    MAX_REPORTED_PAIRS,
+    Duplicates,
+    find_duplicates,
+    near_pairs,
+)
 from covid.data.cache import Images
 from covid.data.fingerprint import EXACT, fingerprint
 from covid.data.index import Index, Sample
@@ -61,7 +68,7 @@ def test_a_picture_twice_in_a_split_is_only_counted() -> None:
     assert (twice.shared, twice.within) == ([], {"train": 1, "test": 0})
 
 
-@pytest.mark.parametrize("turned, near", [(NEAR, 1), (NEAR + 1, 0)])
+@pytest.mark.parametrize("turned, near", [(MAX_DIFFERENT_BITS, 1), (MAX_DIFFERENT_BITS + 1, 0)])
 def test_images_are_near_up_to_a_bound(turned: int, near: int) -> None:
     assert found(("train", print_of(1)), ("test", print_of(2, turned=turned))).near == near
 
@@ -84,7 +91,7 @@ def test_all_near_pairs_are_counted_and_the_closest_listed() -> None:
     images += [("test", print_of(100 + n)) for n in range(20)]
     pairs = found(*images)
     bits = [pair[2] for pair in pairs.near_pairs]
-    assert (pairs.near, bits) == (400, [0] * KEPT)
+    assert (pairs.near, bits) == (400, [0] * MAX_REPORTED_PAIRS)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(0, 30))
@@ -95,7 +102,7 @@ def test_blocks_find_what_one_look_at_all_finds(seed: int, ones: int, others: in
     words = np.packbits(near ^ (np.arange(256) % 2 == 0), axis=1).view(np.uint64)
     a, b = words[:ones], words[ones:]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("covid.data.audit.CELLS", 3 * others)
+        patch.setattr("covid.data.audit.MAX_COMPARED_PAIRS", 3 * others)
         blocks = [
             (int(i), int(j), int(bits))
             for part in near_pairs(a, b)
@@ -103,7 +110,7 @@ def test_blocks_find_what_one_look_at_all_finds(seed: int, ones: int, others: in
         ]
     distance = (near[:ones, None] ^ near[None, ones:]).sum(axis=2)
     expected = [
-        (i, j, int(distance[i, j])) for i, j in np.argwhere(distance <= NEAR).tolist()
+        (i, j, int(distance[i, j])) for i, j in np.argwhere(distance <= MAX_DIFFERENT_BITS).tolist()
     ]  # fmt: skip
     assert blocks == expected
 
@@ -111,7 +118,7 @@ def test_blocks_find_what_one_look_at_all_finds(seed: int, ones: int, others: in
 def test_memory_is_bounded_by_blocks() -> None:
     hashes = np.ones((2000, 4), dtype=np.uint64)
     parts = list(near_pairs(hashes, hashes))
-    assert max(len(rows) for rows, _, _ in parts) <= CELLS
+    assert max(len(rows) for rows, _, _ in parts) <= MAX_COMPARED_PAIRS
 
 
 def test_the_error_counts_and_names_a_few_and_offers_the_key() -> None:
@@ -135,16 +142,19 @@ def test_near_duplicates_are_a_warning_that_says_where_they_are_listed() -> None
 
 
 def test_what_is_written_is_bounded_and_counts_all() -> None:
-    shared = [(f"train/{n}.png", f"test/{n}.png") for n in range(KEPT + 50)]
+    shared = [(f"train/{n}.png", f"test/{n}.png") for n in range(MAX_REPORTED_PAIRS + 50)]
     written = json.loads(json.dumps(Duplicates(shared, {"train": 0}, 0, []).to_json()))
-    assert (written["between_splits"], len(written["pairs"])) == (KEPT + 50, KEPT)
+    assert (written["between_splits"], len(written["pairs"])) == (
+        MAX_REPORTED_PAIRS + 50,
+        MAX_REPORTED_PAIRS,
+    )
 
 
 def look_at(root: Path, labels: Sequence[str], size: int) -> tuple[Index, Duplicates]:
     index = load_index(root, labels)
     images = Images(index, size, None)
-    rows = range(len(index.samples))
-    prints = {row: fingerprint(images.read([row])[0]) for row in rows}
+    indices = range(len(index.samples))
+    prints = {i: fingerprint(images.read([i])[0]) for i in indices}
     return index, find_duplicates(index, prints)
 
 

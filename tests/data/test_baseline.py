@@ -1,4 +1,4 @@
-"""What metadata alone tells: all of it where it gives the label away, chance where it does not."""
+"""What metadata alone predicts: all where it gives the label away, chance where it does not."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from covid.data import baseline
-from covid.data.baseline import FEWEST, Baseline, measure_baseline
+from covid.data.baseline import MIN_PATIENTS, Baseline, measure_baseline
 from covid.data.index import Index, Sample
 from covid.data.source import load_index
 from tests.conftest import LABELS, PROJECT, MakeImages
@@ -87,20 +87,20 @@ def test_one_class_that_is_given_away_is_warned_of_with_its_columns() -> None:
         lambda n, label: {"format": "JPEG" if label == "covid" else "PNG", "sex": "MF"[n % 2]}
     )
     (sentence,) = evaluated.warnings()
-    assert "tells covid from the rest with a balanced accuracy of 1.00" in sentence
+    assert "predicts covid against the rest with a balanced accuracy of 1.00" in sentence
     assert "most of all by format (1.00 alone)" in sentence
 
 
 def test_labels_that_are_given_away_are_warned_of() -> None:
     (sentence,) = evaluate(lambda n, label: {"view": label}).warnings()
-    assert "tells the label with a balanced accuracy of 1.00 (chance is 0.33)" in sentence
+    assert "predicts the label with a balanced accuracy of 1.00 (chance is 0.33)" in sentence
 
 
 def test_what_says_nothing_is_no_warning() -> None:
     assert evaluate(lambda n, label: {"sex": "MF"[n // 3 % 2]}).warnings() == []
 
 
-@pytest.mark.parametrize("patients, evaluated", [(FEWEST, True), (FEWEST - 1, False)])
+@pytest.mark.parametrize("patients, evaluated", [(MIN_PATIENTS, True), (MIN_PATIENTS - 1, False)])
 def test_few_patients_are_not_evaluated(patients: int, evaluated: bool) -> None:
     found = evaluate(
         lambda n, label: {"view": label}, 90, patient=lambda n: f"{n % 3}-{n // 3 % patients}"
@@ -108,7 +108,7 @@ def test_few_patients_are_not_evaluated(patients: int, evaluated: bool) -> None:
     assert (found.together is not None) == evaluated
 
 
-def test_what_is_not_judged_is_null_and_says_why() -> None:
+def test_what_is_not_evaluated_is_null_and_says_why() -> None:
     written = json.loads(json.dumps(evaluate(lambda n, label: {}, images=9).to_json()))
     why = "fewer than 10 patients of covid, normal, pneumonia"
     assert (written["balanced_accuracy"], written["note"]) == (None, why)
@@ -116,18 +116,18 @@ def test_what_is_not_judged_is_null_and_says_why() -> None:
 
 def test_the_line_names_figures_columns_and_how_it_was_evaluated() -> None:
     assert evaluate(lambda n, label: {"view": label, "sex": "MF"[n % 2]}).line() == (
-        "metadata alone (view, sex) tells the label with balanced accuracy 1.00, chance is 0.33 "
+        "metadata alone (view, sex) predicts the label with balanced accuracy 1.00, chance is 0.33 "
         "(cross-validated by patient)"
     )
 
 
-def test_without_patients_it_is_judged_by_image() -> None:
+def test_without_patients_it_is_evaluated_by_image() -> None:
     line = evaluate(lambda n, label: {"view": label}, patient=lambda n: None).line()
     assert "by image, as no patient is known" in line
 
 
 def test_files_are_looked_at_where_the_manifest_says_nothing(make_images: MakeImages) -> None:
-    root = make_images(("covid", "normal"), {"train": FEWEST})
+    root = make_images(("covid", "normal"), {"train": MIN_PATIENTS})
     for path in (root / "train" / "covid").iterdir():
         with Image.open(path) as image:
             image.convert("RGB").save(path)
@@ -137,13 +137,15 @@ def test_files_are_looked_at_where_the_manifest_says_nothing(make_images: MakeIm
 
 
 def test_a_file_without_a_header_is_left_out(make_images: MakeImages) -> None:
-    index = load_index(make_images(("covid", "normal"), {"train": FEWEST}), ("covid", "normal"))
+    index = load_index(
+        make_images(("covid", "normal"), {"train": MIN_PATIENTS}), ("covid", "normal")
+    )
     index.samples[0].path.write_bytes(b"no image")
-    assert measure_baseline(index, range(len(index.samples))).images == 2 * FEWEST - 1
+    assert measure_baseline(index, range(len(index.samples))).images == 2 * MIN_PATIENTS - 1
 
 
 def test_of_many_images_every_nth_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baseline, "MOST", 50)
+    monkeypatch.setattr(baseline, "MAX_IMAGES", 50)
     assert evaluate(lambda n, label: {}, images=120).images == 40
 
 
@@ -151,4 +153,4 @@ def test_of_many_images_every_nth_is_looked_at(monkeypatch: pytest.MonkeyPatch) 
 def test_a_real_set_of_two_sources_gives_its_rare_class_away() -> None:
     index = load_index(DATA / "xray3", LABELS)
     (sentence,) = measure_baseline(index, range(len(index.samples))).warnings()
-    assert "tells covid from the rest" in sentence
+    assert "predicts covid against the rest" in sentence

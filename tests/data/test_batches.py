@@ -20,9 +20,9 @@ def images(make_images: MakeImages) -> Images:
 
 
 def make_split(images: Images, seed: int | None = 0, flip: bool = True) -> Split:
-    rows = list(range(len(images.paths)))
-    targets = np.zeros((len(rows), 3), dtype=bool)
-    return Split(images, rows, targets, seed=seed, horizontal_flip=flip)
+    indices = list(range(len(images.paths)))
+    targets = np.zeros((len(indices), 3), dtype=bool)
+    return Split(images, indices, targets, seed=seed, horizontal_flip=flip)
 
 
 def epoch_of(split: Split, epoch: int, workers: int = 0) -> tuple[list[int], list[bool]]:
@@ -90,7 +90,7 @@ def test_an_image_left_alone_joins_the_batch_before_it_and_all_else_stays(
     images: Images, images_left: int
 ) -> None:
     split = make_split(images)
-    split.rows = split.rows[: 20 + images_left]
+    split.indices = split.indices[: 20 + images_left]
     split.begin_epoch(0)
     usual = [batch.positions.tolist() for batch in load_batches(split, batch_size=5, workers=0)]
     if images_left == 1:
@@ -103,8 +103,8 @@ def test_an_image_left_alone_joins_the_batch_before_it_and_all_else_stays(
 class RowsAndFlips:
     """Features that say which image they are of, and which drawing."""
 
-    def read(self, rows: Sequence[int], drawings: torch.Tensor) -> torch.Tensor:
-        return torch.stack([torch.tensor(rows), drawings], dim=1)
+    def read(self, indices: Sequence[int], drawings: torch.Tensor) -> torch.Tensor:
+        return torch.stack([torch.tensor(indices), drawings], dim=1)
 
 
 def test_features_come_of_the_same_images_and_flips(images: Images) -> None:
@@ -183,7 +183,7 @@ def test_kept_features_are_of_the_variants_that_images_would_show(images: Images
     numbers = split.cut(range(24)).numbers
     split.features = RowsAndFlips()
     kept = split.__getitems__(list(range(24))).inputs.tolist()
-    assert [row for row, _ in kept] == list(range(24))
+    assert [i for i, _ in kept] == list(range(24))
     assert len({drawing for _, drawing in kept}) == 5  # 24 images: each is there
     assert split.augmentation is not None
     expected = split.augmentation.numbers([drawing - 1 for _, drawing in kept], range(24))

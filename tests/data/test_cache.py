@@ -24,7 +24,7 @@ def index(make_images: MakeImages) -> Index:
     return load_index(make_images(), LABELS)
 
 
-def all_rows(index: Index) -> list[int]:
+def all_indices(index: Index) -> list[int]:
     return list(range(len(index.samples)))
 
 
@@ -37,13 +37,13 @@ def ignore(count: int) -> None:
 
 
 def test_cached_pixels_are_the_decoded_ones(index: Index, tmp_path: Path) -> None:
-    Images(index, SIZE, tmp_path / "cache").scan(all_rows(index), ignore)
-    again = Images(index, SIZE, tmp_path / "cache").read(all_rows(index))
+    Images(index, SIZE, tmp_path / "cache").scan(all_indices(index), ignore)
+    again = Images(index, SIZE, tmp_path / "cache").read(all_indices(index))
     assert (again == direct(index)).all()
 
 
 def test_what_is_cached_is_not_decoded_again(index: Index, tmp_path: Path) -> None:
-    Images(index, SIZE, tmp_path / "cache").scan(all_rows(index), ignore)
+    Images(index, SIZE, tmp_path / "cache").scan(all_indices(index), ignore)
     again = Images(index, SIZE, tmp_path / "cache")
     for sample in index.samples:
         sample.path.unlink()
@@ -56,7 +56,7 @@ def test_without_a_cache_every_read_decodes(index: Index) -> None:
 
 
 def test_a_changed_image_is_not_served_stale(index: Index, tmp_path: Path) -> None:
-    Images(index, SIZE, tmp_path / "cache").scan(all_rows(index), ignore)
+    Images(index, SIZE, tmp_path / "cache").scan(all_indices(index), ignore)
     changed = index.samples[0].path
     before = changed.stat()
     write_image(changed, seed=777)
@@ -65,30 +65,30 @@ def test_a_changed_image_is_not_served_stale(index: Index, tmp_path: Path) -> No
 
 
 def test_another_size_is_another_cache(index: Index, tmp_path: Path) -> None:
-    Images(index, SIZE, tmp_path / "cache").scan(all_rows(index), ignore)
+    Images(index, SIZE, tmp_path / "cache").scan(all_indices(index), ignore)
     assert Images(index, 40, tmp_path / "cache").read([0]).shape == (1, 40, 40)
 
 
 def test_a_half_written_row_is_decoded_again(index: Index, tmp_path: Path) -> None:
-    Images(index, SIZE, tmp_path / "cache").scan(all_rows(index), ignore)
+    Images(index, SIZE, tmp_path / "cache").scan(all_indices(index), ignore)
     (rows,) = (tmp_path / "cache").glob("*.rows")
     with rows.open("r+b") as file:
         file.write(bytes(SIZE))  # the first row of the first image goes black
-    again = Images(index, SIZE, tmp_path / "cache").read(all_rows(index))
+    again = Images(index, SIZE, tmp_path / "cache").read(all_indices(index))
     assert (again == direct(index)).all()
 
 
 def test_a_cache_that_was_deleted_in_use_is_missed_by_nobody(index: Index, tmp_path: Path) -> None:
     images = Images(index, SIZE, tmp_path / "cache")
-    images.scan(all_rows(index), ignore)
+    images.scan(all_indices(index), ignore)
     for file in (tmp_path / "cache").iterdir():
         file.unlink()
-    assert (images.read(all_rows(index)) == direct(index)).all()
+    assert (images.read(all_indices(index)) == direct(index)).all()
 
 
 def fill(root: Path, cache: Path) -> None:
     index = load_index(root, LABELS)
-    Images(index, SIZE, cache).scan(all_rows(index), ignore)
+    Images(index, SIZE, cache).scan(all_indices(index), ignore)
 
 
 def test_several_processes_may_fill_it_at_once(index: Index, tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_several_processes_may_fill_it_at_once(index: Index, tmp_path: Path) -> 
         process.start()
     for process in fillers:
         process.join()
-    assert (Images(index, SIZE, cache).read(all_rows(index)) == direct(index)).all()
+    assert (Images(index, SIZE, cache).read(all_indices(index)) == direct(index)).all()
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence_and_no_cache(
@@ -117,13 +117,13 @@ def test_a_full_disk_is_a_sentence_and_reading_goes_on(index: Index, tmp_path: P
     (rows,) = (tmp_path / "cache").glob("*.rows")
     rows.unlink()
     rows.symlink_to("/dev/full")
-    assert (images.read(all_rows(index)) == direct(index)).all()
+    assert (images.read(all_indices(index)) == direct(index)).all()
     assert os.strerror(errno.ENOSPC) in str(images.problem)
 
 
 def test_an_unreadable_image_is_found_by_the_scan(index: Index) -> None:
     index.samples[4].path.write_bytes(b"no image")
-    assert list(Images(index, SIZE, None).scan(all_rows(index), ignore).unreadable) == [4]
+    assert list(Images(index, SIZE, None).scan(all_indices(index), ignore).unreadable) == [4]
 
 
 def test_reading_an_unreadable_image_is_an_error(index: Index) -> None:
@@ -140,26 +140,26 @@ def test_ten_unreadable_images_are_listed_and_all_are_counted() -> None:
 
 
 def test_mean_and_deviation_are_those_of_the_pixels(index: Index) -> None:
-    scan = Images(index, SIZE, None).scan(all_rows(index), ignore)
+    scan = Images(index, SIZE, None).scan(all_indices(index), ignore)
     pixels = direct(index) / 255
     # Two sums over 24,000 pixels in float64 differ by far less than this.
     assert scan.mean_and_std() == pytest.approx((pixels.mean(), pixels.std()), abs=1e-9)
 
 
 def test_surveys_of_shares_add_up_to_the_survey_of_all(index: Index) -> None:
-    images, rows = Images(index, SIZE, None), all_rows(index)
-    parts = images.scan(rows[::2], ignore) + images.scan(rows[1::2], ignore)
-    assert (parts.histogram == images.scan(rows, ignore).histogram).all()
+    images, indices = Images(index, SIZE, None), all_indices(index)
+    parts = images.scan(indices[::2], ignore) + images.scan(indices[1::2], ignore)
+    assert (parts.histogram == images.scan(indices, ignore).histogram).all()
 
 
 def test_the_survey_has_the_fingerprint_of_every_readable_image(index: Index) -> None:
     index.samples[4].path.write_bytes(b"no image")
-    images, rows = Images(index, SIZE, None), all_rows(index)
-    parts = images.scan(rows[::2], ignore) + images.scan(rows[1::2], ignore)
-    readable = [row for row in rows if row != 4]
+    images, indices = Images(index, SIZE, None), all_indices(index)
+    parts = images.scan(indices[::2], ignore) + images.scan(indices[1::2], ignore)
+    readable = [i for i in indices if i != 4]
     pixels = images.read(readable)
     assert parts.fingerprints == {
-        row: fingerprint(one) for row, one in zip(readable, pixels, strict=True)
+        i: fingerprint(one) for i, one in zip(readable, pixels, strict=True)
     }
 
 
@@ -247,10 +247,10 @@ def test_a_run_keeps_what_it_has_opened_and_what_another_reads_beside_it(
     index: Index, full: Path
 ) -> None:
     images, beside = Images(index, SIZE, full), Images(index, 40, full)
-    beside.scan(all_rows(index), ignore)
+    beside.scan(all_indices(index), ignore)
     for path in full.iterdir():
         os.utime(path, (0, 0))
-    images.scan(all_rows(index), ignore)
+    images.scan(all_indices(index), ignore)
     beside.read([0])
     images.make_room(1e-9)
     assert len(sets(full)) == 2 and images.kept and beside.kept
@@ -262,7 +262,7 @@ def test_without_a_cache_there_is_no_room_to_make(index: Index) -> None:
 
 def test_rows_that_another_run_removed_are_decoded_again(index: Index, tmp_path: Path) -> None:
     images = Images(index, SIZE, tmp_path / "cache")
-    images.scan(all_rows(index), ignore)
+    images.scan(all_indices(index), ignore)
     make_room(tmp_path / "cache", 1e-9, unused_since=float("inf"))
     assert sets(tmp_path / "cache") == set()
-    assert (images.read(all_rows(index)) == direct(index)).all()
+    assert (images.read(all_indices(index)) == direct(index)).all()

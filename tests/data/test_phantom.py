@@ -153,8 +153,8 @@ def test_patients_have_one_to_four_images(folder: Path) -> None:
 def test_every_class_is_in_each_split(images: int, folder: Path, tmp_path: Path) -> None:
     if images != IMAGES:
         folder = render_set(tmp_path / "set", KEYS, images=images, size=SIZE)
-    found = {(row["split"], row["label"]) for row in rows_of(folder)}
-    assert found == {(split, key) for split in SPLITS for key in KEYS}
+    pairs = {(row["split"], row["label"]) for row in rows_of(folder)}
+    assert pairs == {(split, key) for split in SPLITS for key in KEYS}
 
 
 def test_there_are_as_many_images_as_asked_for(folder: Path) -> None:

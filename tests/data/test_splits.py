@@ -17,19 +17,19 @@ patients = st.lists(
 @given(patients, st.integers(0, 5))
 def test_no_patient_is_split(rows: list[tuple[str, str | None]], seed: int) -> None:
     splits = split_by_patient([row[0] for row in rows], [row[1] for row in rows], seed)
-    found = defaultdict(set)
+    splits_of = defaultdict(set)
     for (_, patient), split in zip(rows, splits, strict=True):
         if patient is not None:
-            found[patient].add(split)
-    assert all(len(one) == 1 for one in found.values())
+            splits_of[patient].add(split)
+    assert all(len(names) == 1 for names in splits_of.values())
 
 
 @given(st.lists(st.sampled_from(LABELS), min_size=1, max_size=120), st.integers(0, 5))
 def test_every_label_of_three_patients_is_in_every_split(labels: list[str], seed: int) -> None:
     splits = split_by_patient(labels, [None] * len(labels), seed)
     for label, count in Counter(labels).items():
-        found = {split for split, one in zip(splits, labels, strict=True) if one == label}
-        assert len(found) == min(3, count)
+        present = {split for split, name in zip(splits, labels, strict=True) if name == label}
+        assert len(present) == min(3, count)
 
 
 @given(st.integers(40, 300), st.integers(0, 5))

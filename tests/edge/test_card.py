@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from covid.edge.card import INTENDED_USE, LONGEST, RESIZE_IN_GRAPH, Card, read_card
+from covid.edge.card import INTENDED_USE, MAX_CARD_BYTES, RESIZE_IN_GRAPH, Card, read_card
 from covid.errors import ModelError
 from tests.edge.networks import CARD, brightness_graph, single_label_card, write_network
 
@@ -284,7 +284,9 @@ def test_a_card_nested_without_end_is_refused(tmp_path: Path) -> None:
 
 
 def test_metadata_too_large_for_a_card_is_not_read(tmp_path: Path) -> None:
-    content = GRAPH + entry(14, entry(1, b"covid") + entry(2, b'{"' + b" " * LONGEST + b'": 1}'))
+    content = GRAPH + entry(
+        14, entry(1, b"covid") + entry(2, b'{"' + b" " * MAX_CARD_BYTES + b'": 1}')
+    )
     assert "has no `covid` metadata" in refused(tmp_path, content)
 
 
@@ -320,7 +322,7 @@ def test_weights_in_another_file_are_found_across_two_reads(
 ) -> None:
     content = CARD.attach(brightness_graph(external="weights.bin"))
     for chunk in (13, 64, 101):
-        monkeypatch.setattr("covid.edge.card.CHUNK", chunk)
+        monkeypatch.setattr("covid.edge.card.CHUNK_BYTES", chunk)
         assert "keeps weights in another file" in refused(tmp_path, content)
 
 

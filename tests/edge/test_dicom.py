@@ -75,8 +75,8 @@ def stretched(values: Array) -> list[list[int]]:
 
 
 def grey(path: Path) -> list[list[int]]:
-    found: list[list[int]] = np.asarray(read_grey(path)).tolist()
-    return found
+    pixels: list[list[int]] = np.asarray(read_grey(path)).tolist()
+    return pixels
 
 
 def refusal(path: Path) -> str:
@@ -188,8 +188,8 @@ def test_a_compressed_file_is_read(tmp_path: Path) -> None:
 
 
 def test_it_is_resized_as_every_image_is(tmp_path: Path) -> None:
-    found = read_image(dicom(tmp_path / "a.dcm", RAMP), 8)
-    assert (found.dtype.name, found.shape) == ("uint8", (8, 8))
+    pixels = read_image(dicom(tmp_path / "a.dcm", RAMP), 8)
+    assert (pixels.dtype.name, pixels.shape) == ("uint8", (8, 8))
 
 
 def test_dicom_s_endings_are_images(tmp_path: Path) -> None:
@@ -325,11 +325,11 @@ def test_a_damaged_file_is_an_image_or_a_refusal(tmp_path: Path) -> None:
             broken[chance.randrange(132, len(broken))] = chance.choice([0, 1, 127, 128, 255])
         (tmp_path / "b.dcm").write_bytes(broken)
         try:
-            found = read_image(tmp_path / "b.dcm", 8)
+            pixels = read_image(tmp_path / "b.dcm", 8)
         except ImageError as error:
             assert str(error).startswith(f"{tmp_path / 'b.dcm'}: ")
         else:
-            assert found.shape == (8, 8)
+            assert pixels.shape == (8, 8)
 
 
 @pytest.mark.filterwarnings("ignore")

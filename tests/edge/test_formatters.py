@@ -36,7 +36,7 @@ def table(predictions: list[Prediction], line: int | None = None) -> list[str]:
     def bar(share: float, width: int) -> str:
         return draw_bar(share, width, "utf-8")
 
-    paths = [one.path for one in predictions]
+    paths = [prediction.path for prediction in predictions]
     return list(table_rows(CARD.space, predictions, paths, bar, line=line))
 
 

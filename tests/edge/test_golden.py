@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from covid.edge.golden import LARGEST_SEED, MOST_IMAGES, Golden, Pattern
+from covid.edge.golden import MAX_IMAGES, MAX_SEED, Golden, Pattern
 
 Floats = npt.NDArray[np.float32]
 GOLDEN = Golden((Pattern(3, 4), Pattern(4, 16)), ((1.0, -2.0), (0.5, 0.25)), 0.1)
@@ -18,9 +18,9 @@ GOLDEN = Golden((Pattern(3, 4), Pattern(4, 16)), ((1.0, -2.0), (0.5, 0.25)), 0.1
 
 @st.composite
 def goldens(draw: st.DrawFn) -> Golden:
-    whole = st.integers(1, LARGEST_SEED)
+    whole = st.integers(1, MAX_SEED)
     number = st.floats(-1e6, 1e6)
-    images, classes = draw(st.integers(1, MOST_IMAGES)), draw(st.integers(1, 4))
+    images, classes = draw(st.integers(1, MAX_IMAGES)), draw(st.integers(1, 4))
     patterns = tuple(Pattern(draw(whole), draw(whole)) for _ in range(images))
     logits = tuple(tuple(draw(number) for _ in range(classes)) for _ in range(images))
     return Golden(patterns, logits, draw(st.floats(1e-9, 1e6)))

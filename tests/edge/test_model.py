@@ -17,7 +17,7 @@ from PIL import Image
 import covid.edge
 from covid.edge import memory
 from covid.edge.card import METADATA_PROPS, RESIZE_IN_GRAPH, Card
-from covid.edge.model import LARGEST_BATCH, open_proven
+from covid.edge.model import MAX_BATCH, open_proven
 from covid.edge.predict import Prediction
 from covid.edge.wire import write_field
 from covid.errors import ConfigError, DataError, ImageError, ModelError
@@ -97,7 +97,7 @@ def test_a_list_gives_a_stream_in_its_order(tmp_path: Path) -> None:
     paths = [grey(tmp_path / f"{level}.png", level) for level in (200, 30, 120)]
     found = covid.edge.load(write_network(tmp_path))([str(path) for path in paths])
     assert not isinstance(found, Prediction)
-    assert [one.path for one in found] == paths
+    assert [prediction.path for prediction in found] == paths
 
 
 def test_a_folder_gives_a_stream_of_its_images(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_folder_gives_a_stream_of_its_images(tmp_path: Path) -> None:
     paths = [grey(folder / name, 9) for name in ("b.png", "a/c.png")]
     found = covid.edge.load(write_network(tmp_path))(folder)
     assert not isinstance(found, Prediction)
-    assert sorted(one.path for one in found) == sorted(paths)
+    assert sorted(prediction.path for prediction in found) == sorted(paths)
 
 
 def test_an_unreadable_image_alone_is_an_error(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def remaining(monkeypatch: pytest.MonkeyPatch, folder: Path, size: int | None) -
 
 
 @pytest.mark.parametrize(
-    ("left", "expected"), [(None, 1), (0, 1), (GIBIBYTE, 4), (64 * GIBIBYTE, LARGEST_BATCH)]
+    ("left", "expected"), [(None, 1), (0, 1), (GIBIBYTE, 4), (64 * GIBIBYTE, MAX_BATCH)]
 )
 def test_batches_fit_into_the_memory_that_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: int | None, expected: int

@@ -108,7 +108,7 @@ def test_a_folder_that_cannot_be_listed_is_no_folder_without_images(
 def test_every_file_has_its_own_row_in_order(batch_size: int) -> None:
     names = [str(level) for level in range(40, 60)]
     found = run(names, batch_size)
-    assert [str(one.path) for one in found] == names
+    assert [str(prediction.path) for prediction in found] == names
     assert [one.probabilities["covid"] for one in found] == pytest.approx(
         [level / 255 for level in range(40, 60)]
     )

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from covid.edge.progress import FEW, Progress, draw_bar
+from covid.edge.progress import MAX_WITHOUT_BAR, Progress, draw_bar
 
 
 class Terminal(io.StringIO):
@@ -67,7 +67,7 @@ def test_a_bar_never_breaks_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_few_images_need_no_bar() -> None:
     terminal = Terminal()
-    Progress(FEW, terminal).draw(1)
+    Progress(MAX_WITHOUT_BAR, terminal).draw(1)
     assert terminal.getvalue() == ""
 
 

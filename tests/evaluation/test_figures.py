@@ -34,7 +34,7 @@ def test_weights_count_images() -> None:
     assert weighted.positives.tolist() == [[3, 1]]
     assert weighted.true_positives.tolist() == [[2, 1]]
     assert weighted.true_negatives.tolist() == [[3, 3]]
-    assert weighted.right.tolist() == [3]
+    assert weighted.correct.tolist() == [3]
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)

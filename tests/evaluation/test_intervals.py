@@ -110,7 +110,7 @@ def test_one_patient_says_next_to_nothing() -> None:
     assert result.low == pytest.approx(1 / (1 + Z**2))
 
 
-def test_counts_are_told() -> None:
+def test_counts_are_stated() -> None:
     result = share([True, False, True], ["a", "a", None])
     assert (result.count, result.images, result.patients) == (2, 3, 2)
 

@@ -122,14 +122,14 @@ def test_any_data_give_plain_json_in_range_and_no_warning(
 
 @given(any_evaluation())
 @settings(max_examples=60)
-def test_accuracy_is_the_share_of_images_that_are_wholly_right(
+def test_accuracy_is_the_share_of_images_that_are_wholly_correct(
     evaluation: tuple[LabelSpace, Evaluated],
 ) -> None:
     space, (probabilities, targets, _) = evaluation
     decided = space.decide(probabilities)
-    right = [list(row) == list(target) for row, target in zip(decided, targets, strict=True)]
+    correct = [list(row) == list(target) for row, target in zip(decided, targets, strict=True)]
     figures = quick_figures(space, probabilities, targets)
-    assert figures["accuracy"] == pytest.approx(np.mean(right))
+    assert figures["accuracy"] == pytest.approx(np.mean(correct))
 
 
 @given(any_evaluation())
@@ -216,10 +216,10 @@ def test_images_without_a_patient_are_patients_of_their_own() -> None:
 
 def test_the_interval_is_as_wide_as_the_binomial_one() -> None:
     space = LabelSpace.from_labels("single_label", {"a": ["a"], "b": ["b"]})
-    images, right = 1000, 800
+    images, correct = 1000, 800
     targets = space.encode(["a", "b"] * (images // 2))
     probabilities = np.where(targets, 0.9, 0.1).astype(np.float32)
-    probabilities[right:] = probabilities[right:, ::-1]
+    probabilities[correct:] = probabilities[correct:, ::-1]
     metrics = compute_metrics(space, probabilities, targets, [None] * images, resamples=4000)
     expected = 2 * 1.96 * np.sqrt(0.8 * 0.2 / images)  # the normal approximation
     assert width(metrics) == pytest.approx(expected, rel=0.1)
@@ -396,7 +396,7 @@ def test_an_entry_gives_a_figure_of_each_class_with_its_interval() -> None:
 
 def test_an_entry_of_all_classes_stands_at_the_top() -> None:
     def share_of_mistakes(images: Weighted) -> npt.NDArray[np.float64]:
-        return 1 - images.right / images.images
+        return 1 - images.correct / images.images
 
     table = (*METRICS, Metric("mistakes", "mistakes", share_of_mistakes, per_class=False))
     metrics = compute_metrics(MULTILABEL, *evaluated(MULTILABEL), table=table)

@@ -138,9 +138,10 @@ def saturating_network() -> Prepared:
 def learn(network: Network, config: Config, steps: int = 80) -> None:
     """Fits the training images of `config`, all of them at every step."""
     index = open_source(config, advice="")
-    rows = index.split("train")
-    pixels = torch.from_numpy(Images(index, config.data.image_size, None).read(rows)).unsqueeze(1)
-    labels = [index.samples[row].label for row in rows]
+    indices = index.split("train")
+    images = Images(index, config.data.image_size, None)
+    pixels = torch.from_numpy(images.read(indices)).unsqueeze(1)
+    labels = [index.samples[i].label for i in indices]
     targets = torch.from_numpy(config.label_space.encode(labels)).float()
     optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
     network.train()
@@ -174,7 +175,7 @@ def evidence_of(
 
 def answering(evidence: Evidence, network: Network) -> Evidence:
     """The same images with the answers of another network."""
-    pixels = evidence.pixels(list(range(len(evidence.rows))))
+    pixels = evidence.pixels(list(range(len(evidence.indices))))
     with torch.inference_mode():
         logits = network(torch.from_numpy(pixels).unsqueeze(1))
     multilabel = evidence.space.task == "multilabel"

@@ -76,7 +76,7 @@ def test_the_graph_that_is_given_is_left_as_it_was(small: Small) -> None:
     assert small.model.SerializeToString() == before
 
 
-def judged_against(
+def evaluated_against(
     small: Small, probabilities: npt.NDArray[np.float32], path: Path
 ) -> dict[str, bool]:
     path.write_bytes(any_size_graph(small.model, SIZE).SerializeToString())
@@ -85,7 +85,7 @@ def judged_against(
 
 
 def test_the_network_s_own_answers_hold(small: Small, tmp_path: Path) -> None:
-    held = judged_against(small, small.evidence.probabilities, tmp_path / "a.onnx")
+    held = evaluated_against(small, small.evidence.probabilities, tmp_path / "a.onnx")
     assert held == {"probabilities": True, "decisions": True}
 
 
@@ -94,12 +94,12 @@ def test_a_probability_that_is_farther_off_than_the_tolerance_is_told(
 ) -> None:
     other = small.evidence.probabilities.copy()
     other[0, 0] = (other[0, 0] + 2 * TOLERANCE) % 1
-    assert not judged_against(small, other, tmp_path / "a.onnx")["probabilities"]
+    assert not evaluated_against(small, other, tmp_path / "a.onnx")["probabilities"]
 
 
 def test_a_decision_that_turns_far_from_its_threshold_is_told(small: Small, tmp_path: Path) -> None:
     other = 1 - small.evidence.probabilities
-    assert not judged_against(small, other, tmp_path / "a.onnx")["decisions"]
+    assert not evaluated_against(small, other, tmp_path / "a.onnx")["decisions"]
 
 
 def test_an_answer_that_is_no_number_is_infinitely_far(small: Small, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from covid.export.calibration import (
     BINS,
     PIXELS,
-    PLACES,
+    POSITIONS_PER_IMAGE,
     SHARES,
     Range,
     Statistics,
@@ -135,7 +135,7 @@ def test_a_layer_s_mean_input_is_that_of_calibration_images(small: Small) -> Non
     moments = small.prepared.statistics.moments["backbone.conv1"]
     centre = moments.mean()[0].reshape(3, 3)[1, 1]  # never padding
     seen = pixels_of(small)[:, ::2, ::2]
-    assert moments.positions == len(seen) * min(PLACES, seen[0].size)
+    assert moments.positions == len(seen) * min(POSITIONS_PER_IMAGE, seen[0].size)
     assert centre == pytest.approx(seen.mean(), abs=0.5)  # of 128 of 256 places
 
 

@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from covid.export.budget import Agreement, Verdict, agreement, compare, differences
-from covid.export.choose import MOST_IN_FLOAT, Attempt, answer, choose_int8, layer_errors
+from covid.export.choose import MAX_SHARE_IN_FLOAT, Attempt, answer, choose_int8, layer_errors
 from covid.export.graph import export_graph
 from covid.export.int8 import Prepared, layers, prepare
 from covid.export.rounding import FULL, SAFE
@@ -34,13 +34,13 @@ def agreeing(small: Small, model: onnx.ModelProto) -> Agreement:
 def evaluated(small: Small, model: onnx.ModelProto) -> Verdict:
     """The gate itself, on the images that calibration did not use."""
     evidence = small.evidence
-    rows = [*evidence.unseen, *evidence.rows]
+    indices = [*evidence.unseen, *evidence.indices]
     fp32, int8 = (
-        answer(each, evidence.batches_of(rows), "probability") for each in (small.model, model)
+        answer(each, evidence.batches_of(indices), "probability") for each in (small.model, model)
     )
     # Not of macro F1: on 45 images a hair decides.
     return compare(
-        evidence.space, fp32, int8, evidence.targets, evidence.patients_of(rows), max_drop=1
+        evidence.space, fp32, int8, evidence.targets, evidence.patients_of(indices), max_drop=1
     )
 
 
@@ -101,7 +101,7 @@ def test_layers_go_back_to_float_one_after_another_worst_first(
 ) -> None:
     errors = layer_errors(small.prepared, small.prepared.round(SAFE), examples(small))
     worst = sorted(errors, key=lambda name: -errors[name])
-    most = int(len(worst) * MOST_IN_FLOAT)
+    most = int(len(worst) * MAX_SHARE_IN_FLOAT)
     assert [each.kept_in_float for each in refused[0][2:]] == [
         worst[:count] for count in range(1, most + 1)
     ]

@@ -21,7 +21,7 @@ from tests.export.networks import evidence_of, small_config, small_network
 
 
 def test_the_images_are_those_of_validation(small: Small) -> None:
-    names = small.evidence.names(list(range(len(small.evidence.rows))))
+    names = small.evidence.names(list(range(len(small.evidence.indices))))
     assert sorted(names) == sorted(
         f"validation/{label}/{label}-{number}.png" for label in LABELS for number in range(15)
     )
@@ -29,7 +29,7 @@ def test_the_images_are_those_of_validation(small: Small) -> None:
 
 def test_calibration_sees_training_images_only(small: Small) -> None:
     index = small.evidence.index
-    assert {index.samples[row].split for row in small.evidence.calibration} == {"train"}
+    assert {index.samples[i].split for i in small.evidence.calibration} == {"train"}
 
 
 def test_calibration_takes_half_of_the_training_images_at_most(small: Small) -> None:
@@ -47,12 +47,12 @@ def test_calibration_takes_no_more_images_than_it_needs(tmp_path: Path) -> None:
     root = write_split_images(tmp_path / "many", LABELS, counts)
     evidence = evidence_of(small_network(), small_config(root, tmp_path / "cache"), tmp_path)
     assert len(set(evidence.calibration)) == CALIBRATION_IMAGES
-    labels = [evidence.index.samples[row].label for row in evidence.calibration]
+    labels = [evidence.index.samples[i].label for i in evidence.calibration]
     assert min(labels.count(label) for label in LABELS) > 80
 
 
 def test_logits_are_the_network_s_in_fp32(small: Small) -> None:
-    pixels = small.evidence.pixels(list(range(len(small.evidence.rows))))
+    pixels = small.evidence.pixels(list(range(len(small.evidence.indices))))
     with torch.inference_mode():
         wanted = small.network(torch.from_numpy(pixels).unsqueeze(1))
     assert small.evidence.logits.dtype == np.float32
@@ -60,7 +60,7 @@ def test_logits_are_the_network_s_in_fp32(small: Small) -> None:
 
 
 def test_truths_are_those_of_the_rows(small: Small) -> None:
-    names = small.evidence.names(list(range(len(small.evidence.rows))))
+    names = small.evidence.names(list(range(len(small.evidence.indices))))
     labels = [name.split("/")[1] for name in names]
     np.testing.assert_array_equal(small.evidence.targets, small.evidence.space.encode(labels))
 
@@ -88,7 +88,7 @@ def test_the_card_s_metrics_are_those_on_validation(small: Small) -> None:
 
 @given(st.integers(1, 3000), st.integers(1, 600))
 def test_a_sample_is_evenly_spaced_from_first_to_last(small: Small, images: int, most: int) -> None:
-    places = replace(small.evidence, rows=list(range(images))).sample(most)
+    places = replace(small.evidence, indices=list(range(images))).sample(most)
     assert len(set(places)) == len(places) == min(images, most)
     assert places[0] == 0 and (most == 1 or places[-1] == images - 1)
     gaps = np.diff(places)
@@ -97,7 +97,7 @@ def test_a_sample_is_evenly_spaced_from_first_to_last(small: Small, images: int,
 
 def test_batches_are_all_images_in_order(small: Small) -> None:
     together = np.concatenate(list(small.evidence.batches()))
-    every = small.evidence.pixels(list(range(len(small.evidence.rows))))
+    every = small.evidence.pixels(list(range(len(small.evidence.indices))))
     np.testing.assert_array_equal(together, every)
 
 
@@ -126,7 +126,7 @@ def test_unreadable_images_are_left_out_where_the_run_skipped_them(
     spoil(root / "validation/covid/covid-0.png", root / "train/normal/normal-1.png")
     config = small_config(root, tmp_path / "cache", "data.skip_unreadable=true")
     evidence = evidence_of(small_network(), config, tmp_path)
-    counts = (len(evidence.rows), len(evidence.calibration), len(evidence.unseen))
+    counts = (len(evidence.indices), len(evidence.calibration), len(evidence.unseen))
     assert counts == (5, 3, 2)
     assert "validation/covid/covid-0.png" not in evidence.names(list(range(5)))
     assert len(evidence.logits) == len(evidence.targets) == len(evidence.patients) == 5

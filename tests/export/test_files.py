@@ -82,8 +82,8 @@ def brighter(model: onnx.ModelProto) -> None:
 
 
 def frozen(model: onnx.ModelProto) -> None:
-    for one in (*model.graph.input, *model.graph.output):
-        one.type.tensor_type.shape.dim[0].dim_value = 1
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
 
 
 def softmax(model: onnx.ModelProto) -> None:
@@ -103,9 +103,9 @@ def test_a_broken_graph_leaves_no_file_not_even_an_older_one(
 
 def test_the_gate_looks_at_500_images_at_most(small: Small, tmp_path: Path) -> None:
     evidence = small.evidence
-    many = 12 * len(evidence.rows)  # the same ones again and again: 540
+    many = 12 * len(evidence.indices)  # the same ones again and again: 540
     repeated = replace(
-        evidence, rows=evidence.rows * 12, logits=np.tile(evidence.logits, (12, 1)),
+        evidence, indices=evidence.indices * 12, logits=np.tile(evidence.logits, (12, 1)),
         probabilities=np.tile(evidence.probabilities, (12, 1)),
         targets=np.tile(evidence.targets, (12, 1)),
     )  # fmt: skip
@@ -159,7 +159,7 @@ def test_its_card_has_the_golden_answers_that_were_proven(int8: tuple[Path, Quan
 
 def test_it_decides_as_the_network_does(int8: tuple[Path, Quantised], small: Small) -> None:
     evidence = small.evidence
-    found = load(int8[0]).run(evidence.pixels(list(range(len(evidence.rows))))).probabilities
+    found = load(int8[0]).run(evidence.pixels(list(range(len(evidence.indices))))).probabilities
     decided = evidence.space.decide(evidence.probabilities)
     np.testing.assert_array_equal(evidence.space.decide(found), decided)
 
@@ -167,11 +167,11 @@ def test_it_decides_as_the_network_does(int8: tuple[Path, Quantised], small: Sma
 def evaluating(small: Small) -> Callable[[Floats], Verdict]:
     """The gate, with the fp32 graph's answers."""
     evidence = small.evidence
-    rows = [*evidence.unseen, *evidence.rows]
-    fp32 = answer(small.model, evidence.batches_of(rows), "probability")
+    indices = [*evidence.unseen, *evidence.indices]
+    fp32 = answer(small.model, evidence.batches_of(indices), "probability")
 
     def evaluate(given: Floats) -> Verdict:
-        patients = evidence.patients_of(rows)
+        patients = evidence.patients_of(indices)
         return compare(evidence.space, fp32, given, evidence.targets, patients, DROP)
 
     return evaluate
@@ -188,7 +188,7 @@ def edited(
     model, card, quantised = onnx.load(int8[0]), read_card(int8[0]), int8[1]
     assert quantised.proof is not None
     del model.metadata_props[:]
-    constant = next(one for one in model.graph.initializer if one.name == name)
+    constant = next(tensor for tensor in model.graph.initializer if tensor.name == name)
     values = numpy_helper.to_array(constant)
     changed = change(values).astype(values.dtype)
     constant.CopyFrom(numpy_helper.from_array(changed, name))
@@ -232,10 +232,10 @@ def test_a_file_that_gives_no_numbers_is_refused(
     assert failed(checks) == ["opens"] and "beyond 0 and 1" in checks[0].found
 
 
-def test_a_file_judged_on_20_images_is_refused(small: Small, tmp_path: Path) -> None:
+def test_a_file_evaluated_on_20_images_is_refused(small: Small, tmp_path: Path) -> None:
     few = replace(small.evidence, unseen=small.evidence.unseen[:5])
     few = replace(
-        few, rows=few.rows[:15], targets=few.targets[:15], logits=few.logits[:15],
+        few, indices=few.indices[:15], targets=few.targets[:15], logits=few.logits[:15],
         probabilities=few.probabilities[:15],
     )  # fmt: skip
     quantised = write(tmp_path, small, few)
@@ -285,12 +285,15 @@ def test_an_interruption_leaves_no_8_bit_file(small: Small, tmp_path: Path) -> N
     assert names_in(tmp_path) == []
 
 
-def test_validation_without_a_class_is_judged_by_what_is_left(small: Small, tmp_path: Path) -> None:
+def test_validation_without_a_class_is_evaluated_by_what_is_left(
+    small: Small, tmp_path: Path
+) -> None:
     evidence = small.evidence
-    names = evidence.names(list(range(len(evidence.rows))))
+    names = evidence.names(list(range(len(evidence.indices))))
     left = [place for place, name in enumerate(names) if "/covid/" not in name]
     others = replace(
-        evidence, rows=[evidence.rows[place] for place in left], targets=evidence.targets[left],
+        evidence, indices=[evidence.indices[place] for place in left],
+        targets=evidence.targets[left],
         logits=evidence.logits[left], probabilities=evidence.probabilities[left],
     )  # fmt: skip
     verdict = write(tmp_path / "out", small, others).attempts[-1].verdict

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from covid.edge.card import Card
-from covid.edge.golden import MOST_IMAGES
+from covid.edge.golden import MAX_IMAGES
 from covid.edge.model import open_proven
 from covid.errors import ModelError
 from covid.export.golden import (
@@ -75,7 +75,7 @@ def test_bf16_is_noticed(small: Small) -> None:
 
 
 def test_no_more_than_two_images_are_asked(full: tuple[onnx.ModelProto, Proof]) -> None:
-    assert len(full[1].golden.patterns) == MOST_IMAGES == 2
+    assert len(full[1].golden.patterns) == MAX_IMAGES == 2
 
 
 def test_the_images_in_which_saturation_shows_most_are_taken(
@@ -84,7 +84,7 @@ def test_the_images_in_which_saturation_shows_most_are_taken(
     model, proof = full
     images = np.stack([pattern.render(SIZE) for pattern in CANDIDATES])
     apart = np.abs(emulate(model, images) - exact_answers(model, images)).max(axis=1)
-    best = {CANDIDATES[place] for place in np.argsort(-apart)[:MOST_IMAGES]}
+    best = {CANDIDATES[place] for place in np.argsort(-apart)[:MAX_IMAGES]}
     assert set(proof.golden.patterns) == best
     assert proof.saturated == pytest.approx(apart.max(), abs=1e-5)
 

@@ -119,9 +119,9 @@ def test_the_input_is_bytes_in_batches_of_any_number(exported: Exported) -> None
 
 def test_the_outputs_are_logits_and_probabilities(exported: Exported) -> None:
     outputs = exported.model.graph.output
-    assert [one.name for one in outputs] == ["logit", "probability"]
-    for one in outputs:
-        kind = one.type.tensor_type
+    assert [output.name for output in outputs] == ["logit", "probability"]
+    for output in outputs:
+        kind = output.type.tensor_type
         assert kind.elem_type == onnx.TensorProto.FLOAT
         assert [dim.dim_param or dim.dim_value for dim in kind.shape.dim] == ["batch", CLASSES]
 

@@ -30,7 +30,7 @@ def in_8_bits(small: Small, *kept: str, limit: int = SAFE) -> onnx.ModelProto:
 
 
 def validation(small: Small) -> Pixels:
-    return small.evidence.pixels(list(range(len(small.evidence.rows))))
+    return small.evidence.pixels(list(range(len(small.evidence.indices))))
 
 
 def producers(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:

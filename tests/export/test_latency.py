@@ -1,4 +1,4 @@
-"""Milliseconds a call: who is called how often, in which order, and what is counted."""
+"""Milliseconds per call: who is called how often, in which order, and what is counted."""
 
 import time
 

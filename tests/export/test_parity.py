@@ -37,7 +37,7 @@ def write_file(path: Path, model: onnx.ModelProto, evidence: Evidence) -> Card:
 
 def evaluate(evidence: Evidence, path: Path, card: Card) -> Parity:
     """A file at `path` against what the network says of all validation images."""
-    places = list(range(len(evidence.rows)))
+    places = list(range(len(evidence.indices)))
     return check_parity(
         path, card, evidence.files(places), evidence.names(places),
         evidence.pixels(places), evidence.logits, evidence.probabilities,
@@ -57,13 +57,13 @@ def failing(parity: Parity) -> list[str]:
 
 def edit(model: onnx.ModelProto, name: str, new: Callable[..., object]) -> None:
     """Replaces an initializer by what `new` makes of it."""
-    tensor = next(one for one in model.graph.initializer if one.name == name)
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == name)
     values = np.asarray(new(numpy_helper.to_array(tensor).copy()))
     tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float32), name))
 
 
 def node(model: onnx.ModelProto, kind: str) -> onnx.NodeProto:
-    found: onnx.NodeProto = next(one for one in model.graph.node if one.op_type == kind)
+    found: onnx.NodeProto = next(node for node in model.graph.node if node.op_type == kind)
     return found
 
 
@@ -114,8 +114,8 @@ def test_another_function_than_the_sigmoid_is_told_by_probabilities(
 
 def test_a_frozen_batch_does_not_open(small: Small, tmp_path: Path) -> None:
     def freeze(model: onnx.ModelProto) -> None:
-        for one in (*model.graph.input, *model.graph.output):
-            one.type.tensor_type.shape.dim[0].dim_value = 1
+        for value in (*model.graph.input, *model.graph.output):
+            value.type.tensor_type.shape.dim[0].dim_value = 1
 
     parity = evaluate_changed(small, tmp_path, freeze)
     assert failing(parity) == ["opens"]
@@ -125,7 +125,7 @@ def test_a_frozen_batch_does_not_open(small: Small, tmp_path: Path) -> None:
 def test_a_batch_frozen_inside_is_told_when_the_file_opens(small: Small, tmp_path: Path) -> None:
     def freeze(model: onnx.ModelProto) -> None:
         shape = node(model, "Reshape").input[1]
-        tensor = next(one for one in model.graph.initializer if one.name == shape)
+        tensor = next(tensor for tensor in model.graph.initializer if tensor.name == shape)
         tensor.CopyFrom(numpy_helper.from_array(np.array([1, 8], dtype=np.int64), shape))
 
     assert failing(evaluate_changed(small, tmp_path, freeze)) == ["opens"]
@@ -152,7 +152,7 @@ def test_an_infinite_logit_does_not_open(small: Small, tmp_path: Path) -> None:
 def test_the_largest_difference_says_which_image_which_class_and_how_far(
     small: Small, tmp_path: Path
 ) -> None:
-    path, places = tmp_path / "model.onnx", list(range(len(small.evidence.rows)))
+    path, places = tmp_path / "model.onnx", list(range(len(small.evidence.indices)))
     card = write_file(path, small.model, small.evidence)
     logits = small.evidence.logits.copy()
     logits[4, 2] += 0.5
@@ -215,8 +215,8 @@ def trained_with(filter_: Image.Resampling, small: Small, folder: Path) -> Evide
     for path in images.paths:
         with Image.open(path) as image:
             resized.append(np.asarray(image.convert("L").resize((size, size), filter_)))
-    rows = RecordFile(folder, f"images-{images.key}", count=len(resized), length=size**2)
-    rows.write(range(len(resized)), np.stack(resized))
+    records = RecordFile(folder, f"images-{images.key}", count=len(resized), length=size**2)
+    records.write(range(len(resized)), np.stack(resized))
     return answering(replace(small.evidence, images=images), small.network)
 
 

@@ -131,7 +131,7 @@ def test_layers_go_from_the_head_down_to_the_stem_with_its_normalisation() -> No
 def test_named_modules_train_beside_the_head() -> None:
     network = make()
     freeze(network, ["layer4.1"])
-    names = {name for name, one in network.named_parameters() if one.requires_grad}
+    names = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
     expected = (f"backbone.layer4.1.{one}" for one in dict(
         network.backbone.get_submodule("layer4.1").named_parameters()
     ))  # fmt: skip

@@ -11,12 +11,13 @@ from torch import nn
 
 from covid.errors import RunError
 from covid.training.checkpoint import (
-    EPOCH_SECONDS,
+    MAX_LOST_SECONDS,
     Checkpoints,
     Progress,
     list_checkpoints,
     load_checkpoint,
 )
+from covid.training.run import EpochRecord
 from tests.conftest import free_port, run_script
 
 pytestmark = pytest.mark.usefixtures("one_process", "signals_as_before")
@@ -39,7 +40,7 @@ def make(folder: Path, minutes: float = 10) -> tuple[Checkpoints, nn.Module, Pro
 
 def test_what_was_saved_comes_back(tmp_path: Path) -> None:
     checkpoints, network, progress = make(tmp_path)
-    progress.count(images=4, loss=0.5, right=3, seconds=1.0)
+    progress.count(images=4, loss=0.5, correct=3, seconds=1.0)
     checkpoints.save(progress)
     others, other_network, other = make(tmp_path)
     others.load(other)
@@ -60,7 +61,7 @@ def test_the_random_generator_goes_on_where_it_was(tmp_path: Path) -> None:
 def test_the_newest_two_are_kept(tmp_path: Path) -> None:
     checkpoints, _, progress = make(tmp_path)
     for _ in range(4):
-        progress.count(images=1, loss=0.0, right=0, seconds=0.0)
+        progress.count(images=1, loss=0.0, correct=0, seconds=0.0)
         checkpoints.save(progress)
     assert [path.name for path in list_checkpoints(tmp_path)] == [
         "epoch-0000-step-000003.checkpoint", "epoch-0000-step-000004.checkpoint",
@@ -71,7 +72,7 @@ def test_the_newest_two_are_kept(tmp_path: Path) -> None:
 def test_a_damaged_one_is_named_and_the_one_before_it_used(tmp_path: Path, damage: str) -> None:
     checkpoints, _, progress = make(tmp_path)
     for _ in range(2):
-        progress.count(images=1, loss=0.0, right=0, seconds=0.0)
+        progress.count(images=1, loss=0.0, correct=0, seconds=0.0)
         checkpoints.save(progress)
     newest = list_checkpoints(tmp_path)[-1]
     content = bytearray(newest.read_bytes())
@@ -104,7 +105,7 @@ def test_one_is_due_when_its_minutes_have_passed(tmp_path: Path) -> None:
 def test_after_an_epoch_one_is_due_when_some_seconds_of_work_would_be_lost(tmp_path: Path) -> None:
     checkpoints = make(tmp_path, minutes=10)[0]
     assert not checkpoints.due(epoch_ended=True)
-    checkpoints.saved_at -= EPOCH_SECONDS
+    checkpoints.saved_at -= MAX_LOST_SECONDS
     assert checkpoints.due(epoch_ended=True) and not checkpoints.due()
 
 
@@ -158,26 +159,26 @@ def test_a_signal_that_comes_while_processes_confer_is_seen_by_all_at_the_next_s
     assert done.stdout.splitlines() == [str(agreed)] * 2, done.stderr
 
 
-def row(epoch: int) -> dict[str, float | int | None]:
+def record(epoch: int) -> EpochRecord:
     return {"epoch": epoch}
 
 
 def test_of_equal_epochs_the_earlier_is_the_best() -> None:
     progress = Progress()
-    assert progress.finish_epoch(row(1), 0.5)
-    assert not progress.finish_epoch(row(2), 0.5)
+    assert progress.finish_epoch(record(1), 0.5)
+    assert not progress.finish_epoch(record(2), 0.5)
     assert progress.best_epoch == 1
 
 
 def test_a_larger_merit_is_better() -> None:
     progress = Progress()
-    progress.finish_epoch(row(1), -0.5)
-    assert progress.finish_epoch(row(2), -0.4)
+    progress.finish_epoch(record(1), -0.5)
+    assert progress.finish_epoch(record(2), -0.4)
 
 
 def test_an_epoch_without_merit_is_kept_until_one_has_some() -> None:
     progress = Progress()
-    better = [progress.finish_epoch(row(1), merit) for merit in (None, None, -9, None)]
+    better = [progress.finish_epoch(record(1), merit) for merit in (None, None, -9, None)]
     assert better == [True, False, True, False]
 
 

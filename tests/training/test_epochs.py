@@ -18,7 +18,7 @@ from covid.edge.labels import LabelSpace
 from covid.errors import ConfigError, TrainingError
 from covid.training.epochs import (
     Predictions,
-    count_right,
+    count_correct,
     drawn,
     flip,
     mean_loss,
@@ -51,8 +51,8 @@ class MeanBrightness(nn.Module):
 def split(make_images: MakeImages) -> Split:
     index = load_index(make_images(), LABELS)
     targets = SPACE.encode(sample.label for sample in index.samples)
-    rows = list(range(len(index.samples)))
-    return Split(Images(index, 32, None), rows, targets, seed=0, horizontal_flip=True)
+    indices = list(range(len(index.samples)))
+    return Split(Images(index, 32, None), indices, targets, seed=0, horizontal_flip=True)
 
 
 def train_once(split: Split, network: nn.Module, rate: float = 0.1) -> list[Predictions]:
@@ -151,7 +151,7 @@ def test_predictions_come_in_the_order_of_the_split(split: Split) -> None:
     accelerator = Accelerator(cpu=True)
     batches = accelerator.prepare(load_batches(split, batch_size=5, workers=0))
     found = predict(accelerator, MeanBrightness(), batches)
-    pixels = split.images.read(split.rows.tolist())
+    pixels = split.images.read(split.indices.tolist())
     expected = pixels.astype(np.float32).mean(axis=(1, 2)) / 255
     # A mean of 1,024 numbers in float32, summed in another order.
     assert np.allclose(found.logits[:, 0], expected, atol=1e-5)
@@ -175,7 +175,7 @@ def test_only_the_images_that_say_so_are_flipped() -> None:
 def test_an_image_counts_as_right_when_all_its_labels_are() -> None:
     logits = np.array([[5, -5, -5], [5, 5, 5], [-5, -5, 5]], dtype=np.float32)
     targets = SPACE.encode(["covid", "covid", "pneumonia"])
-    assert count_right(SPACE, Predictions(logits, targets)) == 2
+    assert count_correct(SPACE, Predictions(logits, targets)) == 2
 
 
 class Halving(nn.Module):

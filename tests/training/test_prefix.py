@@ -28,19 +28,19 @@ FLIPPED = torch.tensor([False, True, True, False, False, True])
 
 
 class Experiment(NamedTuple):
-    """What `keep_prefix` is given, and what it said."""
+    """What `keep_prefix` is given, and what it logged."""
 
     network: Network
     train: Split
     validation: Split
     config: Config
-    said: list[str]
+    logged: list[str]
 
     def keep(self, precision: str = "no") -> KeptPrefix:
         AcceleratorState._reset_state(True)
         accelerator = Accelerator(cpu=True, mixed_precision=precision)
         return keep_prefix(
-            accelerator, self.network, self.train, self.validation, self.config, self.said.append
+            accelerator, self.network, self.train, self.validation, self.config, self.logged.append
         )
 
     @property
@@ -79,23 +79,23 @@ def make(root: Path, tmp_path: Path) -> Make:
         torch.manual_seed(seed)
         network = build_network(config.model, 3, mean=mean, std=0.25, image_size=SIZE)
         freeze(network, config.model.trainable)
-        rows = {name: index.split(name) for name in ("train", "validation")}
-        targets = {name: np.zeros((len(rows[name]), 3), dtype=bool) for name in rows}
+        indices = {name: index.split(name) for name in ("train", "validation")}
+        targets = {name: np.zeros((len(indices[name]), 3), dtype=bool) for name in indices}
         train = Split(
-            images, rows["train"], targets["train"], seed=0,
+            images, indices["train"], targets["train"], seed=0,
             horizontal_flip=config.data.horizontal_flip and config.data.variants is None,
             augmentation=Augmentation.from_config(config.data, config.seed),
         )  # fmt: skip
-        validation = Split(images, rows["validation"], targets["validation"])
+        validation = Split(images, indices["validation"], targets["validation"])
         return Experiment(network, train, validation, config, [])
 
     return make
 
 
-def read(one: Experiment, rows: list[int] | None = None) -> torch.Tensor:
+def read(one: Experiment, indices: list[int] | None = None) -> torch.Tensor:
     """The features of the first six images that train, three of them mirrored."""
     assert one.train.features is not None
-    chosen = one.train.rows[:6].tolist() if rows is None else rows
+    chosen = one.train.indices[:6].tolist() if indices is None else indices
     return one.train.features.read(chosen, FLIPPED[: len(chosen)])
 
 
@@ -106,7 +106,7 @@ def test_features_are_what_the_prefix_makes_of_images_and_mirror_images(
     one = make(f"model.trainable={trainable}")
     assert one.keep().layers == cut
     prefix = Prefix(one.network, layers(one.network)[:cut]).eval()
-    pixels = torch.from_numpy(one.images.read(one.train.rows[:6].tolist())).unsqueeze(1)
+    pixels = torch.from_numpy(one.images.read(one.train.indices[:6].tolist())).unsqueeze(1)
     with torch.inference_mode():
         expected = prefix(flip(pixels, FLIPPED))
     # Batches of another size: sums of floats in another order.
@@ -117,7 +117,7 @@ def test_the_rest_of_the_network_on_features_is_the_network_on_images(make: Make
     one = make("model.trainable=[layer4.1]")
     prefix = one.keep()
     one.network.eval()
-    pixels = torch.from_numpy(one.images.read(one.train.rows[:6].tolist())).unsqueeze(1)
+    pixels = torch.from_numpy(one.images.read(one.train.indices[:6].tolist())).unsqueeze(1)
     with torch.inference_mode():
         found, expected = prefix.rest(one.network)(read(one)), one.network(flip(pixels, FLIPPED))
     assert torch.allclose(found, expected, rtol=1e-5, atol=1e-5)
@@ -143,14 +143,14 @@ def test_what_is_kept_is_not_computed_again(make: Make, root: Path, tmp_path: Pa
         path.unlink()  # so that whoever computes anything fails
     again.keep()
     assert torch.equal(read(again), read(first))
-    assert "30 of 30 there already" in again.said[0]
+    assert "30 of 30 there already" in again.logged[0]
 
 
 def test_a_damaged_row_is_computed_again_to_the_bit(make: Make) -> None:
     one = make()
     one.keep()
     before = read(one)
-    content = one.features().rows.content
+    content = one.features().records.content
     damaged = bytearray(content.read_bytes())
     damaged[::100] = bytes(len(damaged[::100]))
     content.write_bytes(damaged)
@@ -172,7 +172,7 @@ def test_features_are_computed_in_batches_of_one_size_on_which_their_bits_depend
 ) -> None:
     one = make()
     features = one.features()
-    features.rows.make()
+    features.records.make()
     sizes = []
     stem = one.network.backbone.get_submodule("conv1")
     stem.register_forward_hook(lambda module, given, result: sizes.append(len(result)))
@@ -185,7 +185,7 @@ def test_experiments_with_and_without_flips_share_what_is_kept(make: Make) -> No
     make().keep()
     unflipped = make("data.horizontal_flip=false")
     unflipped.keep()
-    assert unflipped.said[0].endswith("(12 + 6) × 2 KiB = 0 MB, 18 of 18 there already")
+    assert unflipped.logged[0].endswith("(12 + 6) × 2 KiB = 0 MB, 18 of 18 there already")
 
 
 def test_features_are_what_the_prefix_makes_of_the_variants_that_an_epoch_shows(
@@ -213,7 +213,7 @@ def test_validation_is_of_images_as_they_are_whatever_training_sees(make: Make) 
 def test_the_size_tells_how_many_variants_there_are(make: Make) -> None:
     one = make("model.trainable=[layer4]", TURNED, "data.variants=3")
     one.keep()
-    assert one.said == ["features of layer3: (12 × 3 + 6) × 4 KiB = 0 MB"]
+    assert one.logged == ["features of layer3: (12 × 3 + 6) × 4 KiB = 0 MB"]
 
 
 @pytest.mark.parametrize("other", [
@@ -272,7 +272,7 @@ def test_the_head_s_weights_make_no_other_file(make: Make, tmp_path: Path) -> No
 def test_the_size_is_told_in_one_line(make: Make) -> None:
     one = make("model.trainable=[layer4]")
     one.keep()
-    assert one.said == ["features of layer3: (12 × 2 + 6) × 4 KiB = 0 MB"]
+    assert one.logged == ["features of layer3: (12 × 2 + 6) × 4 KiB = 0 MB"]
 
 
 @pytest.mark.parametrize("settings, why", [
@@ -292,7 +292,7 @@ def test_where_features_are_not_kept_one_line_says_why(
     one = make(*settings)
     prefix = one.keep()
     assert not prefix.kept and one.train.features is None and one.validation.features is None
-    assert len(one.said) == 1 and why in one.said[0]
+    assert len(one.logged) == 1 and why in one.logged[0]
     assert prefix.rest(one.network) is one.network
 
 
@@ -319,7 +319,7 @@ def small_disk(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
 def test_a_tenth_of_the_disk_is_left_free(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     small_disk(monkeypatch, free=100_000 + 30 * 2048 - 1)
     one = make()
-    assert not one.keep().kept and "to spare" in one.said[0]
+    assert not one.keep().kept and "to spare" in one.logged[0]
 
 
 def test_what_the_disk_has_room_for_is_kept(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,7 +339,7 @@ def test_a_file_that_cannot_be_made_is_a_sentence_and_training_goes_on_without(
     make: Make,
 ) -> None:
     one = make()
-    one.features().rows.content.mkdir()
+    one.features().records.content.mkdir()
     prefix = one.keep()
     assert not prefix.kept and "features cannot be kept in" in str(prefix.problem)
     assert one.train.features is None
@@ -348,9 +348,9 @@ def test_a_file_that_cannot_be_made_is_a_sentence_and_training_goes_on_without(
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk always full")
 def test_a_disk_that_is_full_meanwhile_is_a_sentence(make: Make) -> None:
     features = make().features()
-    features.rows.make()
-    features.rows.content.unlink()
-    features.rows.content.symlink_to("/dev/full")
+    features.records.make()
+    features.records.content.unlink()
+    features.records.content.symlink_to("/dev/full")
     assert features.read([0, 1], torch.tensor([False, True])).shape == (2, 512)
     assert "No space left on device" in str(features.problem)
 

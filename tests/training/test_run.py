@@ -8,7 +8,14 @@ import pytest
 from covid.config import PROJECT, Config, load_config
 from covid.errors import RunError
 from covid.training.report import images_per_second
-from covid.training.run import best_weights, check_run, start_run, write_history, write_json
+from covid.training.run import (
+    EpochRecord,
+    best_weights,
+    check_run,
+    start_run,
+    write_history,
+    write_json,
+)
 
 
 def config(*settings: str) -> Config:
@@ -77,8 +84,8 @@ def test_overwriting_takes_a_run_s_own_files_only(tmp_path: Path) -> None:
 
 
 def test_an_undefined_figure_is_an_empty_cell(tmp_path: Path) -> None:
-    row: dict[str, float | int | None] = {"epoch": 1, "validation_macro_f1": None}
-    write_history(tmp_path, [row])
+    record: EpochRecord = {"epoch": 1, "validation_macro_f1": None}
+    write_history(tmp_path, [record])
     assert (tmp_path / "history.csv").read_text().splitlines()[1] == "1,,,,,,,,"
 
 
@@ -87,21 +94,21 @@ def test_json_never_holds_what_json_does_not_have(tmp_path: Path) -> None:
         write_json(tmp_path / "a.json", {"value": float("nan")})
 
 
-def rows(*speeds: float) -> list[dict[str, float | int | None]]:
+def records(*speeds: float) -> list[EpochRecord]:
     return [{"images_per_second": speed} for speed in speeds]
 
 
 def test_the_first_epoch_does_not_count_for_speed() -> None:
-    assert images_per_second(rows(1, 10, 10)) == 10
+    assert images_per_second(records(1, 10, 10)) == 10
 
 
 def test_the_first_epoch_counts_where_it_is_the_only_one() -> None:
-    assert images_per_second(rows(7)) == 7
+    assert images_per_second(records(7)) == 7
 
 
 def test_speed_is_images_over_time() -> None:
     # Two epochs of 60 images, in 6 and 2 seconds: 120 images in 8.
-    assert images_per_second(rows(1, 10, 30)) == 15
+    assert images_per_second(records(1, 10, 30)) == 15
 
 
 def test_a_file_is_no_run_folder_and_says_so(tmp_path: Path) -> None:

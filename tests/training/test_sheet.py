@@ -21,9 +21,9 @@ GAMMA = "data.augment=[{name: gamma, range: 0.5}]"
 def split_of(root: Path, *settings: str) -> Split:
     data = load_config(PROJECT / "configs/resnet18_multilabel.yaml", settings).data
     index = load_index(root, LABELS)
-    rows = index.split("train")
+    indices = index.split("train")
     return Split(
-        Images(index, 32, None), rows, np.zeros((len(rows), 3), dtype=bool), seed=0,
+        Images(index, 32, None), indices, np.zeros((len(indices), 3), dtype=bool), seed=0,
         horizontal_flip=data.horizontal_flip and data.variants is None,
         augmentation=Augmentation.from_config(data, 0),
     )  # fmt: skip

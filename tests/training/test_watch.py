@@ -6,18 +6,25 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from covid.training.watch import APART, ONE_DECISION, Row, after_epoch, far_apart, has_gradient
+from covid.training.run import EpochRecord
+from covid.training.watch import (
+    MAX_ACCURACY_GAP,
+    ONE_DECISION,
+    after_epoch,
+    far_apart,
+    has_gradient,
+)
 
 SEEN = np.array([[True, False], [False, True], [True, False]])
 SAME = np.array([[True, False]] * 3)
 
 
-def rows(*pairs: tuple[float, float]) -> list[Row]:
+def records(*pairs: tuple[float, float]) -> list[EpochRecord]:
     """History whose epochs have these training and validation accuracies."""
     return [{"train_accuracy": train, "validation_accuracy": seen} for train, seen in pairs]
 
 
-HEALTHY = rows((0.4, 0.5))
+HEALTHY = records((0.4, 0.5))
 
 
 def gradients(*values: list[float] | None) -> torch.optim.Optimizer:
@@ -60,7 +67,7 @@ def test_one_decision_is_right_where_there_is_one_truth() -> None:
 def test_accuracies_far_apart_are_seen_after_the_second_epoch(
     pairs: tuple[tuple[float, float], ...]
 ) -> None:
-    (sentence,) = after_epoch(SEEN[[0, 1] * 200], SEEN[[0, 1] * 200], rows(*pairs))
+    (sentence,) = after_epoch(SEEN[[0, 1] * 200], SEEN[[0, 1] * 200], records(*pairs))
     assert f"{pairs[0][0]:.2f} against {pairs[0][1]:.2f}" in sentence
 
 
@@ -69,14 +76,14 @@ def test_accuracies_far_apart_are_seen_after_the_second_epoch(
     [((0.9, 0.3),), ((0.9, 0.3), (0.9, 0.8)), ((0.9, 0.3), (0.3, 0.9)), ((0.9, 0.3),) * 3],
     ids=["one epoch", "mended", "the other way", "later"],
 )
-def test_accuracies_are_judged_once_and_only_where_both_epochs_agree(
+def test_accuracies_are_evaluated_once_and_only_where_both_epochs_agree(
     pairs: tuple[tuple[float, float], ...]
 ) -> None:
-    assert after_epoch(SEEN[[0, 1] * 200], SEEN[[0, 1] * 200], rows(*pairs)) == []
+    assert after_epoch(SEEN[[0, 1] * 200], SEEN[[0, 1] * 200], records(*pairs)) == []
 
 
 def test_few_images_may_be_far_apart_by_chance() -> None:
-    pairs = rows((0.9, 0.5), (0.9, 0.5))
+    pairs = records((0.9, 0.5), (0.9, 0.5))
     assert (far_apart(pairs, images=6), far_apart(pairs, images=600)) == (False, True)
 
 
@@ -85,13 +92,13 @@ accuracies = st.floats(0, 1)
 
 @given(accuracies, accuracies, st.integers(1, 10_000))
 def test_what_is_within_the_bound_never_warns(train: float, seen: float, images: int) -> None:
-    if abs(train - seen) <= APART:
-        assert not far_apart(rows((train, seen), (train, seen)), images)
+    if abs(train - seen) <= MAX_ACCURACY_GAP:
+        assert not far_apart(records((train, seen), (train, seen)), images)
 
 
 @given(accuracies, accuracies, st.integers(1, 10_000))
 def test_it_makes_no_difference_which_of_both_is_better(
     one: float, other: float, images: int
 ) -> None:
-    there, back = rows((one, other)), rows((other, one))
+    there, back = records((one, other)), records((other, one))
     assert far_apart(there, images) == far_apart(back, images)
