@@ -48,6 +48,11 @@ BLOCK = [
     helper.make_node("Add", ["r", "c"], ["s"]),
     helper.make_node("Relu", ["s"], ["b"]),
 ]
+GATED = [
+    helper.make_node("Conv", ["a", "branch", "branch_bias"], ["c"], name="branch"),
+    helper.make_node("HardSigmoid", ["a"], ["g"]),
+    helper.make_node("Add", ["c", "g"], ["b"]),
+]
 IMAGES = np.random.default_rng(1).normal(size=(1, 2, 8, 8)).astype(np.float32)
 
 
@@ -72,6 +77,12 @@ def test_the_function_is_the_same_through_a_relu_a_clip_and_pooling() -> None:
         model = chain(middle)
         result = equalise(model, reach_of(model, "b"))
         np.testing.assert_allclose(ask(result, "y"), ask(model, "y"), rtol=1e-4, atol=1e-4)
+
+
+def test_what_a_gate_gives_is_not_scaled_nor_what_is_added_to_it() -> None:
+    model = chain(GATED)
+    result = equalise(model, reach_of(model, "a", "b"))
+    np.testing.assert_allclose(ask(result, "y"), ask(model, "y"), rtol=1e-4, atol=1e-4)
 
 
 def test_channels_reach_as_far_as_the_farthest() -> None:
