@@ -55,7 +55,7 @@ def train(arguments: argparse.Namespace) -> int:
     from covid.training.prefix import keep_prefix, require_frozen
     from covid.training.report import Reporter, advice_without_data, rendering_bar
     from covid.training.scan import scan
-    from covid.training.sheet import draw_augmentation
+    from covid.training.sheet import write_augmentation_sheet
 
     config = load_config(arguments.config, arguments.set)
     check_select_by(config.select_by, str(arguments.config))
@@ -116,7 +116,7 @@ def train(arguments: argparse.Namespace) -> int:
         run.write_json(folder / "data_audit.json", data.audit)
         labels = [index.samples[i].label for i in data.train]
         title = f"{config.name} · {data_name(index)}"
-        draw_augmentation(folder / "augmentation.png", train_split, labels, title)
+        write_augmentation_sheet(folder / "augmentation.png", train_split, labels, title)
     progress = Progress()
     checkpoints = Checkpoints(accelerator, folder / "checkpoints", config.checkpoint_minutes)
     if arguments.resume:
@@ -210,7 +210,7 @@ def train(arguments: argparse.Namespace) -> int:
                     folder / "best.safetensors", evaluated, config, progress.epoch,
                     {name: figures[name] for name in kept},
                 )  # fmt: skip
-            report.epoch(progress)
+            report.epoch(progress, figures)
             decisions = space.decide(predictions.probabilities(space.task))
             for sentence in watch.after_epoch(decisions, predictions.targets, progress.history):
                 report.warn(progress, sentence)

@@ -14,14 +14,14 @@ from covid.config_sections import Section, Within
 
 Pair = tuple[float, float]
 Probability = Annotated[float, Field(gt=0, le=1)]
-Degrees = Annotated[Pair, BeforeValidator(Within(-180, 180, idle=0))]
-ShearDegrees = Annotated[Pair, BeforeValidator(Within(-60, 60, idle=0))]
-Scale = Annotated[Pair, BeforeValidator(Within(0.1, 10, idle=1))]
-Signed = Annotated[Pair, BeforeValidator(Within(-1, 1, idle=0))]
-Share = Annotated[Pair, BeforeValidator(Within(0, 1, idle=0))]
-Factor = Annotated[Pair, BeforeValidator(Within(0, 10, idle=1))]
-Exponent = Annotated[Pair, BeforeValidator(Within(0.1, 10, idle=1))]
-Pixels = Annotated[Pair, BeforeValidator(Within(0, 10, idle=0))]
+Degrees = Annotated[Pair, BeforeValidator(Within(-180, 180, neutral=0))]
+ShearDegrees = Annotated[Pair, BeforeValidator(Within(-60, 60, neutral=0))]
+Scale = Annotated[Pair, BeforeValidator(Within(0.1, 10, neutral=1))]
+Signed = Annotated[Pair, BeforeValidator(Within(-1, 1, neutral=0))]
+Share = Annotated[Pair, BeforeValidator(Within(0, 1, neutral=0))]
+Factor = Annotated[Pair, BeforeValidator(Within(0, 10, neutral=1))]
+Exponent = Annotated[Pair, BeforeValidator(Within(0.1, 10, neutral=1))]
+Pixels = Annotated[Pair, BeforeValidator(Within(0, 10, neutral=0))]
 
 
 class AugmentSection(Section):

@@ -22,14 +22,14 @@ class Section(BaseModel):
 
 @dataclass(frozen=True)
 class Within:
-    """Reads a range of `low`..`high`: a pair as it is, a number as what is that far from `idle`.
+    """Reads a range of `low`..`high`: a pair as it is, a number as what is that far from `neutral`.
 
-    `idle` changes nothing. A number reaches to both sides of it, or up where it is the lowest.
+    `neutral` changes nothing. A number reaches to both sides of it, or up where it is the lowest.
     """
 
     low: float
     high: float
-    idle: float
+    neutral: float
 
     def __call__(self, given: object) -> tuple[float, float]:
         """Raises PydanticCustomError where `given` is no such range."""
@@ -37,17 +37,17 @@ class Within:
         if len(pair) == 2 and all(type(end) in (int, float) for end in pair):
             first, last = (float(end) for end in pair)
             if pair is not given:
-                first, last = max(self.idle - last, self._lowest), self.idle + last
+                first, last = max(self.neutral - last, self._lowest), self.neutral + last
             if self.low <= first <= last <= self.high:
                 return first, last
         raise PydanticCustomError("range", "must be {what}", {"what": self._what})
 
     @property
     def _lowest(self) -> float:
-        return self.low if self.low == self.idle else float("-inf")
+        return self.low if self.low == self.neutral else float("-inf")
 
     @property
     def _what(self) -> str:
-        reach = f"the most to both sides of {self.idle:g}"
-        number = "the highest" if self.low == self.idle else reach
+        reach = f"the most to both sides of {self.neutral:g}"
+        number = "the highest" if self.low == self.neutral else reach
         return f"a number, {number}, or [low, high], within {self.low:g}..{self.high:g}"

@@ -743,6 +743,7 @@ def test_a_figure_that_validation_cannot_tell_stops_before_training(
 def test_the_kept_network_says_the_figure_that_it_was_kept_for(root: Path, tmp_path: Path) -> None:
     done = train(root, tmp_path / "run", "model.trainable=head", "select_by=macro_auroc")
     assert done.returncode == 0 and "Best by macro_auroc: epoch" in done.stdout
+    assert ", macro_auroc 0." in done.stdout or ", macro_auroc 1." in done.stdout
     with safe_open(tmp_path / "run" / "best.safetensors", framework="pt") as file:
         metrics = json.loads(file.metadata()["metrics"])
     assert set(metrics) == {"accuracy", "macro_f1", "loss", "macro_auroc"}

@@ -62,9 +62,11 @@ class Operation(NamedTuple):
             # A range that is left at what changes nothing is not worth a word.
             if key and getattr(section, key) != type(section).model_fields[key].default:
                 words[key] = f"{words.get(key, key)} {value.item():.2f}"
+        if not words:
+            return section.name
         if len(self.draws) - self.draws.count(None) == 1:  # its name says what the number is
             return f"{section.name} {' '.join(words.values()).partition(' ')[2]}"
-        return ", ".join(words.values()) or section.name
+        return f"{section.name} {', '.join(words.values())}"
 
 
 def flip(images: torch.Tensor) -> torch.Tensor:

@@ -16,8 +16,8 @@ from covid.evaluation.ranks import Curve, Ranking
 
 Booleans = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
-# Images of a class: those that bear it, that do not, and that are decided to.
-Kind = Literal["positive", "negative", "decided"]
+# Images of a class: those that have it as a target, those that do not, those predicted to have it.
+Kind = Literal["positive", "negative", "predicted"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Answers:
         """Which images are of this kind, all where it is None: `[images, classes]`."""
         if kind is None:
             return np.ones_like(self.targets)
-        if kind == "decided":
+        if kind == "predicted":
             return self.decisions
         return self.targets if kind == "positive" else ~self.targets
 
@@ -83,7 +83,7 @@ class Weighted:
         return self.images[:, None] - self.positives
 
     @cached_property
-    def decided(self) -> Floats:
+    def predicted_positives(self) -> Floats:
         return self.sum(self.answers.decisions)
 
     @cached_property
@@ -92,7 +92,7 @@ class Weighted:
 
     @cached_property
     def true_negatives(self) -> Floats:
-        return self.negatives - self.decided + self.true_positives
+        return self.negatives - self.predicted_positives + self.true_positives
 
     @cached_property
     def curves(self) -> list[Curve]:
@@ -101,7 +101,11 @@ class Weighted:
 
     def have(self, kind: Kind) -> Booleans:
         """Whether a resample has an image of this kind: `[resamples, classes]`."""
-        of_kind = {"positive": self.positives, "negative": self.negatives, "decided": self.decided}
+        of_kind = {
+            "positive": self.positives,
+            "negative": self.negatives,
+            "predicted": self.predicted_positives,
+        }
         return of_kind[kind] > 0
 
 
@@ -114,15 +118,16 @@ class Metric:
     compute: Callable[[Weighted], Floats]  # to [resamples], or [resamples, classes] if per class
     per_class: bool = True
     column: str = ""  # the title's short form in the table, where it needs one
-    among: Kind | None = None  # the images that it is a share of; None: all
-    needs: tuple[Kind, ...] = ()  # kinds without which it is not defined
+    denominator: Kind | None = None  # the images that it is a share of; None: all
+    undefined_without: tuple[Kind, ...] = ()  # kinds of image that it needs beside those
     headline: bool = False  # whether its mean over classes stands beside accuracy
     larger_is_better: bool = True
 
     @property
     def requires(self) -> list[Kind]:
         """Kinds of image of which there must be one; for a figure of all classes, in each."""
-        return list(dict.fromkeys([*self.needs, *([self.among] if self.among else [])]))
+        own = [self.denominator] if self.denominator else []
+        return list(dict.fromkeys([*self.undefined_without, *own]))
 
     def evaluate(self, images: Weighted) -> Floats:
         """`[resamples]` or `[resamples, classes]`; NaN where the images do not define it."""
@@ -148,7 +153,7 @@ def accuracy(images: Weighted) -> Floats:
 
 
 def precision(images: Weighted) -> Floats:
-    return images.true_positives / images.decided
+    return images.true_positives / images.predicted_positives
 
 
 def recall(images: Weighted) -> Floats:
@@ -160,7 +165,7 @@ def specificity(images: Weighted) -> Floats:
 
 
 def f1(images: Weighted) -> Floats:
-    return 2 * images.true_positives / (images.decided + images.positives)
+    return 2 * images.true_positives / (images.predicted_positives + images.positives)
 
 
 def auroc(images: Weighted) -> Floats:
@@ -173,13 +178,13 @@ def average_precision(images: Weighted) -> Floats:
 
 METRICS = (
     Metric("accuracy", "accuracy", accuracy, per_class=False),
-    Metric("precision", "precision", precision, among="decided"),
-    Metric("recall", "recall", recall, among="positive"),
-    Metric("specificity", "specificity", specificity, among="negative"),
-    Metric("f1", "F1", f1, needs=("positive",), headline=True),
-    Metric("auroc", "AUROC", auroc, needs=("positive", "negative")),
+    Metric("precision", "precision", precision, denominator="predicted"),
+    Metric("recall", "recall", recall, denominator="positive"),
+    Metric("specificity", "specificity", specificity, denominator="negative"),
+    Metric("f1", "F1", f1, undefined_without=("positive",), headline=True),
+    Metric("auroc", "AUROC", auroc, undefined_without=("positive", "negative")),
     Metric("average_precision", "average precision", average_precision, column="AP",
-           needs=("positive", "negative")),
+           undefined_without=("positive", "negative")),
 )  # fmt: skip
 
 

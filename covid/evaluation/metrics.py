@@ -79,7 +79,7 @@ def compute_metrics(
                         **_interval(values[m.name][0, column], drawn[m.name][:, column]),
                         "patients": None
                         if np.isnan(values[m.name][0, column])
-                        else len(np.unique(cluster[answers.are(m.among)[:, column]])),
+                        else len(np.unique(cluster[answers.are(m.denominator)[:, column]])),
                     }
                     for m in per_class(table)
                 },

@@ -15,7 +15,7 @@ Floats = npt.NDArray[np.float64]
 WITHOUT: dict[Kind, str] = {
     "positive": "No image bears",
     "negative": "Every image bears",
-    "decided": "No image was decided to be",
+    "predicted": "No image was decided to be",
 }
 
 

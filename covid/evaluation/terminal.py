@@ -23,7 +23,7 @@ def metrics_table(
         images += f" of {metrics['patients']:,} patient" + "s" * (metrics["patients"] > 1)
     rows = metrics["per_class"]
     names = [metric.column or metric.title for metric in per_class(table)]
-    columns = {"class": list(rows), "images": [f"{row['support']:,}" for row in rows.values()]}
+    columns = {"class": list(rows), "support": [f"{row['support']:,}" for row in rows.values()]}
     intervals = {"95 % intervals": list(rows)}
     for name, metric in zip(names, per_class(table), strict=True):
         columns[name] = [_three_decimals(row[metric.name]) for row in rows.values()]

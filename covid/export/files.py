@@ -195,7 +195,7 @@ def check_int8(
 def _check_saturation(proof: Proof) -> Check:
     """Whether a processor that adds 8-bit products in 16 bits would be noticed."""
     if not proof.saturable_pairs:
-        detail = "no pair of weights can, on any processor"
+        detail = "no two products overflow 16 bits, on any processor"
     else:
         detail = (
             f"emulated, it moves a golden logit by {proof.saturated:.2g} "

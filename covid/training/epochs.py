@@ -66,7 +66,7 @@ def train_epoch(
     """
     for batch in batches:
         with accelerator.accumulate(network):
-            inputs, targets = drawn(batch, augmentation)
+            inputs, targets = augmented(batch, augmentation)
             logits = network(inputs).float()
             batch_loss = loss(logits, targets)
             # Asking for a value waits for the device: the price of never training on a NaN.
@@ -80,12 +80,12 @@ def train_epoch(
             gradient = has_gradient(optimizer)
             optimizer.step()
             optimizer.zero_grad()
-        gathered = accelerator.gather((logits.detach(), batch.targets))
-        seen, targets = (part[:images] for part in gathered)
+        gathered = accelerator.gather((logits.detach(), targets, batch.targets))
+        seen, trained_on, own = (part[:images] for part in gathered)
         images -= len(seen)
         updated = accelerator.sync_gradients and not accelerator.optimizer_step_was_skipped
-        predictions = Predictions(seen.cpu().numpy(), targets.bool().cpu().numpy())
-        yield Step(predictions, loss(seen, targets).item(), len(seen), updated, gradient)
+        predictions = Predictions(seen.cpu().numpy(), own.bool().cpu().numpy())
+        yield Step(predictions, loss(seen, trained_on).item(), len(seen), updated, gradient)
 
 
 def none_alone(
@@ -176,7 +176,7 @@ def count_correct(space: LabelSpace, predictions: Predictions) -> int:
     return int((decided == predictions.targets).all(axis=1).sum())
 
 
-def drawn(
+def augmented(
     batch: Batch, augmentation: Augmentation | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """A batch's inputs as training sees them, on its device, and targets, 0..1 where mixed."""
@@ -186,7 +186,7 @@ def drawn(
     images = augmentation.draw(images, batch.numbers)
     if batch.partners is None or batch.shares is None:
         return images, targets
-    others, their_targets = drawn(batch.partners, augmentation)
+    others, their_targets = augmented(batch.partners, augmentation)
     shares = batch.shares[:, None]
     mixed = torch.lerp(others, images, shares[:, :, None, None])
     return mixed, torch.lerp(their_targets, targets, shares)

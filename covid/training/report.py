@@ -3,7 +3,7 @@
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +108,15 @@ class Reporter:
         self.bar.set_postfix_str(f"loss {loss:.3f}, accuracy {accuracy:.3f}", refresh=False)
         self.bar.update(progress.images - self.bar.n)
 
-    def epoch(self, progress: Progress) -> None:
-        """After an epoch: a line, history.csv, curves.png, the tracker."""
-        record = progress.history[-1]
+    def epoch(self, progress: Progress, figures: Mapping[str, float | None]) -> None:
+        """After an epoch: a line, history.csv, curves.png, the tracker.
+
+        `figures` are all that validation gave, of which the line has the one that selects.
+        """
+        record, selected = progress.history[-1], self.config.select_by
+        also = ""
+        if selected not in ("accuracy", "macro_f1", "loss"):
+            also = f", {selected} {figure(figures[selected])}"
         if self.bar is not None:
             self.bar.close()
             self.bar = None
@@ -120,12 +126,11 @@ class Reporter:
             f"train loss {record['train_loss']:.3f}, accuracy {record['train_accuracy']:.3f}; "
             f"validation loss {record['validation_loss']:.3f}, "
             f"accuracy {record['validation_accuracy']:.3f}, "
-            f"macro F1 {figure(record['validation_macro_f1'])}; "
+            f"macro F1 {figure(record['validation_macro_f1'])}{also}; "
             f"{record['images_per_second']:.1f} images/s, {record['seconds']:.0f} s{best}"
         )
-        self.accelerator.log(
-            {k: v for k, v in record.items() if v is not None}, step=progress.epoch
-        )
+        every = {**record, **{f"validation_{name}": value for name, value in figures.items()}}
+        self.accelerator.log({k: v for k, v in every.items() if v is not None}, step=progress.epoch)
         if self.accelerator.is_main_process:
             run.write_history(self.folder, progress.history)
         if time.monotonic() - self.drawn_at >= DRAW_SECONDS:

@@ -9,12 +9,12 @@ import torch
 
 from covid.data.batches import Batch, Split
 from covid.evaluation.contact_sheet import SheetRow, draw_contact_sheet
-from covid.training.epochs import drawn
+from covid.training.epochs import augmented
 
 IMAGES, WAYS = 8, 4
 
 
-def draw_augmentation(path: Path, split: Split, labels: Sequence[str], title: str) -> None:
+def write_augmentation_sheet(path: Path, split: Split, labels: Sequence[str], title: str) -> None:
     """Eight training images, each as it is and as the first four epochs, or variants, show it.
 
     `labels`, `[images]`, are those of the split's images. Where nothing is done to images they are
@@ -23,7 +23,7 @@ def draw_augmentation(path: Path, split: Split, labels: Sequence[str], title: st
     positions = choose_spread(labels, IMAGES)
     batches = ways(split, positions)
     originals = _grey(split.cut(positions).inputs)
-    pictures = [_grey(drawn(batch, split.augmentation)[0]) for batch in batches.values()]
+    pictures = [_grey(augmented(batch, split.augmentation)[0]) for batch in batches.values()]
     captions = [_captions(split, batch, labels) for batch in batches.values()]
     rows = [
         SheetRow(

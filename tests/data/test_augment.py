@@ -154,8 +154,8 @@ def each(*values: float) -> list[torch.Tensor]:
 
 
 def moved(images: torch.Tensor, **parameters: float) -> torch.Tensor:
-    idle = {"degrees": 0.0, "scale": 1.0, "across": 0.0, "down": 0.0, "shear": 0.0}
-    return augment.affine(images.float(), *each(*(idle | parameters).values()))
+    neutral = {"degrees": 0.0, "scale": 1.0, "across": 0.0, "down": 0.0, "shear": 0.0}
+    return augment.affine(images.float(), *each(*(neutral | parameters).values()))
 
 
 @few
@@ -275,7 +275,7 @@ def test_blur_is_a_gaussian_of_its_deviation() -> None:
 
 class Invert(AugmentSection):
     name: Literal["invert"]
-    share: Annotated[tuple[float, float], BeforeValidator(Within(0, 1, idle=0))]
+    share: Annotated[tuple[float, float], BeforeValidator(Within(0, 1, neutral=0))]
 
 
 def invert(images: torch.Tensor, share: torch.Tensor) -> torch.Tensor:

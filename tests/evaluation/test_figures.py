@@ -48,13 +48,13 @@ def test_an_image_that_weighs_two_counts_as_two_images(metric: Metric) -> None:
 
 
 def test_a_resample_without_the_images_that_a_figure_needs_is_not_a_number() -> None:
-    metric = Metric("recall", "recall", recall, among="positive")
+    metric = Metric("recall", "recall", recall, denominator="positive")
     figures = metric.evaluate(ANSWERS.weighted(np.array([[1.0, 0, 1], [1, 1, 0]])))
     assert np.array_equal(figures, [[1, np.nan], [0.5, 1]], equal_nan=True)
 
 
 def test_a_mean_over_classes_needs_every_class() -> None:
-    metric = Metric("recall", "recall", recall, among="positive").macro()
+    metric = Metric("recall", "recall", recall, denominator="positive").macro()
     figures = metric.evaluate(ANSWERS.weighted(np.array([[1.0, 0, 1], [1, 1, 0]])))
     assert np.array_equal(figures, [np.nan, 0.75], equal_nan=True)
 

@@ -383,7 +383,7 @@ def youden(images: Weighted) -> npt.NDArray[np.float64]:
     return recall(images) + specificity(images) - 1
 
 
-TABLE = (*METRICS, Metric("youden", "Youden", youden, needs=("positive", "negative")))
+TABLE = (*METRICS, Metric("youden", "Youden", youden, undefined_without=("positive", "negative")))
 
 
 def test_an_entry_gives_a_figure_of_each_class_with_its_interval() -> None:

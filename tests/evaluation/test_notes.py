@@ -40,7 +40,7 @@ def test_an_interval_without_width_names_its_figure_and_classes() -> None:
 
 def test_a_formula_that_fails_has_a_sentence_too() -> None:
     def odds(images: Weighted) -> npt.NDArray[np.float64]:
-        return images.true_positives / (images.decided - images.true_positives)
+        return images.true_positives / (images.predicted_positives - images.true_positives)
 
     notes = notes_of(["covid", "normal"], ["a", "b"], table=(Metric("odds", "odds", odds),))
     assert any("odds is not defined for these answers: covid, normal" in note for note in notes)

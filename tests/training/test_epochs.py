@@ -18,8 +18,8 @@ from covid.edge.labels import LabelSpace
 from covid.errors import ConfigError, TrainingError
 from covid.training.epochs import (
     Predictions,
+    augmented,
     count_correct,
-    drawn,
     flip,
     mean_loss,
     none_alone,
@@ -235,7 +235,7 @@ MIXUP = Mixup(name="mixup", alpha=1)
 
 def test_without_augmentation_a_batch_is_as_it_was_read(split: Split) -> None:
     batch = split.cut(range(5))
-    inputs, targets = drawn(batch, None)
+    inputs, targets = augmented(batch, None)
     assert inputs.dtype is torch.uint8 and targets is batch.targets
 
 
@@ -251,7 +251,7 @@ def test_images_are_augmented_before_they_are_mixed_and_targets_are_mixed_alike(
         for each in (batch, batch.partners)
     )
     shares = batch.shares[:, None]
-    inputs, targets = drawn(batch, split.augmentation)
+    inputs, targets = augmented(batch, split.augmentation)
     part = shares[:, :, None, None]
     # Sums of two float32 up to 255 and up to 1.
     assert torch.allclose(inputs, part * own + (1 - part) * other, atol=1e-4)

@@ -18,7 +18,7 @@ from covid.data.drawings import Augmentation
 from covid.data.source import load_index
 from covid.errors import ConfigError
 from covid.model.networks import Network, Prefix, build_network, freeze, frozen_layers, layers
-from covid.training.epochs import drawn, flip
+from covid.training.epochs import augmented, flip
 from covid.training.prefix import FrozenFeatures, KeptPrefix, keep_prefix, require_frozen
 from tests.conftest import LABELS, PROJECT, MakeImages, write_image
 
@@ -193,7 +193,7 @@ def test_features_are_what_the_prefix_makes_of_the_variants_that_an_epoch_shows(
 ) -> None:
     one = make("model.trainable=[layer4.1]", TURNED, "data.variants=3")
     one.train.begin_epoch(2)
-    images, _ = drawn(one.train.cut(range(12)), one.train.augmentation)
+    images, _ = augmented(one.train.cut(range(12)), one.train.augmentation)
     one.keep()
     prefix = Prefix(one.network, layers(one.network)[:11]).eval()
     with torch.inference_mode():

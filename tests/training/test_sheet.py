@@ -12,7 +12,7 @@ from covid.data.batches import Split
 from covid.data.cache import Images
 from covid.data.drawings import Augmentation
 from covid.data.source import load_index
-from covid.training.sheet import choose_spread, draw_augmentation, ways
+from covid.training.sheet import choose_spread, ways, write_augmentation_sheet
 from tests.conftest import LABELS, MakeImages
 
 GAMMA = "data.augment=[{name: gamma, range: 0.5}]"
@@ -75,6 +75,6 @@ def test_a_sheet_is_drawn_whatever_is_done_to_images(
 ) -> None:
     split = split_of(make_images(), *settings)
     labels = [label for label in LABELS for _ in range(4)]
-    draw_augmentation(tmp_path / "a.png", split, labels, "run · data")
+    write_augmentation_sheet(tmp_path / "a.png", split, labels, "run · data")
     with Image.open(tmp_path / "a.png") as image:
         image.load()
