@@ -45,6 +45,7 @@ MULTILABEL: dict[str, tuple[float | None, float | None]] = {
     "vgg16_multilabel_focal": (0.952, 0.920),
     "resnet18_multilabel": (0.957, 0.913),
     "resnet18_multilabel_focal": (0.935, 0.882),
+    "densenet121_multilabel": (None, None),
     "efficientnet_lite0_multilabel": (None, None),
     "efficientnet_lite0_multilabel_focal": (None, None),
 }
@@ -57,7 +58,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "experiments", nargs="*", choices=[[], *BINARY, *MULTILABEL], metavar="EXPERIMENT",
-        help="names of configs (default: all 18)",
+        help="names of configs (default: all 19)",
     )  # fmt: skip
     parser.add_argument(
         "--data", type=Path, default=PROJECT / "data", help="folder of xray2 and xray3"
