@@ -114,6 +114,6 @@ def test_a_drawing_is_described_by_what_was_drawn() -> None:
     numbers = torch.zeros(2, one.numbers_of_an_image)
     numbers[1, -1] = 0.5  # not below the probability
     assert one.describe(numbers) == [
-        ["degrees 7.00, shift 0.10 0.10", "gamma 0.90", "flip"],
-        ["degrees 7.00, shift 0.10 0.10", "gamma 0.90"],
+        ["affine degrees 7.00, shift 0.10 0.10", "gamma 0.90", "flip"],
+        ["affine degrees 7.00, shift 0.10 0.10", "gamma 0.90"],
     ]
