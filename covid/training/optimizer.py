@@ -60,10 +60,8 @@ class Schedule:
         elif isinstance(config, OneCycle):
             head = optimizer.param_groups[0]["lr"]  # other layers keep their share of its rate
             highest = [config.max_lr * group["lr"] / head for group in optimizer.param_groups]
-            # Left to itself it would also move momentum, whatever the config says of it.
-            self.by_update = lr_scheduler.OneCycleLR(
-                optimizer, highest, total_steps=updates, cycle_momentum=False
-            )
+            # Momentum falls while the rate rises, as in the paper: see docs/configuration.md.
+            self.by_update = lr_scheduler.OneCycleLR(optimizer, highest, total_steps=updates)
         elif isinstance(config, Cosine):
             warmup = round(config.warmup_epochs * updates_per_epoch)
             falling = lr_scheduler.CosineAnnealingLR(optimizer, max(1, updates - warmup))
