@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from covid.errors import ConfigError, DataError, UserError
+from covid.project import missing_package
 
 if TYPE_CHECKING:
     import numpy as np
@@ -275,6 +276,9 @@ def main() -> int:
         evaluate(arguments)
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(f"Error: {missing_package(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from covid.errors import UserError
+from covid.project import missing_package
 
 
 def fraction(text: str) -> float:
@@ -110,6 +111,9 @@ def main() -> int:
         return export(arguments)
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(f"Error: {missing_package(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("Interrupted; no half-written file was left.", file=sys.stderr)

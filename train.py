@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from covid.errors import TrainingError, UserError
+from covid.project import missing_package
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -230,6 +231,9 @@ def main() -> int:
         return train(arguments)
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(f"Error: {missing_package(error)}", file=sys.stderr)
         return 2
     except RuntimeError as error:
         from covid.training.launch import partner_is_gone

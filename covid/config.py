@@ -21,9 +21,8 @@ from covid.config_sections import (
 from covid.config_tree import leaves, merge, nest, read_tree
 from covid.edge.labels import LabelSpace
 from covid.errors import ConfigError
+from covid.project import PROJECT
 
-CLONE = Path(__file__).resolve().parent.parent  # what the package lies in, where it is a clone
-INSTALLED = not (CLONE / "train.py").is_file()  # by pip, which leaves configs and runs out
 PHANTOM = "phantom"  # the data root that is rendered, not read
 # What one stage may have otherwise than another; all else is the run's.
 STAGE_KEYS = (
@@ -34,19 +33,6 @@ STAGE_KEYS = (
 ClassWeights = (
     Literal["balanced"] | dict[str, Positive] | Annotated[tuple[Positive, ...], Field(strict=False)]
 )
-
-
-def project_folder() -> Path:
-    """Where relative paths in a config, `runs/` and the cache's default start.
-
-    In a clone its root, where train.py lies, from whatever folder a script is started. Where the
-    package is installed the working directory: runs do not belong beside installed code.
-    """
-    return Path.cwd() if INSTALLED else CLONE
-
-
-PROJECT = project_folder()
-
 
 
 class DataConfig(Section):

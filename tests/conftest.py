@@ -69,6 +69,13 @@ def make_images(tmp_path: Path) -> MakeImages:
     return make
 
 
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve training images, four of each of LABELS, and half as many of the other splits."""
+    counts = {"train": 4, "validation": 2, "test": 2}
+    return write_split_images(tmp_path_factory.mktemp("images"), LABELS, counts)
+
+
 @pytest.fixture
 def one_process() -> None:
     """Accelerate keeps its state for the life of a process: a test that starts it starts anew."""

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from covid.config import PROJECT, Config, config_from_tree, load_config, resolve
+from covid.config import Config, config_from_tree, load_config, resolve
 from covid.errors import ConfigError
+from covid.project import PROJECT
 
 CONFIGS = sorted((PROJECT / "configs").rglob("*.yaml"))
 BASE = PROJECT / "configs" / "resnet18_multilabel.yaml"
@@ -34,16 +35,16 @@ def test_the_twelve_experiments_of_the_study_are_there() -> None:
     three = ("features.24", "features.26", "features.28")
     vgg = binary | {"conv1": three[2:], "conv3": three}
     resnet = binary | {"block1": ("layer4.1",), "block2": ("layer3", "layer4")}
-    found = {}
+    as_named = {}
     for arch, parts in (("vgg16", vgg), ("resnet18", resnet)):
         for part in parts:
             config = load_config(PROJECT / f"configs/{arch}_binary_{part}.yaml")
-            found[f"{arch} {part}"] = config.model.trainable == parts[part]
-            found[f"{arch} {part} loss"] = config.loss.name == "cross_entropy"
+            as_named[f"{arch} {part}"] = config.model.trainable == parts[part]
+            as_named[f"{arch} {part} loss"] = config.loss.name == "cross_entropy"
         for loss in ("multilabel", "multilabel_focal"):
             config = load_config(PROJECT / f"configs/{arch}_{loss}.yaml")
-            found[f"{arch} {loss}"] = (config.loss.name == "focal") == loss.endswith("focal")
-    assert all(found.values()), found
+            as_named[f"{arch} {loss}"] = (config.loss.name == "focal") == loss.endswith("focal")
+    assert all(as_named.values()), as_named
 
 
 def test_a_config_reads_back_as_it_was_written(tmp_path: Path) -> None:

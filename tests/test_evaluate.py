@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.conftest import LABELS, free_port, run_script, write_split_images
 from tests.edge.networks import write_network
-from tests.test_train import arguments
+from tests.runs import arguments
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +35,8 @@ def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def metrics_of(folder: Path) -> dict[str, object]:
-    found: dict[str, object] = json.loads((folder / "metrics.json").read_text())
-    return found
+    metrics: dict[str, object] = json.loads((folder / "metrics.json").read_text())
+    return metrics
 
 
 def test_an_evaluation_holds_exactly_its_files(finished: Path) -> None:

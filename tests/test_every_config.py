@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from covid.config import PROJECT, load_config
+from covid.config import load_config
 from covid.data.source import load_index
+from covid.project import PROJECT
 from tests.conftest import write_split_images
-from tests.test_train import train
+from tests.runs import train
 
 CONFIGS = sorted((PROJECT / "configs").rglob("*.yaml"))
 REAL = [PROJECT / "data" / "xray3", PROJECT.parent / "shared" / "data" / "xray3"]
@@ -20,11 +21,11 @@ SETTINGS = ("epochs=1", "batch_size=4", "data.image_size=32", "precision=no")
 @pytest.fixture(scope="module")
 def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A few images for each set of labels, by its first label."""
-    found = {}
+    by_label = {}
     for labels in (("infected", "normal"), ("covid", "normal", "pneumonia")):
         counts = {"train": 2, "validation": 2, "test": 2}
-        found[labels[0]] = write_split_images(tmp_path_factory.mktemp(labels[0]), labels, counts)
-    return found
+        by_label[labels[0]] = write_split_images(tmp_path_factory.mktemp(labels[0]), labels, counts)
+    return by_label
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

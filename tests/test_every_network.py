@@ -13,7 +13,7 @@ from accelerate.state import AcceleratorState, GradientState
 
 import export as export_script
 from tests.conftest import LABELS, run_script, write_split_images
-from tests.test_train import train
+from tests.runs import train
 
 LEARNING = ("epochs=1", "data.image_size=64", "precision=no")
 

@@ -21,7 +21,7 @@ from tests.conftest import (
     run_script,
     write_split_images,
 )
-from tests.test_train import train
+from tests.runs import train
 
 # Learns the images' brightness in two epochs, to a margin that 8 bits leave alone.
 LEARNING = (

@@ -108,6 +108,23 @@ def test_every_command_starts(site: Path, tmp_path: Path, name: str) -> None:
     assert done.returncode == 0 and done.stdout.startswith(f"usage: covid-{name} "), done.stderr
 
 
+@pytest.mark.parametrize("name", sorted(set(SCRIPTS) - {"predict"}))
+def test_what_needs_more_than_is_installed_says_how_to_install_it(
+    site: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "mine.yaml").write_text("name: mine")
+    words = ["--config", "mine.yaml"] if name == "train" else []
+    code = f"import sys; from covid.scripts.{name} import main; sys.exit(main())"
+    # -S leaves out the folder where this environment's packages are.
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code, *words],
+        cwd=tmp_path, env={**clean_environment(), "PYTHONPATH": str(site)},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert "is not installed; install all that training needs with" in done.stderr
+
+
 def test_predicting_takes_three_packages_only(site: Path, tmp_path: Path) -> None:
     for name in ("numpy", "pillow", "onnxruntime"):  # as wheels lay them out: a package, libraries
         files = distribution(name).files or []

@@ -77,8 +77,8 @@ def test_a_csv_has_the_columns_of_the_contract(model: Path, images: Path) -> Non
 
 
 def test_json_is_json(model: Path, images: Path) -> None:
-    found = json.loads(predict(model, images, "--format", "json").stdout)
-    assert [one["path"] for one in found] == [str(images / f"{n}.png") for n in range(7)]
+    rows = json.loads(predict(model, images, "--format", "json").stdout)
+    assert [one["path"] for one in rows] == [str(images / f"{n}.png") for n in range(7)]
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json"])

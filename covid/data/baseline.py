@@ -7,9 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import balanced_accuracy_score
-from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
-from sklearn.tree import DecisionTreeClassifier
 
 from covid.data.index import Index, Sample
 from covid.edge.images import Header, read_header
@@ -37,6 +34,8 @@ class Score:
     @classmethod
     def of(cls, targets: npt.NDArray[np.str_], predicted: npt.NDArray[np.str_]) -> "Score":
         """`targets` and `predicted` are labels `[images]`."""
+        from sklearn.metrics import balanced_accuracy_score
+
         per_class = {
             str(name): float(balanced_accuracy_score(targets == name, predicted == name))
             for name in np.unique(targets)
@@ -137,6 +136,10 @@ def measure_baseline(index: Index, indices: Sequence[int]) -> Baseline:
         score = Score(chance, dict.fromkeys(classes, 0.5))
         note = "no column in which images differ"
         return Baseline(len(samples), chance, by_patient, score, {}, note)
+
+    # Imported here because they take a second, which sets too small for this need not pay.
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+    from sklearn.tree import DecisionTreeClassifier
 
     def evaluate(columns: Floats) -> Score:
         tree = DecisionTreeClassifier(

@@ -81,8 +81,8 @@ class Curve:
         # Those above each level, and half of those on it, twice.
         above = self.images - self.positives
         above += self.before - self.positives + gained
-        twice: Floats = (gained * (2 * negatives[:, None] - above)).sum(axis=1)
-        return twice / (2 * positives * negatives)
+        twice = (gained * (2 * negatives[:, None] - above)).sum(axis=1)
+        return _share(twice, 2 * positives * negatives)
 
     def average_precision(self) -> Floats:
         """The sum over levels of precision times the recall gained: NaN without a positive.
@@ -94,5 +94,11 @@ class Curve:
             return np.full(len(self.total), np.nan)
         precision = np.zeros_like(self.images)  # where nothing was drawn yet no recall is gained
         np.divide(self.positives, self.images, out=precision, where=self.images > 0)
-        summed: Floats = (self.gained * precision).sum(axis=1)
-        return summed / self.positives[:, -1]
+        return _share((self.gained * precision).sum(axis=1), self.positives[:, -1])
+
+
+def _share(part: Floats, whole: Floats) -> Floats:
+    """NaN where the whole is nothing."""
+    shares: Floats = np.full(len(whole), np.nan)
+    np.divide(part, whole, out=shares, where=whole > 0)
+    return shares

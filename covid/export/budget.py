@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import roc_auc_score
 
 from covid.edge.labels import LabelSpace
 from covid.evaluation.intervals import Proportion, proportion
 from covid.evaluation.metrics import quick_figures
+from covid.evaluation.ranks import Ranking
 
 Floats = npt.NDArray[np.float32]
 Booleans = npt.NDArray[np.bool_]
@@ -167,5 +167,6 @@ def _fall(before: float | None, after: float | None) -> float | None:
 def _auroc_fall(target: Booleans, before: Floats, after: Floats) -> float | None:
     if target.all() or not target.any():
         return None
-    fall: Any = roc_auc_score(target, before) - roc_auc_score(target, after)
-    return float(fall)
+    once = np.ones((1, len(target)))
+    earlier, later = (Ranking.of(each, target).curve(once).auroc() for each in (before, after))
+    return float(earlier[0] - later[0])

@@ -1,7 +1,7 @@
 """Networks: an ImageNet backbone with a grey stem, a dense head, and what of them trains."""
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -11,7 +11,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from covid.config import ModelConfig
 from covid.errors import ConfigError
 from covid.model.architectures import find_architecture
-from covid.model.trace import Trace, trace
+from covid.model.trace import Trace, modules_in_order, trace
 
 Trainable = Literal["all", "head"] | Sequence[str]
 
@@ -128,7 +128,7 @@ def trained(network: Network) -> list[list[nn.Parameter]]:
     what has vectors only, such as batch normalisation, belongs to the layer before it.
     """
     upwards: list[list[nn.Parameter]] = []  # from the stem
-    for module in _leaves(network.backbone):
+    for _, module in modules_in_order(network.backbone):
         parameters = list(module.parameters())
         if upwards and all(parameter.ndim < 2 for parameter in parameters):
             upwards[-1] += parameters
@@ -191,12 +191,3 @@ def _named(network: Network, trainable: Trainable) -> list[nn.Module]:
         if not any(True for _ in modules[name].parameters()):
             raise ConfigError(f"model.trainable: {name} has no parameters to train.")
     return [modules[name] for name in trainable]
-
-
-def _leaves(module: nn.Module) -> Iterator[nn.Module]:
-    """Its children in order, and instead of plain sequences theirs, at every depth."""
-    for child in module.children():
-        if type(child) is nn.Sequential:
-            yield from _leaves(child)
-        else:
-            yield child

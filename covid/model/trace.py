@@ -34,7 +34,7 @@ def trace(backbone: nn.Module, image_size: int) -> Trace:
     It is left in training mode. Raises ValueError where it does not give `[1, features]`, and
     whatever it raises itself where the size does not suit it.
     """
-    parts = dict(part for name, child in backbone.named_children() for part in _parts(name, child))
+    parts = dict(modules_in_order(backbone))
     image = torch.zeros(1, 1, image_size, image_size)
     chain, readers = _Chain(image), dict[str, nn.Module]()
 
@@ -77,13 +77,14 @@ def trace(backbone: nn.Module, image_size: int) -> Trace:
     )
 
 
-def _parts(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """A module, or where it only calls its children in turn, those; at every depth."""
-    if type(module) is not nn.Sequential:
-        yield name, module
-        return
-    for key, child in module.named_children():
-        yield from _parts(f"{name}.{key}", child)
+def modules_in_order(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Its children by name, and in place of one that only calls its own in turn, those."""
+    for name, child in module.named_children():
+        if type(child) is nn.Sequential:
+            for inner, part in modules_in_order(child):
+                yield f"{name}.{inner}", part
+        else:
+            yield name, child
 
 
 def _plain(module: nn.Module) -> bool:

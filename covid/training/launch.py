@@ -12,22 +12,15 @@ from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import LoggerType, ProjectConfiguration
 
-from covid.config import INSTALLED
 from covid.edge.processors import usable_processors
 from covid.errors import LaunchError
+from covid.project import command
 
 Precision = Literal["no", "bf16", "fp16"]
 TRIM_THRESHOLD, MOST_MAPS = -1, -4  # what glibc's mallopt calls them, in malloc.h
 # gloo's source files whose errors come of a connection that was there: it was closed, or nothing
 # came through it. Those that make one (connectFullMesh, device.cc) fail at the start of a run.
 CONNECTION_LOST = re.compile(r"gloo/transport/\w+/(pair|unbound_buffer)\.")
-
-
-def command(script: str, launcher: str = "") -> str:
-    """What a user types to start `script`, such as `train`, from a clone or installed."""
-    if not INSTALLED:
-        return f"{launcher or 'python'} {script}.py"
-    return f"{launcher} -m covid.scripts.{script}" if launcher else f"covid-{script}"
 
 
 def start_accelerator(

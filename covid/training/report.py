@@ -16,9 +16,10 @@ from covid.data.cache import Images
 from covid.edge.table import format_table
 from covid.errors import TrainingError
 from covid.evaluation.plots import plot_curves
+from covid.project import command
 from covid.training import run
 from covid.training.checkpoint import Progress
-from covid.training.launch import command, device_name
+from covid.training.launch import device_name
 from covid.training.run import EpochRecord
 from covid.training.scan import TrainingData
 

@@ -10,11 +10,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from covid.config import PROJECT, Config, load_config
+from covid.config import Config, load_config
 from covid.config_tree import leaves
 from covid.edge.files import write_atomically
 from covid.errors import RunError
-from covid.training.launch import command
+from covid.project import PROJECT, command
 
 HISTORY = (
     "epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy",

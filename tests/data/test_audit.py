@@ -48,48 +48,49 @@ def stranger(number: int) -> bytes:
     return np.random.default_rng(number).bytes(EXACT + len(HASH))
 
 
-def found(*images: tuple[str, bytes]) -> Duplicates:
+def duplicates_of(*images: tuple[str, bytes]) -> Duplicates:
     splits, prints = zip(*images, strict=True)
     return find_duplicates(index_of(splits), dict(enumerate(prints)))
 
 
 def test_a_picture_in_two_splits_is_found_with_its_names() -> None:
-    twice = found(("train", stranger(1)), ("train", stranger(2)), ("test", stranger(1)))
+    twice = duplicates_of(("train", stranger(1)), ("train", stranger(2)), ("test", stranger(1)))
     assert twice.shared == [("train/0.png", "test/2.png")]
 
 
 def test_a_picture_in_three_splits_is_one_picture() -> None:
     everywhere = [(split, stranger(1)) for split in ("train", "validation", "test", "test")]
-    assert len(found(*everywhere).shared) == 1
+    assert len(duplicates_of(*everywhere).shared) == 1
 
 
 def test_a_picture_twice_in_a_split_is_only_counted() -> None:
-    twice = found(("train", stranger(1)), ("train", stranger(1)), ("test", stranger(2)))
+    twice = duplicates_of(("train", stranger(1)), ("train", stranger(1)), ("test", stranger(2)))
     assert (twice.shared, twice.within) == ([], {"train": 1, "test": 0})
 
 
 @pytest.mark.parametrize("turned, near", [(MAX_DIFFERENT_BITS, 1), (MAX_DIFFERENT_BITS + 1, 0)])
 def test_images_are_near_up_to_a_bound(turned: int, near: int) -> None:
-    assert found(("train", print_of(1)), ("test", print_of(2, turned=turned))).near == near
+    assert duplicates_of(("train", print_of(1)), ("test", print_of(2, turned=turned))).near == near
 
 
 def test_near_images_of_one_split_are_no_concern() -> None:
-    assert found(("train", print_of(1)), ("train", print_of(2)), ("test", stranger(3))).near == 0
+    images = ("train", print_of(1)), ("train", print_of(2)), ("test", stranger(3))
+    assert duplicates_of(*images).near == 0
 
 
 def test_the_same_pixels_are_not_counted_as_near_too() -> None:
-    assert found(("train", print_of(1)), ("test", print_of(1))).near == 0
+    assert duplicates_of(("train", print_of(1)), ("test", print_of(1))).near == 0
 
 
 def test_blank_images_are_near_to_none() -> None:
     blank = bytes(len(HASH))
-    assert found(("train", print_of(1, blank)), ("test", print_of(2, blank))).near == 0
+    assert duplicates_of(("train", print_of(1, blank)), ("test", print_of(2, blank))).near == 0
 
 
 def test_all_near_pairs_are_counted_and_the_closest_listed() -> None:
     images = [("train", print_of(n, turned=n % 3)) for n in range(20)]
     images += [("test", print_of(100 + n)) for n in range(20)]
-    pairs = found(*images)
+    pairs = duplicates_of(*images)
     bits = [pair[2] for pair in pairs.near_pairs]
     assert (pairs.near, bits) == (400, [0] * MAX_REPORTED_PAIRS)
 

@@ -102,10 +102,10 @@ def test_what_says_nothing_is_no_warning() -> None:
 
 @pytest.mark.parametrize("patients, evaluated", [(MIN_PATIENTS, True), (MIN_PATIENTS - 1, False)])
 def test_few_patients_are_not_evaluated(patients: int, evaluated: bool) -> None:
-    found = evaluate(
+    baseline = evaluate(
         lambda n, label: {"view": label}, 90, patient=lambda n: f"{n % 3}-{n // 3 % patients}"
     )
-    assert (found.together is not None) == evaluated
+    assert (baseline.together is not None) == evaluated
 
 
 def test_what_is_not_evaluated_is_null_and_says_why() -> None:

@@ -111,9 +111,9 @@ def test_features_come_of_the_same_images_and_flips(images: Images) -> None:
     split = make_split(images)
     split.features = RowsAndFlips()
     split.begin_epoch(3)
-    found = torch.cat([batch.inputs for batch in load_batches(split, batch_size=5, workers=0)])
+    features = torch.cat([batch.inputs for batch in load_batches(split, batch_size=5, workers=0)])
     positions, flips = epoch_of(make_split(images), 3)
-    assert found.tolist() == [[p, int(f)] for p, f in zip(positions, flips, strict=True)]
+    assert features.tolist() == [[p, int(f)] for p, f in zip(positions, flips, strict=True)]
 
 
 def test_features_are_not_flipped_again(images: Images) -> None:

@@ -5,9 +5,10 @@ import pytest
 import torch
 from scipy.stats import beta, kstest
 
-from covid.config import PROJECT, DataConfig, load_config
+from covid.config import DataConfig, load_config
 from covid.config_augment import Affine, AugmentSection, Flip, Gamma, Mixup, Noise
 from covid.data.drawings import Augmentation
+from covid.project import PROJECT
 
 GAMMA, FLIP = Gamma(name="gamma", range=(0.5, 2)), Flip(name="flip")
 MIXUP = Mixup(name="mixup", alpha=0.4)

@@ -7,12 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from covid.config import PROJECT, Config, load_config
+from covid.config import Config, load_config
 from covid.data.cache import Images
 from covid.data.index import Index, Sample, join, patients_in_two_splits
 from covid.data.phantom import render_set
 from covid.data.source import data_name, is_synthetic, load_index, open_source
 from covid.errors import DataError
+from covid.project import PROJECT
 from tests.conftest import LABELS, MakeImages, write_image
 
 

@@ -63,8 +63,8 @@ def test_a_csv_s_row_of_a_bad_file_has_its_error_alone() -> None:
 @given(names)
 @example("carriage\rreturn, \"quote\"\nline")
 def test_a_csv_gives_every_path_back(name: str) -> None:
-    found = read_csv([Prediction(Path(name), SOUND.probabilities, ())])[0]["path"]
-    assert found.removeprefix("'") == name.removeprefix("'")
+    path = read_csv([Prediction(Path(name), SOUND.probabilities, ())])[0]["path"]
+    assert path.removeprefix("'") == name.removeprefix("'")
 
 
 def test_a_csv_s_rows_come_one_by_one() -> None:

@@ -268,9 +268,9 @@ def test_luma_and_chroma_become_colours_before_they_become_grey(write: Write, yc
     luma, blue, red = (ycc[..., band].astype(float) - (0, 128, 128)[band] for band in range(3))
     light = [luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue]
     expected = grey_of(np.stack(light, 2).round().clip(0, 255))
-    found = np.asarray(read_grey(write(tiff(ycc, photometric=6)))).astype(int)
+    actual = np.asarray(read_grey(write(tiff(ycc, photometric=6)))).astype(int)
     # Pillow rounds each term of a sum, so a colour can be one off, and its grey with it.
-    assert np.abs(found - expected).max() <= 1
+    assert np.abs(actual - expected).max() <= 1
 
 
 # More than 8 bits ---------------------------------------------------------------------------
@@ -427,22 +427,22 @@ def triangles(length: int, size: int) -> npt.NDArray[np.float64]:
 def test_resizing_is_a_triangle_filter(values: Array, size: int) -> None:
     height, width = values.shape
     expected = triangles(height, size) @ values @ triangles(width, size).T
-    found = resize(Image.fromarray(values), size)
+    actual = resize(Image.fromarray(values), size)
     # Pillow rounds to whole greys after each of its two passes: half a grey each, and a little
     # for its weights of 22 bits.
-    assert np.abs(found - expected).max() <= 1.001
+    assert np.abs(actual - expected).max() <= 1.001
 
 
 @examples
 @given(values=arrays.arrays(np.uint8, st.integers(2, 20).map(lambda side: (side, side))))
 def test_an_image_of_the_right_size_is_left_as_it_is(write: Write, values: Array) -> None:
-    found = read_image(write(png_of(values, 0)), len(values))
-    np.testing.assert_array_equal(found, values)
+    actual = read_image(write(png_of(values, 0)), len(values))
+    np.testing.assert_array_equal(actual, values)
 
 
 def test_the_array_is_uint8_and_the_caller_s_own(write: Write) -> None:
-    found = read_image(write(png_of(UPRIGHT, 0)), 5)
-    assert (found.dtype.name, found.shape, found.flags.writeable) == ("uint8", (5, 5), True)
+    actual = read_image(write(png_of(UPRIGHT, 0)), 5)
+    assert (actual.dtype.name, actual.shape, actual.flags.writeable) == ("uint8", (5, 5), True)
 
 
 # Bit for bit --------------------------------------------------------------------------------
@@ -730,12 +730,12 @@ def test_a_damaged_file_is_an_image_or_a_refusal(write: Write, form: str) -> Non
     for _ in range(40):
         path = write(damaged(sound, chance))
         try:
-            found = read_image(path, 8)
+            actual = read_image(path, 8)
         except ImageError as error:
             message = str(error)
             assert message.startswith(f"{path}: ") and "\n" not in message
         else:
-            assert (found.dtype.name, found.shape) == ("uint8", (8, 8))
+            assert (actual.dtype.name, actual.shape) == ("uint8", (8, 8))
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -748,10 +748,10 @@ def test_no_part_of_an_image_passes_for_the_whole(write: Write, form: str) -> No
     for length in [*range(1, len(data), 41), *range(len(data) - 20, len(data))]:
         path = write(data[:length])
         try:
-            found = np.asarray(read_grey(path))
+            actual = np.asarray(read_grey(path))
         except ImageError:
             continue
-        np.testing.assert_array_equal(found, whole)
+        np.testing.assert_array_equal(actual, whole)
 
 
 def test_four_threads_read_what_one_reads(tmp_path: Path) -> None:
@@ -762,8 +762,8 @@ def test_four_threads_read_what_one_reads(tmp_path: Path) -> None:
         paths[-1].write_bytes(saved(Image.fromarray(values), form))
     with ThreadPoolExecutor(4) as threads:
         together = list(threads.map(lambda path: read_image(path, 50), paths))
-    for path, found in zip(paths, together, strict=True):
-        np.testing.assert_array_equal(found, read_image(path, 50))
+    for path, actual in zip(paths, together, strict=True):
+        np.testing.assert_array_equal(actual, read_image(path, 50))
 
 
 def test_the_endings_of_common_images_are_known() -> None:

@@ -54,35 +54,35 @@ def changed(change: Callable[[onnx.ModelProto], object]) -> bytes:
 
 
 def test_an_image_file_gives_what_the_network_computes_of_its_pixels(tmp_path: Path) -> None:
-    found = covid.edge.load(write_network(tmp_path))(grey(tmp_path / "a.png", 204))
-    assert isinstance(found, Prediction)
-    assert found.probabilities == pytest.approx(
+    answer = covid.edge.load(write_network(tmp_path))(grey(tmp_path / "a.png", 204))
+    assert isinstance(answer, Prediction)
+    assert answer.probabilities == pytest.approx(
         {"covid": sigmoid(2.4), "normal": sigmoid(-2.4), "pneumonia": sigmoid(-1)}, abs=1e-6
     )
 
 
 def test_implied_labels_hold(tmp_path: Path) -> None:
-    found = covid.edge.load(write_network(tmp_path))(grey(tmp_path / "a.png", 255))
-    assert isinstance(found, Prediction)
-    assert found.labels == ("covid", "pneumonia")  # though its own probability is 0.27
+    answer = covid.edge.load(write_network(tmp_path))(grey(tmp_path / "a.png", 255))
+    assert isinstance(answer, Prediction)
+    assert answer.labels == ("covid", "pneumonia")  # though its own probability is 0.27
 
 
 def test_decisions_use_the_thresholds_of_the_file(tmp_path: Path) -> None:
     space = replace(CARD.space, thresholds=(0.99, 0.5, 0.25))
     model = covid.edge.load(write_network(tmp_path, replace(CARD, space=space)))
-    found = model(grey(tmp_path / "a.png", 255))
-    assert isinstance(found, Prediction)
-    assert found.labels == ("pneumonia",)
+    answer = model(grey(tmp_path / "a.png", 255))
+    assert isinstance(answer, Prediction)
+    assert answer.labels == ("pneumonia",)
 
 
 def test_a_single_label_is_the_likeliest(tmp_path: Path) -> None:
     graph = brightness_graph((1.0, -1.0), (0.0, 0.0), last="Softmax")
     card = single_label_card(golden=golden_of(graph, SIZE))
     model = covid.edge.load(write_network(tmp_path, card, graph))
-    found = model(grey(tmp_path / "a.png", 51))
-    assert isinstance(found, Prediction)
-    assert found.labels == ("infected",)
-    assert sum(found.probabilities.values()) == pytest.approx(1)
+    answer = model(grey(tmp_path / "a.png", 51))
+    assert isinstance(answer, Prediction)
+    assert answer.labels == ("infected",)
+    assert sum(answer.probabilities.values()) == pytest.approx(1)
 
 
 def test_pixels_give_logits_and_probabilities_of_every_image(tmp_path: Path) -> None:
@@ -95,17 +95,17 @@ def test_pixels_give_logits_and_probabilities_of_every_image(tmp_path: Path) -> 
 
 def test_a_list_gives_a_stream_in_its_order(tmp_path: Path) -> None:
     paths = [grey(tmp_path / f"{level}.png", level) for level in (200, 30, 120)]
-    found = covid.edge.load(write_network(tmp_path))([str(path) for path in paths])
-    assert not isinstance(found, Prediction)
-    assert [prediction.path for prediction in found] == paths
+    answer = covid.edge.load(write_network(tmp_path))([str(path) for path in paths])
+    assert not isinstance(answer, Prediction)
+    assert [prediction.path for prediction in answer] == paths
 
 
 def test_a_folder_gives_a_stream_of_its_images(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     paths = [grey(folder / name, 9) for name in ("b.png", "a/c.png")]
-    found = covid.edge.load(write_network(tmp_path))(folder)
-    assert not isinstance(found, Prediction)
-    assert sorted(prediction.path for prediction in found) == sorted(paths)
+    answer = covid.edge.load(write_network(tmp_path))(folder)
+    assert not isinstance(answer, Prediction)
+    assert sorted(prediction.path for prediction in answer) == sorted(paths)
 
 
 def test_an_unreadable_image_alone_is_an_error(tmp_path: Path) -> None:
@@ -117,9 +117,9 @@ def test_an_unreadable_image_alone_is_an_error(tmp_path: Path) -> None:
 def test_an_unreadable_image_in_a_list_has_an_error(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"nothing")
     good = grey(tmp_path / "good.png", 9)
-    found = covid.edge.load(write_network(tmp_path))([tmp_path / "bad.png", good])
-    assert not isinstance(found, Prediction)
-    first, second = found
+    answer = covid.edge.load(write_network(tmp_path))([tmp_path / "bad.png", good])
+    assert not isinstance(answer, Prediction)
+    first, second = answer
     assert (first.labels, first.probabilities, second.error) == ((), {}, None)
     assert "is not an image" in (first.error or "")
 

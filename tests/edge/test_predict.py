@@ -46,8 +46,8 @@ def run(names: list[str], batch_size: int = 3) -> list[Prediction]:
 
 def test_folders_are_gone_through_in_sorted_order(tmp_path: Path) -> None:
     touch(tmp_path, "b/2.png", "b/1.PNG", "a/z.jpg", "a/deep/y.tif", "c.dcm")
-    found, other = find_images([tmp_path])
-    names = [path.relative_to(tmp_path).as_posix() for path in found]
+    paths, other = find_images([tmp_path])
+    names = [path.relative_to(tmp_path).as_posix() for path in paths]
     assert names == ["c.dcm", "a/z.jpg", "a/deep/y.tif", "b/1.PNG", "b/2.png"]
     assert other == 0
 
@@ -107,17 +107,17 @@ def test_a_folder_that_cannot_be_listed_is_no_folder_without_images(
 @pytest.mark.parametrize("batch_size", [1, 3, 8, 50])
 def test_every_file_has_its_own_row_in_order(batch_size: int) -> None:
     names = [str(level) for level in range(40, 60)]
-    found = run(names, batch_size)
-    assert [str(prediction.path) for prediction in found] == names
-    assert [one.probabilities["covid"] for one in found] == pytest.approx(
+    predictions = run(names, batch_size)
+    assert [str(prediction.path) for prediction in predictions] == names
+    assert [one.probabilities["covid"] for one in predictions] == pytest.approx(
         [level / 255 for level in range(40, 60)]
     )
 
 
 @pytest.mark.parametrize("names", [["bad"], ["bad", "bad", "bad", "9"], ["9", "bad"], []])
 def test_a_bad_file_has_a_row_and_stops_nothing(names: list[str]) -> None:
-    found = run(names, batch_size=2)
-    assert [one.error is not None for one in found] == [name == "bad" for name in names]
+    predictions = run(names, batch_size=2)
+    assert [one.error is not None for one in predictions] == [name == "bad" for name in names]
 
 
 def test_a_bad_file_s_row_says_why() -> None:
@@ -153,9 +153,9 @@ def test_only_so_many_files_are_read_ahead() -> None:
             taken.append(1)
             yield Path("7")
 
-    found = predict_files(endless(), read, infer, CARD.space, decoders=2, batch_size=4)
+    predictions = predict_files(endless(), read, infer, CARD.space, decoders=2, batch_size=4)
     for _ in range(9):
-        next(found)
+        next(predictions)
     assert len(taken) <= 9 + 4 + 2 + 2 * 4
 
 
@@ -168,12 +168,12 @@ def test_the_first_rows_come_before_the_last_files_are_read() -> None:
         return read(path)
 
     paths = [Path("1"), Path("2"), Path("99")]
-    found = predict_files(
+    predictions = predict_files(
         paths, wait_for_the_last, infer, CARD.space, decoders=2, batch_size=1
     )
-    assert next(found).path == Path("1")
+    assert next(predictions).path == Path("1")
     gate.set()
-    assert len(list(found)) == 2
+    assert len(list(predictions)) == 2
 
 
 def test_files_are_read_while_the_network_computes() -> None:
@@ -202,7 +202,8 @@ def test_whoever_stops_listening_waits_for_few_files() -> None:
         time.sleep(0.02)
         return read(path)
 
-    found = predict_files([Path("7")] * 500, slow, infer, CARD.space, decoders=2, batch_size=4)
-    next(found)
-    found.close()  # type: ignore[attr-defined]
+    paths = [Path("7")] * 500
+    predictions = predict_files(paths, slow, infer, CARD.space, decoders=2, batch_size=4)
+    next(predictions)
+    predictions.close()  # type: ignore[attr-defined]
     assert len(count) < 30

@@ -26,8 +26,8 @@ def fields_of(path: Path, content: bytes) -> list[tuple[int, bytes]]:
 @given(st.text(max_size=300), st.text(max_size=300))
 def test_fields_are_those_that_protobuf_wrote(tmp_path: Path, producer: str, text: str) -> None:
     model = onnx.ModelProto(ir_version=10, producer_name=producer, doc_string=text)
-    found = fields_of(tmp_path / "model", model.SerializeToString())
-    assert found == [(1, b""), (2, producer.encode()), (6, text.encode())]
+    fields = fields_of(tmp_path / "model", model.SerializeToString())
+    assert fields == [(1, b""), (2, producer.encode()), (6, text.encode())]
 
 
 @given(st.binary(max_size=40_000))

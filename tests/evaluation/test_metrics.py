@@ -40,8 +40,8 @@ def test_precision_recall_and_f1_are_those_of_scikit_learn(space: LabelSpace, fi
     expected = getattr(reference, f"{figure}_score")(
         targets, space.decide(probabilities), average=None
     )
-    found = [metrics["per_class"][name][figure] for name in space.classes]
-    assert found == pytest.approx(expected.tolist())
+    actual = [metrics["per_class"][name][figure] for name in space.classes]
+    assert actual == pytest.approx(expected.tolist())
 
 
 @SPACES
@@ -49,8 +49,8 @@ def test_specificity_is_the_recall_of_the_opposite(space: LabelSpace) -> None:
     probabilities, targets, patients = evaluated(space)
     metrics = compute_metrics(space, probabilities, targets, patients, resamples=20)
     expected = reference.recall_score(~targets, ~space.decide(probabilities), average=None)
-    found = [metrics["per_class"][name]["specificity"] for name in space.classes]
-    assert found == pytest.approx(expected.tolist())
+    actual = [metrics["per_class"][name]["specificity"] for name in space.classes]
+    assert actual == pytest.approx(expected.tolist())
 
 
 @SPACES
@@ -64,8 +64,8 @@ def test_ranking_figures_are_those_of_scikit_learn(
     probabilities, targets, patients = evaluated(space)
     metrics = compute_metrics(space, probabilities, targets, patients, resamples=20)
     expected = getattr(reference, score)(targets, probabilities, average=None)
-    found = [metrics["per_class"][name][figure] for name in space.classes]
-    assert found == pytest.approx(expected.tolist())
+    actual = [metrics["per_class"][name][figure] for name in space.classes]
+    assert actual == pytest.approx(expected.tolist())
 
 
 def test_macro_f1_is_that_of_scikit_learn() -> None:

@@ -90,8 +90,8 @@ def texts_of(figure: Figure) -> list[Text]:
             hidden.update(text for text in axis.findobj(Text) if not axes.axison)
             hidden.update(tick.label1 for tick in axis.get_major_ticks()
                           if not low <= tick.get_loc() <= high)  # fmt: skip
-    found = [text for text in figure.findobj(Text) if isinstance(text, Text)]
-    return [text for text in found if text.get_text() and text not in hidden]
+    texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
+    return [text for text in texts if text.get_text() and text not in hidden]
 
 
 def said(figure: Figure) -> str:

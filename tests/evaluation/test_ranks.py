@@ -42,7 +42,6 @@ def test_weighted_average_precision_is_that_of_scikit_learn(
 
 
 @given(IMAGES, st.randoms(use_true_random=False))
-@pytest.mark.filterwarnings("ignore:invalid value")
 def test_the_order_of_images_makes_no_difference_to_the_bit(
     images: list[tuple[int, bool, int]], random: Random
 ) -> None:
@@ -54,7 +53,6 @@ def test_the_order_of_images_makes_no_difference_to_the_bit(
 
 
 @pytest.mark.parametrize("target", [True, False])
-@pytest.mark.filterwarnings("ignore:invalid value")
 def test_one_outcome_has_no_auroc(target: bool) -> None:
     assert np.isnan(curve_of([(3, target, 1), (5, target, 2)]).auroc()[0])
 

@@ -54,9 +54,9 @@ def test_an_image_of_the_network_s_size_is_left_as_it_is(
     small: Small, session: onnxruntime.InferenceSession
 ) -> None:
     pixels = small.evidence.pixels([0])
-    found = session.run(["logit"], {"image": pixels})[0]
+    actual = session.run(["logit"], {"image": pixels})[0]
     plain = opened(small.model).run(["logit"], {"image": pixels[:, np.newaxis]})[0]
-    np.testing.assert_allclose(found, plain, atol=1e-5)  # the same sums in fp32
+    np.testing.assert_allclose(actual, plain, atol=1e-5)  # the same sums in fp32
 
 
 @given(height=st.integers(SIZE // 2, 8 * SIZE), width=st.integers(SIZE // 2, 8 * SIZE))
@@ -66,8 +66,8 @@ def test_any_size_has_the_answer_of_the_image_resized_by_pillow(
     pixels = striped(height, width)
     resized = Image.fromarray(pixels).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
     plain = session.run(["probability"], {"image": np.asarray(resized)[np.newaxis]})[0]
-    found = session.run(["probability"], {"image": pixels[np.newaxis]})[0]
-    assert np.abs(found - plain).max() <= TOLERANCE
+    actual = session.run(["probability"], {"image": pixels[np.newaxis]})[0]
+    assert np.abs(actual - plain).max() <= TOLERANCE
 
 
 def test_the_graph_that_is_given_is_left_as_it_was(small: Small) -> None:

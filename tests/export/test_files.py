@@ -159,9 +159,9 @@ def test_its_card_has_the_golden_answers_that_were_proven(int8: tuple[Path, Quan
 
 def test_it_decides_as_the_network_does(int8: tuple[Path, Quantised], small: Small) -> None:
     evidence = small.evidence
-    found = load(int8[0]).run(evidence.pixels(list(range(len(evidence.indices))))).probabilities
+    answers = load(int8[0]).run(evidence.pixels(list(range(len(evidence.indices))))).probabilities
     decided = evidence.space.decide(evidence.probabilities)
-    np.testing.assert_array_equal(evidence.space.decide(found), decided)
+    np.testing.assert_array_equal(evidence.space.decide(answers), decided)
 
 
 def evaluating(small: Small) -> Callable[[Floats], Verdict]:

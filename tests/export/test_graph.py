@@ -31,16 +31,16 @@ def run(model: onnx.ModelProto, images: torch.Tensor) -> list[npt.NDArray[np.flo
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    found: list[npt.NDArray[np.float32]] = session.run(
+    actual: list[npt.NDArray[np.float32]] = session.run(
         ["logit", "probability"], {"image": images.numpy()}
     )
-    return found
+    return actual
 
 
-def close(found: npt.NDArray[np.float32], expected: torch.Tensor) -> bool:
+def close(actual: npt.NDArray[np.float32], expected: torch.Tensor) -> bool:
     wanted = expected.numpy()
     assert np.ptp(wanted, axis=0).max() > 1e-2 * np.abs(wanted).max(), "all answers are alike"
-    return bool(np.abs(found - wanted).max() <= ROUNDING * np.abs(wanted).max())
+    return bool(np.abs(actual - wanted).max() <= ROUNDING * np.abs(wanted).max())
 
 
 # Pooling ------------------------------------------------------------------------------------
@@ -58,8 +58,8 @@ def test_equal_pooling_has_exactly_the_windows_of_adaptive_pooling(
     plain = equal_pooling(inputs, outputs)
     if plain is not None:
         units = torch.eye(inputs).unsqueeze(0)
-        found, wanted = avg_pool1d(units, *plain), adaptive_avg_pool1d(units, outputs)
-        assert np.array_equal(windows(found), windows(wanted))
+        actual, wanted = avg_pool1d(units, *plain), adaptive_avg_pool1d(units, outputs)
+        assert np.array_equal(windows(actual), windows(wanted))
 
 
 @given(st.integers(1, 24), st.integers(1, 8))
@@ -95,8 +95,8 @@ def test_vgg_keeps_adaptive_pooling_only_where_none_equals_it(
 def test_vgg_as_deployed_computes_what_it_did(vgg: Network, size: int) -> None:
     images = random_images(2, size)
     with torch.inference_mode():
-        found = Deployed(vgg, "multilabel", size).eval()(images)[0]
-        assert close(found.numpy(), vgg(images))
+        actual = Deployed(vgg, "multilabel", size).eval()(images)[0]
+        assert close(actual.numpy(), vgg(images))
 
 
 def test_the_network_itself_is_left_as_it_was() -> None:
@@ -188,8 +188,8 @@ def test_a_network_of_black_or_white_images_is_exported(mean: float) -> None:
     images = random_images(3, SIZE)
     with torch.inference_mode():
         wanted = network(images)
-    found = run(export_graph(network, "multilabel", SIZE), images)[0]
-    np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
+    actual = run(export_graph(network, "multilabel", SIZE), images)[0]
+    np.testing.assert_allclose(actual, wanted.numpy(), atol=1e-5)
 
 
 def test_pooling_over_the_plane_has_its_own_name(small: Small) -> None:

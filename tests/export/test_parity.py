@@ -63,8 +63,8 @@ def edit(model: onnx.ModelProto, name: str, new: Callable[..., object]) -> None:
 
 
 def node(model: onnx.ModelProto, kind: str) -> onnx.NodeProto:
-    found: onnx.NodeProto = next(node for node in model.graph.node if node.op_type == kind)
-    return found
+    sentence: onnx.NodeProto = next(node for node in model.graph.node if node.op_type == kind)
+    return sentence
 
 
 def swap(model: onnx.ModelProto) -> None:
@@ -97,8 +97,8 @@ def test_swapped_rows_of_the_last_layer_are_told_by_logits_and_decisions(
 def test_the_images_that_are_decided_otherwise_are_named(small: Small, tmp_path: Path) -> None:
     parity = evaluate_changed(small, tmp_path, swap)
     assert "validation/covid/covid-0.png" in parity.changed
-    found = next(check.found for check in parity.checks if check.name == "decisions")
-    assert "validation/covid/covid-0.png" in found and "more" in found
+    sentence = next(check.found for check in parity.checks if check.name == "decisions")
+    assert "validation/covid/covid-0.png" in sentence and "more" in sentence
 
 
 @pytest.mark.parametrize("last", ["HardSigmoid", "Softmax"])

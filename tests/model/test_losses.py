@@ -118,8 +118,8 @@ def test_an_image_of_a_class_of_weight_five_counts_five_times(
 def test_weights_are_in_the_order_of_the_classes() -> None:
     given = BCE.model_validate({"name": "bce", "positive_weight": [2, 3]})
     named = BCE(name="bce", positive_weight={"b": 3.0})
-    found = [class_weights(config, NAMES, TARGETS) for config in (given, named)]
-    assert [each.tolist() for each in found if each is not None] == [[2, 3], [1, 3]]
+    both = [class_weights(config, NAMES, TARGETS) for config in (given, named)]
+    assert [each.tolist() for each in both if each is not None] == [[2, 3], [1, 3]]
 
 
 @pytest.mark.parametrize(("config", "expected"), [

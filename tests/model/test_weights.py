@@ -8,7 +8,7 @@ import torch
 import torchvision.models
 from safetensors.torch import save_file
 
-from covid.config import PROJECT, ModelConfig, load_config
+from covid.config import ModelConfig, load_config
 from covid.errors import WeightsError
 from covid.model.networks import Network, build_network
 from covid.model.weights import (
@@ -20,6 +20,7 @@ from covid.model.weights import (
     save_trained,
     without_classifier,
 )
+from covid.project import PROJECT
 
 CONFIG = load_config(PROJECT / "configs/resnet18_multilabel.yaml", ["model.hidden_units=8"])
 

@@ -150,12 +150,12 @@ def test_predictions_come_in_the_order_of_the_split(split: Split) -> None:
     split.begin_epoch(3)  # shuffled: predict puts them back
     accelerator = Accelerator(cpu=True)
     batches = accelerator.prepare(load_batches(split, batch_size=5, workers=0))
-    found = predict(accelerator, MeanBrightness(), batches)
+    predictions = predict(accelerator, MeanBrightness(), batches)
     pixels = split.images.read(split.indices.tolist())
     expected = pixels.astype(np.float32).mean(axis=(1, 2)) / 255
     # A mean of 1,024 numbers in float32, summed in another order.
-    assert np.allclose(found.logits[:, 0], expected, atol=1e-5)
-    assert (found.targets == split.targets.numpy().astype(bool)).all()
+    assert np.allclose(predictions.logits[:, 0], expected, atol=1e-5)
+    assert (predictions.targets == split.targets.numpy().astype(bool)).all()
 
 
 def test_prediction_is_in_eval_mode_whatever_it_was_given(split: Split) -> None:

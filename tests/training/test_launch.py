@@ -9,9 +9,9 @@ from accelerate.tracking import get_available_trackers
 from accelerate.utils import LoggerType
 
 from covid.errors import LaunchError
+from covid.project import command
 from covid.training.launch import (
     choose_precision,
-    command,
     partner_is_gone,
     start_accelerator,
 )

@@ -22,12 +22,12 @@ def three_layers() -> list[list[nn.Parameter]]:
 def rates(config: NoScheduler | Plateau | Cosine | OneCycle, updates: int = 10) -> list[float]:
     optimizer = make_optimizer(SGD(name="sgd", lr=0.1), one_parameter())
     schedule = Schedule(config, optimizer, epochs=2, updates_per_epoch=updates // 2)
-    found = []
+    seen = []
     for _ in range(updates):
-        found.append(schedule.learning_rate)
+        seen.append(schedule.learning_rate)
         optimizer.step()
         schedule.after_update()
-    return found
+    return seen
 
 
 @pytest.mark.parametrize(
@@ -57,15 +57,15 @@ def test_without_a_scheduler_the_rate_stays() -> None:
 
 
 def test_cosine_falls_from_the_rate_to_nothing() -> None:
-    found = rates(Cosine(name="cosine"))
+    seen = rates(Cosine(name="cosine"))
     expected = [0.1 * (1 + math.cos(math.pi * update / 10)) / 2 for update in range(10)]
-    assert found == pytest.approx(expected)
+    assert seen == pytest.approx(expected)
 
 
 def test_warmup_rises_to_the_rate_before_cosine_falls() -> None:
-    found = rates(Cosine(name="cosine", warmup_epochs=1))
-    assert found[:6] == sorted(found[:6]) and found[5] == pytest.approx(0.1)
-    assert found[5:] == sorted(found[5:], reverse=True)
+    seen = rates(Cosine(name="cosine", warmup_epochs=1))
+    assert seen[:6] == sorted(seen[:6]) and seen[5] == pytest.approx(0.1)
+    assert seen[5:] == sorted(seen[5:], reverse=True)
 
 
 def test_onecycle_reaches_its_maximum() -> None:
@@ -91,11 +91,11 @@ def test_plateau_waits_for_its_patience_and_then_cuts() -> None:
     optimizer = make_optimizer(SGD(name="sgd", lr=0.1), one_parameter())
     config = Plateau(name="plateau", factor=0.1, patience=1)
     schedule = Schedule(config, optimizer, epochs=9, updates_per_epoch=1)
-    found = []
+    seen = []
     for loss in (1.0, 1.0, 1.0):
         schedule.after_epoch(loss)
-        found.append(schedule.learning_rate)
-    assert found == pytest.approx([0.1, 0.1, 0.01])
+        seen.append(schedule.learning_rate)
+    assert seen == pytest.approx([0.1, 0.1, 0.01])
 
 
 @pytest.mark.parametrize(
@@ -112,13 +112,13 @@ def test_a_schedule_goes_on_where_it_was(config: Plateau | Cosine | OneCycle) ->
         return optimizer, Schedule(config, optimizer, epochs=4, updates_per_epoch=5)
 
     def advance(optimizer: torch.optim.Optimizer, schedule: Schedule) -> list[float]:
-        found = []
+        seen = []
         for _ in range(5):
             optimizer.step()
             schedule.after_update()
-            found.append(schedule.learning_rate)
+            seen.append(schedule.learning_rate)
         schedule.after_epoch(1.0)
-        return [*found, schedule.learning_rate]
+        return [*seen, schedule.learning_rate]
 
     optimizer, schedule = make()
     advance(optimizer, schedule)

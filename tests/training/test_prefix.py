@@ -119,8 +119,8 @@ def test_the_rest_of_the_network_on_features_is_the_network_on_images(make: Make
     one.network.eval()
     pixels = torch.from_numpy(one.images.read(one.train.indices[:6].tolist())).unsqueeze(1)
     with torch.inference_mode():
-        found, expected = prefix.rest(one.network)(read(one)), one.network(flip(pixels, FLIPPED))
-    assert torch.allclose(found, expected, rtol=1e-5, atol=1e-5)
+        actual, expected = prefix.rest(one.network)(read(one)), one.network(flip(pixels, FLIPPED))
+    assert torch.allclose(actual, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_features_have_the_type_that_the_prefix_yields_in_half_precision(make: Make) -> None:

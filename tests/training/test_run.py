@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from covid.config import PROJECT, Config, load_config
+from covid.config import Config, load_config
 from covid.errors import RunError
+from covid.project import PROJECT
 from covid.training.report import images_per_second
 from covid.training.run import (
     EpochRecord,

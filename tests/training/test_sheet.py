@@ -7,11 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from covid.config import PROJECT, load_config
+from covid.config import load_config
 from covid.data.batches import Split
 from covid.data.cache import Images
 from covid.data.drawings import Augmentation
 from covid.data.source import load_index
+from covid.project import PROJECT
 from covid.training.sheet import choose_spread, ways, write_augmentation_sheet
 from tests.conftest import LABELS, MakeImages
 

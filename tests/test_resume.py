@@ -1,0 +1,184 @@
+"""Runs that are interrupted, killed or left alone, and what goes on from there."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import (
+    PROJECT,
+    MakeImages,
+    clean_environment,
+    free_port,
+    write_image,
+)
+from tests.runs import (
+    LAUNCH,
+    LONG,
+    arguments,
+    features_kept,
+    interrupt,
+    refused,
+    same_weights,
+    train,
+)
+
+# All that draws numbers or averages, in one run: what is resumed has to find each where it was.
+EVERYTHING = (
+    *LONG, "ema=0.9", "data.sampler=balanced",
+    "data.augment=[{name: affine, degrees: 9}, {name: noise, deviation: 0.1},"
+    " {name: mixup, alpha: 1}]",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("runs") / "uninterrupted"
+    assert train(root, output, *EVERYTHING).returncode == 0
+    return output
+
+
+def test_sigterm_saves_and_resume_goes_on_to_the_bit(
+    root: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "interrupted"
+    code, printed = interrupt(root, output, signal.SIGTERM, *EVERYTHING)
+    assert (code, "--resume goes on from here" in printed) == (143, True)
+    done = train(root, output, *EVERYTHING, flags=("--resume",))
+    assert done.returncode == 0, done.stderr
+    assert same_weights(output, uninterrupted)
+
+
+def test_a_last_image_alone_is_trained_on_and_resumed_to_the_bit(
+    make_images: MakeImages, tmp_path: Path
+) -> None:
+    root = make_images()  # twelve training images, and one more: batches of 4, 4 and 5
+    write_image(root / "train/normal/normal-4.png", seed=100)
+    settings = (*LONG, "gradient_accumulation=2", "scheduler={name: onecycle, max_lr: 1e-3}")
+    done = train(root, tmp_path / "uninterrupted", *settings)
+    assert done.returncode == 0, done.stderr
+    code, _ = interrupt(root, tmp_path / "interrupted", signal.SIGTERM, *settings)
+    done = train(root, tmp_path / "interrupted", *settings, flags=("--resume",))
+    assert (code, done.returncode) == (143, 0), done.stderr
+    assert same_weights(tmp_path / "interrupted", tmp_path / "uninterrupted")
+
+
+@pytest.fixture(scope="module")
+def killed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("runs") / "killed"
+    interrupt(root, output, signal.SIGKILL, *EVERYTHING)
+    return output
+
+
+def test_a_killed_run_resumes_to_the_bit(
+    root: Path, uninterrupted: Path, killed: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "resumed"
+    shutil.copytree(killed, output)
+    done = train(root, output, *EVERYTHING, flags=("--resume",))
+    assert done.returncode == 0, done.stderr
+    assert same_weights(output, uninterrupted)
+
+
+def test_an_unfinished_run_asks_for_resume(root: Path, killed: Path) -> None:
+    refused(train(root, killed, *EVERYTHING), "go on with --resume")
+
+
+def test_resume_with_another_optimiser_is_refused(root: Path, killed: Path) -> None:
+    changed = (*EVERYTHING, "optimizer.lr=0.5")
+    refused(train(root, killed, *changed, flags=("--resume",)), "another optimizer.lr")
+
+
+def test_a_process_whose_launcher_is_gone_saves_and_ends(root: Path, tmp_path: Path) -> None:
+    output = tmp_path / "orphan"
+    long = arguments(root, output, *LONG, "epochs=200")
+    command = [sys.executable, "-m", *LAUNCH, "train.py", *long]
+    launcher = subprocess.Popen(command, cwd=PROJECT, env=clean_environment(),
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    while launcher.poll() is None and not list(output.glob("checkpoints/*.checkpoint")):
+        time.sleep(0.01)
+    launcher.send_signal(signal.SIGTERM)
+    launcher.wait(30)
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (output / "summary.json").exists():
+        time.sleep(0.1)
+    assert json.loads((output / "summary.json").read_text())["status"] == "interrupted"
+
+
+def test_a_process_whose_partner_died_ends_with_a_sentence(root: Path, tmp_path: Path) -> None:
+    output, log = tmp_path / "widow", tmp_path / "log.txt"
+    long = arguments(root, output, *LONG, "epochs=200")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2",
+               f"--master_port={free_port()}", "train.py", *long]  # fmt: skip
+    with log.open("w") as written:
+        launcher = subprocess.Popen(command, cwd=PROJECT, env=clean_environment(),
+                                    stdout=written, stderr=written)  # fmt: skip
+        while launcher.poll() is None and not list(output.glob("checkpoints/*.checkpoint")):
+            time.sleep(0.01)
+        children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
+        os.kill(int(children[1]), signal.SIGKILL)
+        launcher.wait(60)
+    # The first where it waits for the other, the second where its launcher tells it before that.
+    sentences = ("Another process of this run is gone", "Interrupted after epoch")
+    assert any(sentence in log.read_text() for sentence in sentences)
+
+
+HEAD = (*LONG, "model.trainable=head", "cache_features=on")
+
+
+def test_a_run_on_kept_features_resumes_to_the_bit(root: Path, tmp_path: Path) -> None:
+    train(root, tmp_path / "uninterrupted", *HEAD)
+    code, _ = interrupt(root, tmp_path / "interrupted", signal.SIGTERM, *HEAD)
+    done = train(root, tmp_path / "interrupted", *HEAD, flags=("--resume",))
+    assert (code, done.returncode) == (143, 0), done.stderr
+    assert same_weights(tmp_path / "interrupted", tmp_path / "uninterrupted")
+
+
+# First the head alone, on kept features, then everything at smaller rates towards the stem.
+STAGES = (
+    "stages=[{epochs: 2, model.trainable: head, cache_features: on},"
+    " {epochs: 4, optimizer: {lr: 0.001, layer_decay: 0.8}, scheduler: {name: cosine}}]",
+    "checkpoint_minutes=1e-9",
+)
+
+
+@pytest.fixture(scope="module")
+def staged(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A run of two stages, and what it printed."""
+    output = tmp_path_factory.mktemp("runs") / "staged"
+    done = train(root, output, *STAGES)
+    assert done.returncode == 0, done.stderr
+    return output, done.stdout
+
+
+def test_stages_follow_each_other_in_one_run(staged: tuple[Path, str]) -> None:
+    with (staged[0] / "history.csv").open() as file:
+        rates = [float(row["learning_rate"]) for row in csv.DictReader(file)]
+    assert rates[:2] == [0.01, 0.01] and rates[2:] == sorted(rates[2:], reverse=True)
+    assert len(rates) == 6 and rates[2] < 0.001
+
+
+def test_each_stage_says_what_it_trains(staged: tuple[Path, str]) -> None:
+    assert "stage 1 of 2: trains head, 2 epoch(s), sgd with lr 0.01" in staged[1]
+    assert "stage 2 of 2: trains all, 4 epoch(s), sgd with lr 0.001" in staged[1]
+
+
+def test_features_are_kept_in_the_stage_that_trains_the_head(staged: tuple[Path, str]) -> None:
+    assert features_kept(staged[0].parent / "cache") == 30  # 12 images, their mirror images, and 6
+
+
+def test_a_run_killed_in_its_second_stage_resumes_to_the_bit(
+    root: Path, staged: tuple[Path, str], tmp_path: Path
+) -> None:
+    output = tmp_path / "killed"
+    interrupt(root, output, signal.SIGKILL, *STAGES, seen="epoch-0003-*")
+    done = train(root, output, *STAGES, flags=("--resume",))
+    assert done.returncode == 0, done.stderr
+    assert same_weights(output, staged[0])
