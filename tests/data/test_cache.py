@@ -146,13 +146,13 @@ def test_mean_and_deviation_are_those_of_the_pixels(index: Index) -> None:
     assert scan.mean_and_std() == pytest.approx((pixels.mean(), pixels.std()), abs=1e-9)
 
 
-def test_surveys_of_shares_add_up_to_the_survey_of_all(index: Index) -> None:
+def test_scans_of_shares_add_up_to_the_scan_of_all(index: Index) -> None:
     images, indices = Images(index, SIZE, None), all_indices(index)
     parts = images.scan(indices[::2], ignore) + images.scan(indices[1::2], ignore)
     assert (parts.histogram == images.scan(indices, ignore).histogram).all()
 
 
-def test_the_survey_has_the_fingerprint_of_every_readable_image(index: Index) -> None:
+def test_the_scan_has_the_fingerprint_of_every_readable_image(index: Index) -> None:
     index.samples[4].path.write_bytes(b"no image")
     images, indices = Images(index, SIZE, None), all_indices(index)
     parts = images.scan(indices[::2], ignore) + images.scan(indices[1::2], ignore)

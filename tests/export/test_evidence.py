@@ -59,7 +59,7 @@ def test_logits_are_the_network_s_in_fp32(small: Small) -> None:
     np.testing.assert_allclose(small.evidence.logits, wanted.numpy(), atol=1e-5)
 
 
-def test_truths_are_those_of_the_rows(small: Small) -> None:
+def test_targets_are_those_of_the_indices(small: Small) -> None:
     names = small.evidence.names(list(range(len(small.evidence.indices))))
     labels = [name.split("/")[1] for name in names]
     np.testing.assert_array_equal(small.evidence.targets, small.evidence.space.encode(labels))

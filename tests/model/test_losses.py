@@ -14,7 +14,7 @@ from covid.model.losses import class_weights, focal, make_loss
 
 LOGITS = arrays.arrays(np.float64, (4, 3), elements=st.floats(-20, 20))
 NAMES, TARGETS = ("a", "b"), np.array([[1, 0], [1, 0], [1, 0], [0, 1]], dtype=bool)
-TRUTHS = arrays.arrays(np.float64, (4, 3), elements=st.sampled_from([0.0, 1.0]))
+TARGET_ARRAYS = arrays.arrays(np.float64, (4, 3), elements=st.sampled_from([0.0, 1.0]))
 
 
 def focal_in_numpy(
@@ -27,13 +27,13 @@ def focal_in_numpy(
     return float(np.mean(alpha_t * (1 - p_t) ** gamma * -np.log(p_t)))
 
 
-@given(LOGITS, TRUTHS)
+@given(LOGITS, TARGET_ARRAYS)
 def test_focal_loss_with_gamma_zero_is_bce(logits: np.ndarray, targets: np.ndarray) -> None:
     a, b = torch.from_numpy(logits), torch.from_numpy(targets)
     assert focal(a, b, 0, None) == functional.binary_cross_entropy_with_logits(a, b)
 
 
-@given(LOGITS, TRUTHS, st.floats(0, 5), st.none() | st.floats(0.1, 0.9))
+@given(LOGITS, TARGET_ARRAYS, st.floats(0, 5), st.none() | st.floats(0.1, 0.9))
 def test_focal_loss_is_its_formula(
     logits: np.ndarray, targets: np.ndarray, gamma: float, alpha: float | None
 ) -> None:
@@ -42,7 +42,7 @@ def test_focal_loss_is_its_formula(
     assert ours == pytest.approx(focal_in_numpy(logits, targets, gamma, alpha), rel=1e-6, abs=1e-12)
 
 
-@given(LOGITS, TRUTHS, st.sampled_from([0.0, 1.0, 2.0, 3.0]), st.none() | st.just(0.25))
+@given(LOGITS, TARGET_ARRAYS, st.sampled_from([0.0, 1.0, 2.0, 3.0]), st.none() | st.just(0.25))
 def test_focal_loss_s_gradient_is_that_of_numbers(
     logits: np.ndarray, targets: np.ndarray, gamma: float, alpha: float | None
 ) -> None:
