@@ -66,8 +66,8 @@ def read_padchest(folder: Path, advance: Advance) -> Contents:
                 Row(
                     images[stem], "|".join(cells), patient=row["PatientID"],
                     view=row["Projection"], sex=_sex(row), age=_age(row),
-                )  # fmt: skip
-            )
+                )
+            )  # fmt: skip
     if not rows:
         raise not_recognised(folder, EXPECTED)
     said = (
