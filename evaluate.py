@@ -137,9 +137,8 @@ def open_images(predictor: Predictor, data: list[Path] | None) -> "Index":
         assert predictor.open_own is not None  # see `open_trained`
         return predictor.open_own()
     return load_index(
-        [root.absolute() for root in data], list(predictor.space.labels), seed=predictor.seed,
-        allow_patient_overlap=True,  # nothing is trained on it
-    )  # fmt: skip
+        [root.absolute() for root in data], list(predictor.space.labels)
+    )
 
 
 def indices_of(index: "Index", split: str) -> list[int]:
@@ -247,7 +246,7 @@ def open_file(path: Path) -> Predictor:
             np.array([list(each.probabilities.values()) for each in predictions], dtype=np.float32),
             lambda places: np.stack([model.read(files[place]) for place in places]),
             {},
-            [drawn] if index.drawn else [],
+            [drawn] if index.unsplit else [],
         )
 
     return Predictor(

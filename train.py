@@ -41,7 +41,9 @@ def train(arguments: argparse.Namespace) -> int:
     from covid.data.batches import Split, load_batches
     from covid.data.cache import Images
     from covid.data.drawings import Augmentation
+    from covid.data.index import require_whole_patients
     from covid.data.source import data_name, open_source
+    from covid.data.splits import draw_splits
     from covid.evaluation.metrics import quick_figures
     from covid.evaluation.selection import check_select_by, merit
     from covid.model.architectures import find_architecture
@@ -76,6 +78,8 @@ def train(arguments: argparse.Namespace) -> int:
     with accelerator.main_process_first():
         advice = advice_without_data(arguments.config)
         index = open_source(config, advice=advice, progress=rendering_bar())
+    index = draw_splits(index, config.seed)
+    index = require_whole_patients(index, allowed=config.data.allow_patient_overlap)
     cache_dir = resolve(config.data.cache_dir) if config.data.cache else None
     images = Images(index, config.data.image_size, cache_dir)
     report = Reporter(accelerator, config, folder, data_name(index))

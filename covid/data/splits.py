@@ -5,8 +5,23 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from covid.data.index import UNSPLIT, Index
+
 SPLITS = ("train", "validation", "test")
 SHARES = (0.7, 0.15, 0.15)  # of the images: the usual proportions
+
+
+def draw_splits(index: Index, seed: int) -> Index:
+    """The index with a split for every image that has none, by patient."""
+    unsplit = [sample for sample in index.samples if sample.split == UNSPLIT]
+    drawn = iter(
+        split_by_patient(
+            [sample.label for sample in unsplit], [sample.patient for sample in unsplit], seed
+        )
+    )
+    return index.with_splits(
+        next(drawn) if sample.split == UNSPLIT else sample.split for sample in index.samples
+    )
 
 
 def split_by_patient(

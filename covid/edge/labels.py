@@ -15,6 +15,30 @@ import numpy.typing as npt
 Task = Literal["multilabel", "single_label"]
 DEFAULT_THRESHOLD = 0.5  # where sigmoid's two outcomes are equally likely
 SEPARATOR = "+"  # between labels that share one cell: covid+pneumonia
+JOINED = "|"  # between the keys of one image: Effusion|Infiltration, as NIH writes them
+DOUBT = "?"  # after a key that may be true: Effusion?
+
+
+def read_cell(cell: str) -> dict[str, bool]:
+    """The keys that stand in one cell, in order, and whether each is certain.
+
+    A key that stands there twice, once without doubt, is certain. Raises ValueError where a
+    name between the bars is empty.
+    """
+    keys: dict[str, bool] = {}
+    for part in cell.split(JOINED):
+        name = part.strip()
+        certain = not name.endswith(DOUBT)
+        name = name.removesuffix(DOUBT).rstrip()
+        if not name:
+            raise ValueError(f"an empty name in {cell!r}")
+        keys[name] = keys.get(name, False) or certain
+    return keys
+
+
+def write_cell(keys: Mapping[str, bool]) -> str:
+    """The cell that `read_cell` reads as `keys`."""
+    return JOINED.join(name if certain else f"{name}{DOUBT}" for name, certain in keys.items())
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from covid.data.index import patients_in_two_splits, require_training_splits
+from covid.data.index import (
+    patients_in_two_splits,
+    require_training_splits,
+    require_whole_patients,
+)
 from covid.data.source import load_index
-from covid.data.splits import SPLITS
+from covid.data.splits import SPLITS, draw_splits
 from covid.errors import DataError
 from tests.conftest import LABELS, MakeImages, write_image
 
@@ -108,7 +112,7 @@ def change(root: Path, line: int, **values: str) -> None:
 
 def test_a_label_that_the_config_does_not_name_is_refused(manifest_root: Path) -> None:
     change(manifest_root, 0, label="tuberculosis")
-    with pytest.raises(DataError, match="has tuberculosis, which data.labels does not name"):
+    with pytest.raises(DataError, match="bear tuberculosis, which data.labels does not name"):
         load_index(manifest_root, LABELS)
 
 
@@ -166,14 +170,15 @@ def test_a_manifest_without_rows_is_refused(manifest_root: Path) -> None:
 def test_a_patient_in_two_splits_is_refused_with_the_count(manifest_root: Path) -> None:
     change(manifest_root, 0, patient="p1")
     change(manifest_root, 1, patient="p1")
+    index = load_index(manifest_root, LABELS)
     with pytest.raises(DataError, match=r"1 patients stand in two splits \(p1\)"):
-        load_index(manifest_root, LABELS)
+        require_whole_patients(index, allowed=False)
 
 
 def test_a_patient_in_two_splits_is_a_warning_where_it_is_allowed(manifest_root: Path) -> None:
     change(manifest_root, 0, patient="p1")
     change(manifest_root, 1, patient="p1")
-    index = load_index(manifest_root, LABELS, allow_patient_overlap=True)
+    index = require_whole_patients(load_index(manifest_root, LABELS), allowed=True)
     assert "1 patients stand in two splits" in index.warnings[0]
 
 
@@ -197,7 +202,7 @@ def test_an_empty_label_s_folder_is_refused(make_images: MakeImages) -> None:
 
 def test_a_folder_that_the_config_does_not_name_is_refused(make_images: MakeImages) -> None:
     root = make_images()
-    with pytest.raises(DataError, match="has pneumonia, which data.labels does not name"):
+    with pytest.raises(DataError, match="bear pneumonia, which data.labels does not name"):
         load_index(root, ["covid", "normal"])
 
 
@@ -243,5 +248,5 @@ def test_two_folders_of_one_split_are_refused(make_images: MakeImages) -> None:
 def test_a_manifest_without_splits_is_split_by_patient(manifest_root: Path) -> None:
     rows = [{k: v for k, v in row.items() if k != "split"} for row in rows_of(manifest_root)]
     write_manifest(manifest_root, [row | {"patient": row["path"][-5:]} for row in rows])
-    index = load_index(manifest_root, LABELS)
+    index = draw_splits(load_index(manifest_root, LABELS), seed=0)
     assert set(index.counts()) == set(SPLITS) and not patients_in_two_splits(index.samples)
