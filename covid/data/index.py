@@ -81,6 +81,10 @@ class Index:
         ]
         return replace(self, samples=tuple(samples))
 
+    def with_warning(self, sentence: str) -> "Index":
+        """The same, with one more thing that was noticed."""
+        return replace(self, warnings=(*self.warnings, sentence))
+
 
 def join(indices: Sequence[Index]) -> Index:
     """One index of all, whose names and patients are led by their root's name where it has several.
@@ -180,8 +184,7 @@ def require_whole_patients(index: Index, *, allowed: bool) -> Index:
         raise DataError(
             f"{sentence}; move each to one split, or set data.allow_patient_overlap=true."
         )
-    warning = f"{sentence}, which data.allow_patient_overlap permits."
-    return replace(index, warnings=(*index.warnings, warning))
+    return index.with_warning(f"{sentence}, which data.allow_patient_overlap permits.")
 
 
 def require_training_splits(index: Index, labels: Sequence[str]) -> list[str]:

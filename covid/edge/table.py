@@ -24,10 +24,20 @@ def csv_line(cells: Iterable[str]) -> str:
     """One line of CSV with its line break.
 
     A cell that a spreadsheet would run (a file can be called `=cmd.png`) is led by an
-    apostrophe, which makes it text there.
+    apostrophe, which makes it text there; `plain_cell` takes it away again.
     """
     text = io.StringIO()
-    safe = [f"'{cell}" if cell.startswith(FORMULA) else cell for cell in cells]
+    safe = [f"'{cell}" if _is_formula(cell) else cell for cell in cells]
     # The writer quotes what its line break is made of: a name can hold either half.
     csv.writer(text, lineterminator="\r\n").writerow(safe)
     return text.getvalue().removesuffix("\r\n") + "\n"
+
+
+def plain_cell(cell: str) -> str:
+    """What `csv_line` was given, from a cell of its line."""
+    return cell[1:] if cell.startswith("'") and _is_formula(cell) else cell
+
+
+def _is_formula(cell: str) -> bool:
+    """Whether a spreadsheet would run it, or an apostrophe before it could be one of ours."""
+    return cell.lstrip("'").startswith(FORMULA)

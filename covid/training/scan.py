@@ -12,7 +12,7 @@ from tqdm import tqdm
 from covid.config import Config
 from covid.data.audit import find_duplicates
 from covid.data.baseline import Baseline, measure_baseline
-from covid.data.cache import Images, Scan
+from covid.data.cache import Images, Original, Scan
 from covid.data.index import MAX_LISTED, Index, require_training_splits
 from covid.data.source import data_name, is_synthetic
 from covid.errors import DataError
@@ -27,6 +27,7 @@ class TrainingData:
     validation: list[int]
     mean: float  # of grey levels on a scale of 0..1, like the next
     std: float
+    originals: dict[int, Original]  # of every image that was read, by index of its sample
     audit: dict[str, Any]  # data_audit.json
     warnings: list[str]
     seen: int  # images that were read
@@ -100,7 +101,9 @@ def scan(
         "warnings": warnings,
     }
     read = len(every.fingerprints)
-    return TrainingData(train, validation, mean, std, audit, warnings, read, baseline.line())
+    return TrainingData(
+        train, validation, mean, std, every.originals, audit, warnings, read, baseline.line()
+    )
 
 
 def metadata_baseline(accelerator: Accelerator, index: Index, indices: list[int]) -> Baseline:
