@@ -5,6 +5,7 @@
 """
 
 import argparse
+import io
 import os
 import sys
 import time
@@ -45,6 +46,7 @@ def prepare(arguments: argparse.Namespace) -> int:
     from covid.collections import COLLECTIONS
     from covid.collections.files import MANIFEST, SOURCE, manifest_text, source_text, write_files
     from covid.collections.summary import summary_table
+    from covid.edge.formatters import printable
 
     if arguments.name is None:
         print(listing(COLLECTIONS.values()))
@@ -62,7 +64,7 @@ def prepare(arguments: argparse.Namespace) -> int:
         raise DataError(f"{folder}: holds no image of {collection.name}; "
                         f"expected {collection.expected}.")  # fmt: skip
     rows, more = settle_splits(contents.rows)
-    notes = [*contents.notes, *more]
+    notes = [printable(note) for note in (*contents.notes, *more)]  # they hold files' names
     table, manifest = summary_table(rows), manifest_text(rows)
     write_files(folder, manifest, source_text(collection, table, notes, manifest))
 
@@ -168,6 +170,8 @@ def settle_splits(rows: "Sequence[Row]") -> "tuple[Sequence[Row], list[str]]":
 
 def main() -> int:
     arguments = parse_arguments()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may lack a name's characters
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return prepare(arguments)
     except UserError as error:

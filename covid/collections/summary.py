@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from covid.collections.collection import SPLITS, Row, counted, some
+from covid.edge.formatters import printable
 from covid.edge.table import format_table
 
 DOUBT = "?"  # ends the name of a label in doubt
@@ -31,7 +32,7 @@ def summary_table(rows: Sequence[Row]) -> str:
             patients[place].add(row.patient)
     last = columns[-1]
     lines = [
-        [name, *(f"{images[name][column]:,}" for column in columns), f"{doubtful[name]:,}"]
+        [printable(name), *(f"{images[name][column]:,}" for column in columns), f"{doubtful[name]:,}"]
         for name in sorted(images, key=lambda name: (-images[name][last], name))
     ]
     lines.append(["all images", *(f"{total[column]:,}" for column in columns), ""])
