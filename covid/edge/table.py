@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the start of one
 
@@ -18,6 +18,27 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         ]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def fold_table(columns: Mapping[str, Sequence[str]], width: int) -> Iterator[str]:
+    """Columns as aligned tables of at most `width` characters, each led by the first of them.
+
+    One that would be wider goes on in the next; wider is only a pair that does not fit by itself.
+    """
+    (first, names), *others = columns.items()
+
+    def table(chosen: Sequence[tuple[str, Sequence[str]]]) -> str:
+        rows = [list(row) for row in zip(names, *(cells for _, cells in chosen), strict=True)]
+        return format_table([first, *(title for title, _ in chosen)], rows)
+
+    chosen: list[tuple[str, Sequence[str]]] = []
+    for column in others:
+        if chosen and max(map(len, table([*chosen, column]).splitlines())) > width:
+            yield table(chosen)
+            chosen = []
+        chosen.append(column)
+    if chosen:
+        yield table(chosen)
 
 
 def csv_line(cells: Iterable[str]) -> str:

@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from covid.config import Config
 from covid.data.audit import find_duplicates
-from covid.data.baseline import Baseline, measure_baseline
 from covid.data.cache import Images, Original, Scan
 from covid.data.index import MAX_LISTED, Index, require_training_splits
+from covid.data.shortcuts import Shortcuts, find_shortcuts
 from covid.data.source import data_name, is_synthetic
 from covid.errors import DataError
 from covid.evaluation.selection import reason_against
@@ -31,7 +31,7 @@ class TrainingData:
     audit: dict[str, Any]  # data_audit.json
     warnings: list[str]
     seen: int  # images that were read
-    baseline: str  # how well metadata alone predicts the label: one line
+    shortcuts: list[str]  # what is known by class and what that predicts, for the terminal
 
 
 def scan(
@@ -70,8 +70,8 @@ def scan(
         every += tested
     duplicates = find_duplicates(index, every.fingerprints)
     warnings += duplicates.warnings(index, allowed=config.data.allow_duplicates)
-    baseline = metadata_baseline(accelerator, index, sorted(every.fingerprints))
-    warnings += baseline.warnings()
+    shortcuts = scan_shortcuts(accelerator, index, sorted(every.fingerprints), config)
+    warnings += shortcuts.warnings()
     if images.problem:
         warnings.append(images.problem)
     train = [i for i in train if i not in every.unreadable]
@@ -97,21 +97,25 @@ def scan(
         "std": std,
         "unreadable": list(every.unreadable.values()),
         "duplicates": duplicates.to_json(),
-        "metadata_baseline": baseline.to_json(),
+        **shortcuts.to_json(),
         "warnings": warnings,
     }
     read = len(every.fingerprints)
     return TrainingData(
-        train, validation, mean, std, every.originals, audit, warnings, read, baseline.line()
+        train, validation, mean, std, every.originals, audit, warnings, read, shortcuts.lines()
     )
 
 
-def metadata_baseline(accelerator: Accelerator, index: Index, indices: list[int]) -> Baseline:
-    """`measure_baseline`, by the main process for all: it needs no pixels, and files only once."""
-    evaluated = [measure_baseline(index, indices) if accelerator.is_main_process else None]
-    baseline = broadcast_object_list(evaluated)[0]
-    assert isinstance(baseline, Baseline)
-    return baseline
+def scan_shortcuts(
+    accelerator: Accelerator, index: Index, indices: list[int], config: Config
+) -> Shortcuts:
+    """`find_shortcuts`, by the main process for all: it needs no pixels, and files only once."""
+    main = accelerator.is_main_process
+    labels = list(config.data.labels)
+    evaluated = [find_shortcuts(index, indices, labels) if main else None]
+    shortcuts = broadcast_object_list(evaluated)[0]
+    assert isinstance(shortcuts, Shortcuts)
+    return shortcuts
 
 
 def scan_images(accelerator: Accelerator, images: Images, indices: list[int], what: str) -> Scan:
