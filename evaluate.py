@@ -80,6 +80,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     Of several processes all predict and one writes.
     """
     # Imported here, and below, because they take time that --help should not.
+    from covid.data.index import targets_of
     from covid.data.source import data_name, is_synthetic
     from covid.evaluation.report import Evaluation, write_report
     from covid.evaluation.terminal import metrics_table
@@ -87,6 +88,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     predictor, split = open_trained(arguments.trained, arguments.data), arguments.split
     with predictor.main_process_first():
         index = open_images(predictor, arguments.data)
+    targets = targets_of(predictor.space, index)
     predictions = predictor.predict(index, indices_of(index, split), split)
     if not predictor.is_main_process:
         return
@@ -103,9 +105,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
         },
         space=predictor.space,
         probabilities=predictions.probabilities,
-        targets=predictor.space.encode(sample.label for sample in samples),
+        targets=targets[predictions.indices],
         names=[sample.name for sample in samples],
-        keys=[sample.label for sample in samples],
+        cells=[sample.label for sample in samples],
         patients=[sample.patient for sample in samples],
     )
     place = split if arguments.data is None else f"{index.name}-{split}"
@@ -159,6 +161,7 @@ def open_run(folder: Path | None) -> Predictor:
     from covid.config import resolve
     from covid.data.batches import Split, load_batches
     from covid.data.cache import Images
+    from covid.data.index import targets_of
     from covid.data.source import NAME_FOLDER, open_source
     from covid.model.weights import load_trained
     from covid.training.epochs import predict
@@ -181,7 +184,7 @@ def open_run(folder: Path | None) -> Predictor:
             seen.require_readable(len(indices))
         indices = [i for i in indices if i not in seen.unreadable]
         batches = load_batches(
-            Split(images, indices, space.encode(index.samples[i].label for i in indices)),
+            Split(images, indices, targets_of(space, index)[indices]),
             batch_size=config.batch_size,
             workers=loader_workers(accelerator),
         )

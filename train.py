@@ -41,7 +41,7 @@ def train(arguments: argparse.Namespace) -> int:
     from covid.data.batches import Split, load_batches
     from covid.data.cache import Images
     from covid.data.drawings import Augmentation
-    from covid.data.index import require_whole_patients
+    from covid.data.index import require_whole_patients, targets_of
     from covid.data.source import data_name, open_source
     from covid.data.splits import draw_splits
     from covid.evaluation.metrics import quick_figures
@@ -84,7 +84,7 @@ def train(arguments: argparse.Namespace) -> int:
     images = Images(index, config.data.image_size, cache_dir)
     report = Reporter(accelerator, config, folder, data_name(index))
     data = scan(accelerator, index, images, config)
-    targets = space.encode(sample.label for sample in index.samples)
+    targets = targets_of(space, index)
     augmentation = Augmentation.from_config(config.data, config.seed)
     train_split = Split(
         images, data.train, targets[data.train], seed=config.seed, augmentation=augmentation,
