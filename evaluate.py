@@ -91,6 +91,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     Of several processes all predict and one writes.
     """
     # Imported here, and below, because they take time that --help should not.
+    from covid.data.index import targets_of
     from covid.data.samples import digest, rows_of
     from covid.data.source import data_name, is_synthetic
     from covid.evaluation.report import Evaluation, write_report
@@ -101,6 +102,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         index, own = open_own_images(predictor), True
     else:
         index, own = open_other_images(predictor, arguments.data, arguments.label)
+    targets = targets_of(predictor.space, index)
     predictions = predictor.predict(index, indices_of(index, split), split)
     notes = check_images(
         predictor, index, predictions.originals, own=own, allow_seen=arguments.allow_seen
@@ -108,8 +110,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
     if not predictor.is_main_process:
         return
 
-    samples = [index.samples[i] for i in predictions.originals]
     indices = list(predictions.originals)
+    samples = [index.samples[i] for i in indices]
     evaluation = Evaluation(
         title=f"{predictor.name} on {data_name(index)}, {split}",
         about={
@@ -122,9 +124,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
         },
         space=predictor.space,
         probabilities=predictions.probabilities,
-        targets=predictor.space.encode(sample.label for sample in samples),
+        targets=targets[indices],
         names=[sample.name for sample in samples],
-        keys=[sample.label for sample in samples],
+        cells=[sample.label for sample in samples],
         patients=[sample.patient for sample in samples],
     )
     place = split if arguments.data is None else f"{index.name}-{split}"
@@ -277,6 +279,7 @@ def open_run(folder: Path | None) -> Predictor:
     from covid.config import resolve
     from covid.data.batches import Split, load_batches
     from covid.data.cache import Images
+    from covid.data.index import targets_of
     from covid.data.samples import digest, read_rows
     from covid.data.source import NAME_FOLDER, open_source
     from covid.model.weights import load_trained
@@ -314,7 +317,7 @@ def open_run(folder: Path | None) -> Predictor:
             seen.require_readable(len(indices))
         indices = [i for i in indices if i not in seen.unreadable]
         batches = load_batches(
-            Split(images, indices, space.encode(index.samples[i].label for i in indices)),
+            Split(images, indices, targets_of(space, index)[indices]),
             batch_size=config.batch_size,
             workers=loader_workers(accelerator),
         )

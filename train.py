@@ -46,7 +46,7 @@ def train(arguments: argparse.Namespace) -> int:
     from covid.data.batches import Split, load_batches
     from covid.data.cache import Images
     from covid.data.drawings import Augmentation
-    from covid.data.index import require_whole_patients
+    from covid.data.index import require_whole_patients, targets_of
     from covid.data.source import data_name, open_source
     from covid.data.splits import draw_splits
     from covid.edge.files import write_atomically
@@ -98,7 +98,7 @@ def train(arguments: argparse.Namespace) -> int:
             folder, before, rows, accept=arguments.accept_changed_data
         )
         data.warnings.extend(accepted)
-    targets = space.encode(sample.label for sample in index.samples)
+    targets = targets_of(space, index)
     augmentation = Augmentation.from_config(config.data, config.seed)
     train_split = Split(
         images, data.train, targets[data.train], seed=config.seed, augmentation=augmentation,

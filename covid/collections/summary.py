@@ -32,9 +32,10 @@ def summary_table(rows: Sequence[Row]) -> str:
             patients[place].add(row.patient)
     last = columns[-1]
     lines = [
-        [printable(name), *(f"{images[name][column]:,}" for column in columns), f"{doubtful[name]:,}"]
+        [printable(name), *(f"{images[name][column]:,}" for column in columns),
+         f"{doubtful[name]:,}"]
         for name in sorted(images, key=lambda name: (-images[name][last], name))
-    ]
+    ]  # fmt: skip
     lines.append(["all images", *(f"{total[column]:,}" for column in columns), ""])
     if patients:
         lines.append(["patients", *(f"{len(patients[column]):,}" for column in columns), ""])

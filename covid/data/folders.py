@@ -7,6 +7,7 @@ from pathlib import Path
 
 from covid.data.index import MAX_LISTED, SPLIT_NAMES, Index, Sample, some, walk
 from covid.edge.images import image_endings
+from covid.edge.labels import read_cell, write_cell
 from covid.errors import DataError
 
 
@@ -17,7 +18,7 @@ class Folders:
         self.root = root
 
     def index(self) -> Index:
-        """See `covid.data.source.Source`; an image's label is its folder's name."""
+        """See `covid.data.source.Source`; an image's label is its folder's name, read as a cell."""
         root = self.root
         folders = {
             entry.name: entry
@@ -46,10 +47,14 @@ class Folders:
                         others[ending or name] += 1
                 if not images:
                     raise DataError(f"{folder}: holds no images; fill it or remove the folder.")
+                try:
+                    label = write_cell(read_cell(folder.name))
+                except ValueError as error:
+                    raise DataError(f"{folder}: its name has {error}; rename it.") from None
                 for name in images:
                     path = folder / name
                     name = path.relative_to(root).as_posix()
-                    samples.append(Sample(path, name, folder.name, split))
+                    samples.append(Sample(path, name, label, split))
         if not samples:
             raise DataError(
                 f"{root}: holds no images; expected {root}/train/LABEL/image.png and so on, "

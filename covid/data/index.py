@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from covid.edge.images import read_image
-from covid.edge.labels import read_cell, write_cell
+from covid.edge.labels import LabelSpace, Uncertain, read_cell, write_cell
 from covid.errors import DataError
 
 # A path and a size to uint8 `[size, size]`; raises ImageError where it cannot.
@@ -65,13 +65,17 @@ class Index:
         """Indices in `samples` of one split, in order; empty where it has none."""
         return [i for i, sample in enumerate(self.samples) if sample.split == name]
 
-    def counts(self) -> dict[str, dict[str, int]]:
-        """split -> label -> images; one with several labels counts for each, doubtful ones too."""
+    def counts(self, *, doubtful: bool = True) -> dict[str, dict[str, int]]:
+        """split -> label -> images; one with several labels counts for each.
+
+        `doubtful`: labels in doubt count too.
+        """
         counted: dict[str, dict[str, int]] = {}
         for sample in self.samples:
             labels = counted.setdefault(sample.split, {})
-            for label in read_cell(sample.label):
-                labels[label] = labels.get(label, 0) + 1
+            for label, certain in read_cell(sample.label).items():
+                if certain or doubtful:
+                    labels[label] = labels.get(label, 0) + 1
         return counted
 
     def with_splits(self, splits: Iterable[str]) -> "Index":
@@ -151,10 +155,13 @@ def with_labels(
         return index
     samples = []
     for sample in index.samples:
-        certain = {ours[name]: sure for name, sure in read_cell(sample.label).items() if ours[name]}
+        certain: dict[str, bool] = {}
+        for name, sure in read_cell(sample.label).items():
+            our = ours[name]
+            if our:
+                certain[our] = certain.get(our, False) or sure
         if certain:
-            cell = write_cell({name or "": sure for name, sure in certain.items()})
-            samples.append(replace(sample, label=cell))
+            samples.append(replace(sample, label=write_cell(certain)))
     left_out = len(index.samples) - len(samples)
     dropped = [name for name, our in ours.items() if not our]
     warnings = list(index.warnings)
@@ -187,9 +194,30 @@ def require_whole_patients(index: Index, *, allowed: bool) -> Index:
     return index.with_warning(f"{sentence}, which data.allow_patient_overlap permits.")
 
 
-def require_training_splits(index: Index, labels: Sequence[str]) -> list[str]:
-    """Raises DataError unless one can train on `index`; returns warnings about validation."""
-    counts = index.counts()
+def targets_of(space: LabelSpace, index: Index) -> npt.NDArray[np.float32]:
+    """`LabelSpace.encode` of every sample: `[images, classes]`, 1, 0 or NaN where not known.
+
+    Raises DataError where an image bears several labels and `space` gives each image one.
+    """
+    cells = [sample.label for sample in index.samples]
+    several = {cell for cell in set(cells) if len(read_cell(cell)) > 1}
+    if space.task == "single_label" and several:
+        names = [sample.name for sample in index.samples if sample.label in several]
+        raise DataError(
+            f"{index.root}: {len(names):,} images bear several labels ({some(names)}), and task "
+            f"single_label takes one of each image; choose one, or set task=multilabel."
+        )
+    return space.encode(cells)
+
+
+def require_training_splits(
+    index: Index, labels: Sequence[str], uncertain: Uncertain = "ignore"
+) -> list[str]:
+    """Raises DataError unless one can train on `index`; returns warnings about validation.
+
+    A label in doubt is there where `uncertain` takes it for true.
+    """
+    counts = index.counts(doubtful=uncertain == "positive")
     for split in ("train", "validation"):
         if split not in counts:
             raise DataError(
@@ -198,14 +226,16 @@ def require_training_splits(index: Index, labels: Sequence[str]) -> list[str]:
             )
     present = {label for per_label in counts.values() for label in per_label}
     nowhere = [label for label in labels if label not in present]
+    # A reader who finds a label in the manifest must learn why it is none.
+    aside = " without doubt" if index.counts(doubtful=True) != counts else ""
     if nowhere:
         raise DataError(
-            f"{index.root}: no folder or manifest row bears {some(nowhere)}, which data.labels "
-            f"names; add its images or remove it from the config."
+            f"{index.root}: no folder or manifest row bears {some(nowhere)}{aside}, which "
+            f"data.labels names; add its images or remove it from the config."
         )
     empty = [label for label in labels if not counts["train"].get(label)]
     if empty:
-        raise DataError(f"{index.root}: the train split has no image of {some(empty)}.")
+        raise DataError(f"{index.root}: the train split has no image of {some(empty)}{aside}.")
     absent = [label for label in labels if not counts["validation"].get(label)]
     if not absent:
         return []

@@ -169,7 +169,10 @@ def _card(fields: Mapping[str, Any]) -> Card:
     classes = _names(fields["classes"], "classes")
     if len(classes) < 2 or len(set(classes)) != len(classes):
         raise ValueError("classes")
-    labels = {key: _names(true, "labels") for key, true in fields["labels"].items()}
+    labels = {
+        key: () if true == [] and task == "multilabel" else _names(true, "labels")
+        for key, true in fields["labels"].items()
+    }
     _names(list(labels), "labels")
     implies = {key: _names(others, "implies") for key, others in fields["implies"].items()}
     named = {name for names in (*labels.values(), *implies.values(), implies) for name in names}

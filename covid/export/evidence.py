@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from covid.config import Config, resolve
 from covid.data.cache import Images, Scan
-from covid.data.index import Index
+from covid.data.index import Index, targets_of
 from covid.data.samples import Row, moved_images, own_images, read_rows, require_unchanged
 from covid.data.source import NAME_FOLDER, data_name, open_source
 from covid.edge.card import RESIZE, Card
@@ -39,7 +39,7 @@ class Evidence:
     indices: list[int]  # of the validation images, in `index`
     calibration: list[int]  # indices of training images that 8-bit files are made from
     unseen: list[int]  # indices of the other training images
-    targets: npt.NDArray[np.bool_]  # [images, classes]
+    targets: npt.NDArray[np.float32]  # [images, classes], 1 or 0, NaN where not known
     logits: npt.NDArray[np.float32]  # [images, classes]
     probabilities: npt.NDArray[np.float32]  # [images, classes]
     metrics: dict[str, Any]
@@ -103,7 +103,7 @@ def gather_evidence(
     calibration, unseen = sorted(drawn[:count]), sorted(drawn[count:])
     logits, probabilities = _answers(trained.network, config.task, images, validation)
     space = config.label_space
-    targets = space.encode(index.samples[i].label for i in validation)
+    targets = targets_of(space, index)[validation]
     patients = [index.samples[i].patient for i in validation]
     metrics = compute_metrics(space, probabilities, targets, patients)
     card = Card(

@@ -5,6 +5,7 @@ from functools import reduce
 from operator import add
 from typing import Any
 
+import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
 from tqdm import tqdm
@@ -12,7 +13,7 @@ from tqdm import tqdm
 from covid.config import Config
 from covid.data.audit import find_duplicates
 from covid.data.cache import Images, Original, Scan
-from covid.data.index import MAX_LISTED, Index, require_training_splits
+from covid.data.index import MAX_LISTED, Index, require_training_splits, targets_of
 from covid.data.shortcuts import Shortcuts, find_shortcuts
 from covid.data.source import data_name, is_synthetic
 from covid.errors import DataError
@@ -44,10 +45,13 @@ def scan(
 
     That fills the cache, so the first epoch decodes nothing again. Test images are read too, where
     there are any, since what is trained on must not be among them; one of them that cannot be
-    read is a warning. Raises DataError: see `require_training_splits`,
-    `Scan.require_readable` and `Duplicates.warnings`.
+    read is a warning. Images of which no target is known are left out, with another. Raises
+    DataError: see `targets_of`, `require_training_splits`, `Scan.require_readable` and
+    `Duplicates.warnings`.
     """
-    warnings = [*index.warnings, *require_training_splits(index, list(config.data.labels))]
+    targets = targets_of(config.label_space, index)
+    labels, uncertain = list(config.data.labels), config.data.uncertain
+    warnings = [*index.warnings, *require_training_splits(index, labels, uncertain)]
     train, validation = index.split("train"), index.split("validation")
     seen = scan_images(accelerator, images, train, "reading training images")
     evaluated = scan_images(accelerator, images, validation, "reading validation images")
@@ -76,10 +80,17 @@ def scan(
         warnings.append(images.problem)
     train = [i for i in train if i not in every.unreadable]
     validation = [i for i in validation if i not in every.unreadable]
-    targets = config.label_space.encode(index.samples[i].label for i in validation)
+    unknown = set(np.flatnonzero(np.isnan(targets).all(axis=1)).tolist())
+    if unknown.intersection(train + validation):
+        warnings.append(
+            f"{len(unknown.intersection(train + validation)):,} images of which no label is known "
+            f"for certain are left out of training and validation."
+        )
+    train = [i for i in train if i not in unknown]
+    validation = [i for i in validation if i not in unknown]
     if not train or not validation:
-        raise DataError(f"{index.root}: no readable image is left to train or to validate on.")
-    reason = reason_against(config.select_by, config.label_space, targets)
+        raise DataError(f"{index.root}: no image is left to train or to validate on.")
+    reason = reason_against(config.select_by, config.label_space, targets[validation])
     if reason:
         raise DataError(
             f"{index.root}: in validation {reason}, so {config.select_by} is not defined there; "

@@ -19,7 +19,7 @@ EVALUATION = Evaluation(
     probabilities=np.array([[0.75, 0.25], [0.5, 0.5]], dtype=np.float32),
     targets=SPACE.encode(["a", "b"]),
     names=["=cmd.png", "b.png"],
-    keys=["a", "b"],
+    cells=["a", "b"],
     patients=["p", None],
 )
 
@@ -27,7 +27,7 @@ EVALUATION = Evaluation(
 def test_a_name_that_a_spreadsheet_would_run_becomes_text() -> None:
     text = predictions_csv(EVALUATION)
     assert list(csv.reader(io.StringIO(text, newline="")))[1] == [
-        "'=cmd.png", "a", "0.750000", "0.250000", "a", "true",
+        "'=cmd.png", "a", "0.750000", "0.250000", "a", "true", "1", "0",
     ]  # fmt: skip
 
 
