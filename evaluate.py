@@ -291,7 +291,7 @@ def open_run(folder: Path | None) -> Predictor:
 
     folder = folder or newest_run(runs_folder())
     trained = load_trained(best_weights(folder))
-    config, space = trained.config, trained.config.label_space
+    config, space = trained.config, trained.config.label_space.naming_classes()
     accelerator = start_accelerator(precision="no")
     use_full_precision()
     trained_on = read_rows(folder)
@@ -413,7 +413,7 @@ def open_file(path: Path) -> Predictor:
     return Predictor(
         name=path.name,
         folder=path.parent,
-        space=card.space,
+        space=card.space.naming_classes(),
         about={
             "model": path.name,
             "precision": card.precision,

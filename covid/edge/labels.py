@@ -7,7 +7,7 @@ each key stands for the set of *labels* that are true of it. A network gives one
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -80,6 +80,14 @@ class LabelSpace:
         thresholds = (DEFAULT_THRESHOLD,) * len(classes) if task == "multilabel" else None
         frozen = {key: tuple(true) for key, true in labels.items()}
         return cls(task, tuple(classes), frozen, implies, thresholds, uncertain)
+
+    def naming_classes(self) -> "LabelSpace":
+        """The same, in which a cell may name any class beside the keys, for images of others.
+
+        So `pneumonia` can be said where only `bacteria` and `virus`, which carry it, are keys.
+        """
+        own = {name: (name,) for name in self.classes if name not in self.labels}
+        return replace(self, labels={**self.labels, **own})
 
     def encode(self, cells: Iterable[str]) -> npt.NDArray[np.float32]:
         """Cells to targets `[images, classes]`: 1 true, 0 false, NaN not known.

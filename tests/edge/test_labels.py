@@ -167,3 +167,11 @@ def test_closing_twice_changes_nothing_more(space: LabelSpace, data: st.DataObje
 def test_closing_takes_nothing_away(space: LabelSpace, data: st.DataObject) -> None:
     decided = data.draw(arrays.arrays(np.bool_, (4, len(space.classes))))
     assert (space.close(decided) >= decided).all()
+
+
+def test_images_of_others_may_be_labelled_by_class() -> None:
+    space = LabelSpace.from_labels(
+        "multilabel", {"bacteria": ["pneumonia"], "virus": ["pneumonia"], "normal": ["normal"]}
+    )
+    targets = space.naming_classes().encode(["pneumonia", "virus", "normal"])
+    assert targets.tolist() == space.encode(["virus", "virus", "normal"]).tolist()
