@@ -59,7 +59,7 @@ def test_every_image_has_its_row_of_predictions(finished: Path) -> None:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
         "path", "label", "probability_covid", "probability_normal", "probability_pneumonia",
-        "predicted", "correct",
+        "predicted", "correct", "target_covid", "target_normal", "target_pneumonia",
     ]  # fmt: skip
     assert sorted(row["path"] for row in rows) == sorted(
         f"test/{label}/{label}-{number}.png" for label in LABELS for number in range(3)

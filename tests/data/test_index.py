@@ -10,9 +10,11 @@ from covid.data.index import (
     patients_in_two_splits,
     require_training_splits,
     require_whole_patients,
+    targets_of,
 )
 from covid.data.source import load_index
 from covid.data.splits import SPLITS, draw_splits
+from covid.edge.labels import LabelSpace
 from covid.errors import DataError
 from tests.conftest import LABELS, MakeImages, write_image
 
@@ -250,3 +252,46 @@ def test_a_manifest_without_splits_is_split_by_patient(manifest_root: Path) -> N
     write_manifest(manifest_root, [row | {"patient": row["path"][-5:]} for row in rows])
     index = draw_splits(load_index(manifest_root, LABELS), seed=0)
     assert set(index.counts()) == set(SPLITS) and not patients_in_two_splits(index.samples)
+
+
+def test_targets_are_those_of_the_images_cells(manifest_root: Path) -> None:
+    change(manifest_root, 0, label="covid|normal")
+    change(manifest_root, 1, label="covid?|normal")
+    space = LabelSpace.from_labels("multilabel", {name: [name] for name in LABELS})
+    targets = targets_of(space, load_index(manifest_root, LABELS))
+    assert targets[0].tolist() == [1, 1, 0]
+    assert str(targets[1].tolist()) == "[nan, 1.0, 0.0]"
+
+
+def test_several_labels_where_each_image_has_one_are_refused_with_the_image(
+    manifest_root: Path,
+) -> None:
+    change(manifest_root, 0, label="covid|normal")
+    space = LabelSpace.from_labels("single_label", {name: [name] for name in LABELS})
+    with pytest.raises(DataError, match=r"1 images bear several labels \(covid-0.png\)"):
+        targets_of(space, load_index(manifest_root, LABELS))
+
+
+def test_a_label_in_doubt_is_no_image_to_train_on_unless_it_is_taken_for_true(
+    manifest_root: Path,
+) -> None:
+    change(manifest_root, 0, label="covid?")  # the one of training
+    index = load_index(manifest_root, LABELS)
+    for uncertain in ("ignore", "negative"):
+        with pytest.raises(DataError, match="train split has no image of covid without doubt"):
+            require_training_splits(index, LABELS, uncertain)
+    assert require_training_splits(index, LABELS, "positive") == []
+
+
+def test_of_two_names_that_become_one_the_certain_one_counts(manifest_root: Path) -> None:
+    change(manifest_root, 0, label="edema|oedema?")
+    renamed = {"edema": "covid", "oedema": "covid"}
+    index = load_index(manifest_root, LABELS, renamed=renamed)
+    assert index.samples[0].label == "covid"
+
+
+def test_a_folder_whose_name_is_no_label_is_refused(make_images: MakeImages) -> None:
+    root = make_images()
+    (root / "train/covid").rename(root / "train/covid|")
+    with pytest.raises(DataError, match="its name has an empty name in 'covid|'; rename it"):
+        load_index(root, LABELS)
