@@ -1,12 +1,14 @@
 """train.py as a user starts it: what a run leaves, every launcher, every option."""
 
 import csv
+import hashlib
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from safetensors import safe_open
 
 from covid.edge.processors import usable_processors
@@ -33,7 +35,7 @@ def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_folder_holds_exactly_its_files(finished: Path) -> None:
     assert sorted(path.name for path in finished.iterdir()) == [
         "augmentation.png", "best.safetensors", "config.yaml", "curves.png", "data_audit.json",
-        "history.csv", "summary.json",
+        "history.csv", "samples.csv", "summary.json",
     ]  # fmt: skip
 
 
@@ -55,8 +57,24 @@ def test_the_summary_says_finished_and_where_it_ran(finished: Path) -> None:
 def test_the_weights_say_what_rebuilds_the_network(finished: Path) -> None:
     with safe_open(finished / "best.safetensors", framework="pt") as file:
         metadata = {key: json.loads(value) for key, value in file.metadata().items()}
-    assert set(metadata) == {"config", "labels", "mean", "std", "epoch", "metrics"}
+    assert set(metadata) == {
+        "config", "labels", "mean", "std", "epoch", "metrics", "trained_on_sha256",
+    }  # fmt: skip
     assert metadata["labels"]["covid"] == ["covid", "pneumonia"]
+
+
+def test_samples_csv_holds_every_image_with_its_size_and_content(
+    root: Path, finished: Path
+) -> None:
+    with (finished / "samples.csv").open(newline="") as file:
+        rows = {row.pop("path"): row for row in csv.DictReader(file)}
+    assert len(rows) == 24
+    with Image.open(root / "test/covid/covid-0.png") as picture:
+        content = hashlib.sha256(picture.tobytes()).hexdigest()
+    assert rows["test/covid/covid-0.png"] == {
+        "label": "covid", "split": "test", "patient": "", "source": "", "width": "40",
+        "height": "40", "content": content,
+    }  # fmt: skip
 
 
 def test_without_a_terminal_there_are_plain_lines(finished: Path) -> None:

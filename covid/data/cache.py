@@ -18,11 +18,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import PIL
+from PIL import Image
 
 from covid.data.fingerprint import fingerprint
 from covid.data.index import MAX_LISTED, Index
 from covid.data.record_file import RecordFile
-from covid.edge.images import PREPROCESSING_VERSION
+from covid.edge.images import PREPROCESSING_VERSION, read_grey
 from covid.edge.processors import usable_processors
 from covid.errors import DataError, ImageError
 
@@ -35,18 +36,34 @@ CHUNK_IMAGES = 64  # images in memory at once while a set is scanned: 4 MB at 25
 
 
 @dataclass(frozen=True)
+class Original:
+    """What an image was before it was resized."""
+
+    width: int
+    height: int
+    content: str  # SHA-256 of its grey bytes, row by row, hexadecimal
+
+    @classmethod
+    def of(cls, grey: Image.Image) -> "Original":
+        """Of a mode "L" image."""
+        return cls(*grey.size, hashlib.sha256(grey.tobytes()).hexdigest())
+
+
+@dataclass(frozen=True)
 class Scan:
     """What a scan of some images gives; those of several processes add up."""
 
     histogram: npt.NDArray[np.int64]  # [256]: pixels of each grey level
     unreadable: dict[int, str]  # index -> the sentence that says why
     fingerprints: dict[int, bytes] = field(default_factory=dict)  # index -> `fingerprint`
+    originals: dict[int, Original] = field(default_factory=dict)
 
     def __add__(self, other: "Scan") -> "Scan":
         return Scan(
             self.histogram + other.histogram,
             self.unreadable | other.unreadable,
             self.fingerprints | other.fingerprints,
+            self.originals | other.originals,
         )
 
     def mean_and_std(self) -> tuple[float, float]:
@@ -123,7 +140,8 @@ class Images:
             total += Scan(histogram, unreadable)
             fingerprints |= {chunk[place]: fingerprint(pixels[place]) for place in readable}
             advance(len(chunk))
-        return replace(total, fingerprints=fingerprints)
+        originals = {i: Original.of(read_grey(self.paths[i])) for i in fingerprints}
+        return replace(total, fingerprints=fingerprints, originals=originals)
 
     def make_room(self, limit: float) -> str | None:
         """`make_room` in this cache; what this run has used since it opened it stays."""

@@ -54,6 +54,7 @@ class Card:
     source_sha256: str  # of best.safetensors
     versions: Mapping[str, str]
     golden: Golden | None = None  # None in files of format 1 only
+    trained_on_sha256: str | None = None  # of the run's samples.csv
 
     @property
     def synthetic(self) -> bool:
@@ -77,6 +78,7 @@ class Card:
             "std": self.std,
             "precision": self.precision,
             "trained_on": self.trained_on,
+            "trained_on_sha256": self.trained_on_sha256,
             "metrics": dict(self.metrics),
             "golden": self.golden.fields(),
             "source_sha256": self.source_sha256,
@@ -167,7 +169,10 @@ def _card(fields: Mapping[str, Any]) -> Card:
     classes = _names(fields["classes"], "classes")
     if len(classes) < 2 or len(set(classes)) != len(classes):
         raise ValueError("classes")
-    labels = {key: _names(true, "labels") for key, true in fields["labels"].items()}
+    labels = {
+        key: () if true == [] and task == "multilabel" else _names(true, "labels")
+        for key, true in fields["labels"].items()
+    }
     _names(list(labels), "labels")
     implies = {key: _names(others, "implies") for key, others in fields["implies"].items()}
     named = {name for names in (*labels.values(), *implies.values(), implies) for name in names}
@@ -192,6 +197,9 @@ def _card(fields: Mapping[str, Any]) -> Card:
         raise ValueError("precision")
     for name in ("arch", "trained_on", "source_sha256"):
         _names([fields[name]], name)
+    trained_on_sha256 = fields.get("trained_on_sha256")
+    if trained_on_sha256 is not None:
+        _names([trained_on_sha256], "trained_on_sha256")
     golden = None
     if fields["format"] > 1:
         golden = Golden.from_fields(fields["golden"], len(classes))
@@ -208,6 +216,7 @@ def _card(fields: Mapping[str, Any]) -> Card:
         source_sha256=fields["source_sha256"],
         versions=dict(fields["versions"]),
         golden=golden,
+        trained_on_sha256=trained_on_sha256,
     )
 
 

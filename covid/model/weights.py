@@ -32,6 +32,7 @@ class Trained:
     config: Config
     epoch: int
     metrics: dict[str, float]
+    trained_on_sha256: str | None  # of its run's samples.csv; None before there was one
 
 
 def load_weights(network: Network, config: ModelConfig, image_size: int) -> None:
@@ -149,8 +150,12 @@ def save_trained(
     config: Config,
     epoch: int,
     metrics: Mapping[str, float | None],
+    trained_on_sha256: str,
 ) -> None:
-    """Writes a network and everything needed to rebuild it, written beside and renamed."""
+    """Writes a network and everything needed to rebuild it, written beside and renamed.
+
+    `trained_on_sha256` is the digest of the samples that it was trained and chosen on.
+    """
     metadata: dict[str, Any] = {
         "config": config.model_dump(mode="json"),
         "labels": {key: list(true) for key, true in config.data.labels.items()},
@@ -158,6 +163,7 @@ def save_trained(
         "std": network.std,
         "epoch": epoch,
         "metrics": dict(metrics),
+        "trained_on_sha256": trained_on_sha256,
     }
     tensors = network.state_dict().items()
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors}
@@ -182,4 +188,5 @@ def load_trained(path: Path) -> Trained:
         image_size=config.data.image_size,
     )  # fmt: skip
     fill(network, state, str(path))
-    return Trained(network.eval(), config, epoch, metrics)
+    trained_on = metadata.get("trained_on_sha256")
+    return Trained(network.eval(), config, epoch, metrics, trained_on)

@@ -220,7 +220,7 @@ ODD: dict[str, list[Any]] = {
     "task": ["", None, ["multilabel"], "regression"],
     "classes": [[], ["a"], ["a", "a"], "covid", [1, 2], None, ["covid", "normal", ""],
                 ["covid", "normal", "pneumonia\x1b[2J"], ["covid", "normal", "a\nb"], {}],
-    "labels": [{}, [], {"covid": ["tuberculosis"]}, {"covid": "covid"}, {"covid": []}, None],
+    "labels": [{}, [], {"covid": ["tuberculosis"]}, {"covid": "covid"}, {"": []}, None],
     "implies": [{"tuberculosis": ["covid"]}, {"covid": ["x"]}, {"covid": 1}, [], 3],
     "thresholds": [None, [], [0.5], [0.5, 0.5, 2], [0.5, 0.5, -1], [0.5, 0.5, "0.5"], "abc", 0.5,
                    [0.5, 0.5, True], [0.5, 0.5, 10**400], {}],
@@ -248,6 +248,14 @@ def test_a_card_that_makes_no_sense_is_refused(tmp_path: Path, key: str) -> None
 def test_a_card_without_one_of_its_keys_is_refused(tmp_path: Path, key: str) -> None:
     message = refused(tmp_path, forged(lambda fields: fields.pop(key)))
     assert f"its `covid` metadata makes no sense ({key})" in message
+
+
+def test_a_key_may_carry_no_label_unless_each_image_has_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.onnx"
+    path.write_bytes(forged(partial(dict.update, labels={"covid": ["covid"], "none": []})))
+    assert read_card(path).space.labels["none"] == ()
+    single: dict[str, Any] = {"labels": {"none": []}, "task": "single_label", "thresholds": None}
+    assert "makes no sense (labels)" in refused(tmp_path, forged(partial(dict.update, **single)))
 
 
 def test_thresholds_of_a_task_without_any_are_refused(tmp_path: Path) -> None:

@@ -101,17 +101,18 @@ def test_a_file_of_imagenet_s_layout_fills_the_backbone(
 
 def test_a_trained_network_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     network = make().eval()
-    save_trained(tmp_path / "best.safetensors", network, CONFIG, 3, {"accuracy": 0.5})
+    save_trained(tmp_path / "best.safetensors", network, CONFIG, 3, {"accuracy": 0.5}, "f" * 64)
     trained = load_trained(tmp_path / "best.safetensors")
     images = torch.randint(0, 256, (2, 1, 64, 64), dtype=torch.uint8)
     with torch.inference_mode():
         assert torch.equal(trained.network(images), network(images))
     assert (trained.config, trained.epoch, trained.metrics) == (CONFIG, 3, {"accuracy": 0.5})
+    assert trained.trained_on_sha256 == "f" * 64
 
 
 def test_a_trained_network_can_be_trained_on(tmp_path: Path) -> None:
     before = make(seed=1)
-    save_trained(tmp_path / "best.safetensors", before, CONFIG, 3, {})
+    save_trained(tmp_path / "best.safetensors", before, CONFIG, 3, {}, "f" * 64)
     network = make(seed=2)
     load_weights(network, model_config(tmp_path / "best.safetensors"), 64)
     head = "head.0.weight"
