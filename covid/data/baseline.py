@@ -91,18 +91,19 @@ class Baseline:
             return None
         label, figure, chance = None, self.together.overall, self.chance
         scores = {column: score.overall for column, score in self.alone.items()}
-        what = "labels, each against the rest, on average" if self.by_label else "the label"
+        what = "labels, each against the rest," if self.by_label else "the label"
+        mean = "mean " if self.by_label else ""
         if figure <= SUSPICIOUS_ACCURACY:
             per_class = self.together.per_class
             label = max(per_class, key=lambda name: per_class[name])
-            figure, chance, what = per_class[label], 0.5, f"{label} against the rest"
+            figure, chance, what, mean = per_class[label], 0.5, f"{label} against the rest", ""
             if figure <= SUSPICIOUS_ACCURACY:
                 return None
             scores = {column: score.per_class[label] for column, score in self.alone.items()}
         best = sorted(scores, key=lambda column: -scores[column])[:MAX_NAMED_COLUMNS]
         clause = (
-            f"{self.of} alone predicts {what} with a balanced accuracy of {figure:.2f} (chance is "
-            f"{chance:.2f})"
+            f"{self.of} alone predicts {what} with a {mean}balanced accuracy of {figure:.2f} "
+            f"(chance is {chance:.2f})"
         )
         if best:
             clause += ", most of all by " + ", ".join(
