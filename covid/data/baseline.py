@@ -159,13 +159,13 @@ def measure_source_baseline(index: Index, indices: Sequence[int]) -> Baseline:
     An empty cell is a source like others, once another is known.
     """
     samples = _every_nth(index, indices)
-    sources = [sample.columns.get("source", "").strip() for sample in samples]
+    every = {index.samples[i].columns.get("source", "").strip() for i in indices}
     reason = None
-    if not any(sources):
+    if not any(every):
         reason = "no source is known"
-    elif len({source.lower() for source in sources}) == 1:
-        reason = f"every image comes from {sources[0]}"
-    features = {"source": _one_hot(sources)}
+    elif len({source.lower() for source in every}) == 1:
+        reason = f"every image comes from {min(every)}"
+    features = {"source": _one_hot([sample.columns.get("source", "") for sample in samples])}
     return _measure("source", samples, features, by_label=_several(index, indices), reason=reason)
 
 

@@ -240,6 +240,14 @@ def test_without_two_sources_none_is_evaluated(source: str, why: str) -> None:
     assert evaluated.line() == f"source alone: not evaluated, {why}"
 
 
+def test_a_source_between_those_images_that_are_looked_at_is_one_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(baseline, "MAX_IMAGES", 30)
+    evaluated = from_source(lambda n, label: {"source": "rare" if n == 1 else "kermany"})
+    assert (evaluated.images, evaluated.note) == (30, None)
+
+
 def test_sources_that_give_a_label_away_are_warned_of() -> None:
     (sentence,) = from_source(lambda n, label: {"source": label}).warnings()
     assert "source alone predicts the label with a balanced accuracy of 1.00" in sentence
