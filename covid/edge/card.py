@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from covid.edge.golden import Golden
+from covid.edge.images import GREYS, PREPROCESSING_VERSION
 from covid.edge.labels import LabelSpace, Task
 from covid.edge.wire import read_fields, write_field
 from covid.errors import ModelError
@@ -54,6 +55,7 @@ class Card:
     source_sha256: str  # of best.safetensors
     versions: Mapping[str, str]
     golden: Golden | None = None  # None in files of format 1 only
+    greys: int = PREPROCESSING_VERSION  # which of images.GREYS it learnt from; 1 where not written
 
     @property
     def synthetic(self) -> bool:
@@ -73,6 +75,7 @@ class Card:
             "thresholds": None if self.space.thresholds is None else list(self.space.thresholds),
             "image_size": self.image_size,
             "resize": self.resize,
+            "greys": self.greys,
             "mean": self.mean,
             "std": self.std,
             "precision": self.precision,
@@ -117,6 +120,13 @@ def read_card(path: Path) -> Card:
         )
     if external:
         raise ModelError(f"{path}: keeps weights in another file, which is not read; export anew.")
+    greys = fields.setdefault("greys", 1)
+    if type(greys) is not int or greys not in GREYS:
+        known = " and ".join(map(str, GREYS))
+        raise ModelError(
+            f"{path}: wants images made grey in a newer way ({greys!r}, and this version knows "
+            f"{known}); update this program."
+        )
     try:
         return _card(fields)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -208,6 +218,7 @@ def _card(fields: Mapping[str, Any]) -> Card:
         source_sha256=fields["source_sha256"],
         versions=dict(fields["versions"]),
         golden=golden,
+        greys=fields["greys"],
     )
 
 

@@ -112,6 +112,7 @@ def gather_evidence(trained: Trained, weights: Path, versions: Mapping[str, str]
         metrics=headline(metrics),
         source_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
         versions=dict(versions),
+        greys=trained.greys,
     )
     return Evidence(
         card, images, index, validation, calibration, unseen, targets, logits, probabilities,
