@@ -42,8 +42,8 @@ MAX_SOURCE = 64  # characters that an attribute of this kind may have
 PERSONAL = ("PatientID", "PatientName", "PatientBirthDate", "AccessionNumber", "OtherPatientIDs")
 UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 ATTRIBUTES: tuple[str | int, ...] = (
-    *TRAIT_ATTRIBUTES, *PERSONAL, *UIDS, "Rows", "PatientSex", "PatientAge",
-    "Manufacturer", "ManufacturerModelName",
+    *TRAIT_ATTRIBUTES, *PERSONAL, *UIDS, "PatientSex", "PatientAge", "Manufacturer",
+    "ManufacturerModelName",
 )  # fmt: skip
 EXPECTED = (
     f"DICOM files in folders named after their labels, such as FOLDER/normal/…, or a {LABELS} "

@@ -22,7 +22,7 @@ TRAIT_ATTRIBUTES: tuple[str | int, ...] = (
     "SOPClassUID", "ConversionType", "PresentationIntentType", "BurnedInAnnotation",
     "NumberOfFrames", "PhotometricInterpretation", "BitsStored", "PixelRepresentation",
     "WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence",
-    "ViewPosition", "PatientOrientation", *OVERLAYS,
+    "ViewPosition", "PatientOrientation", "Rows", *OVERLAYS,
 )  # fmt: skip
 
 
@@ -51,8 +51,8 @@ SENTENCES: Mapping[str, str] = {
     "name the patient, and which a network can read.",
     "frames": "have several frames, of which the first is read.",
     "windows": "name several windows or VOI LUTs, of which the first is used.",
-    "no_window": "name no window that can be used; all but 0.5 % of their pixels at each end fill "
-    "the greys.",
+    "no_window": "name no window that can be used, so that their own pixels decide what is black "
+    "and what is white.",
     "lateral": "are lateral views by ViewPosition or PatientOrientation; a network that learnt "
     "from frontal ones says nothing of them.",
 }
@@ -106,8 +106,8 @@ def is_lateral(header: Any) -> bool:
     return along_rows.upper().startswith(("A", "P"))
 
 
-def survey(paths: Iterable[Path], *, lateral_known: bool = False) -> list[str]:
-    """`sentences` of all DICOM files among `paths`, to be called once for a set.
+def read_all_traits(paths: Iterable[Path]) -> list[Traits]:
+    """What the headers of all DICOM images among `paths` say.
 
     Other files are passed by; so are those whose header cannot be read, since reading their
     pixels says why.
@@ -121,9 +121,14 @@ def survey(paths: Iterable[Path], *, lateral_known: bool = False) -> list[str]:
             header = read_attributes(path, TRAIT_ATTRIBUTES)
         except ImageError:
             continue
-        if header is not None:
+        if header is not None and "Rows" in header:  # else a report, or an index of a folder
             traits.append(traits_of(header))
-    return sentences(traits, lateral_known=lateral_known)
+    return traits
+
+
+def survey(paths: Iterable[Path], *, lateral_known: bool = False) -> list[str]:
+    """`sentences` of all DICOM files among `paths`, to be called once for a set."""
+    return sentences(read_all_traits(paths), lateral_known=lateral_known)
 
 
 def sentences(traits: Sequence[Traits], *, lateral_known: bool = False) -> list[str]:
