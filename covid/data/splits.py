@@ -18,9 +18,7 @@ def split_by_patient(
     rare classes first. A class of at least three patients (one of whom has no other class)
     gets an image in each split. An image without a patient is a patient of its own.
     """
-    groups: dict[str, list[int]] = defaultdict(list)
-    for i, patient in enumerate(patients):
-        groups[f"p{patient}" if patient is not None else f"i{i}"].append(i)
+    groups = _by_patient(patients)
     images = Counter(labels)
     generator = np.random.default_rng([seed, len(labels)])
     # A patient with several classes is dealt with its rarest, where it matters most.
@@ -40,6 +38,44 @@ def split_by_patient(
             for i in indices:
                 assigned[i] = split
     return assigned
+
+
+def hold_out(
+    labels: Sequence[Sequence[str]], patients: Sequence[str | None], share: float, seed: int
+) -> list[bool]:
+    """Which images to hold out: all images of about `share` (0..1) of the patients.
+
+    `labels` are an image's, one or several. Each label's patients are shuffled, rare labels
+    first, and its share of them is held out, counting those that a rarer label held out before:
+    at least one of two. An image without a patient is a patient of its own.
+    """
+    groups = _by_patient(patients)
+    bearing: dict[str, set[str]] = defaultdict(set)
+    for group, indices in groups.items():
+        for i in indices:
+            for label in labels[i]:
+                bearing[label].add(group)
+    generator = np.random.default_rng([seed, len(labels)])
+    held, decided = set[str](), set[str]()
+    for label in sorted(bearing, key=lambda label: (len(bearing[label]), label)):
+        total = len(bearing[label])
+        wanted = max(round(share * total), int(total > 1)) - len(held & bearing[label])
+        open_to = sorted(bearing[label] - decided)
+        chosen = generator.permutation(len(open_to))[: max(wanted, 0)]
+        held |= {open_to[position] for position in chosen}
+        decided |= bearing[label]
+    return [group in held for group in _group_of_each(patients)]
+
+
+def _by_patient(patients: Sequence[str | None]) -> dict[str, list[int]]:
+    groups: dict[str, list[int]] = defaultdict(list)
+    for i, group in enumerate(_group_of_each(patients)):
+        groups[group].append(i)
+    return groups
+
+
+def _group_of_each(patients: Sequence[str | None]) -> list[str]:
+    return [f"p{patient}" if patient is not None else f"i{i}" for i, patient in enumerate(patients)]
 
 
 def _neediest(dealt: Mapping[str, int], total: int) -> str:

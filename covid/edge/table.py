@@ -26,8 +26,12 @@ def csv_line(cells: Iterable[str]) -> str:
     A cell that a spreadsheet would run (a file can be called `=cmd.png`) is led by an
     apostrophe, which makes it text there.
     """
+    return exact_csv_line(f"'{cell}" if cell.startswith(FORMULA) else cell for cell in cells)
+
+
+def exact_csv_line(cells: Iterable[str]) -> str:
+    """One line of CSV with its line break, which is read back as the same cells."""
     text = io.StringIO()
-    safe = [f"'{cell}" if cell.startswith(FORMULA) else cell for cell in cells]
     # The writer quotes what its line break is made of: a name can hold either half.
-    csv.writer(text, lineterminator="\r\n").writerow(safe)
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
     return text.getvalue().removesuffix("\r\n") + "\n"

@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from covid.edge.table import csv_line, format_table
+from covid.edge.table import csv_line, exact_csv_line, format_table
 
 
 def test_the_first_column_is_left_and_the_others_are_right() -> None:
@@ -26,3 +26,8 @@ def test_what_a_spreadsheet_would_run_becomes_text(cell: str) -> None:
 def test_other_cells_stay_as_they_are() -> None:
     cells = ["a=b", "", "0.5", 'say "a, b"', "two\nlines", "grüß"]
     assert next(csv.reader(io.StringIO(csv_line(cells), newline=""))) == cells
+
+
+def test_an_exact_line_guards_nothing_and_loses_nothing() -> None:
+    cells = ["-1", "=a", "two\rlines", "two\nlines", 'say "a, b"', ""]
+    assert next(csv.reader(io.StringIO(exact_csv_line(cells), newline=""))) == cells
