@@ -4,6 +4,7 @@ from covid.collections.chexpert import CHEXPERT
 from covid.collections.cohen import COHEN
 from covid.collections.collection import Collection
 from covid.collections.covid_radiography import COVID_RADIOGRAPHY
+from covid.collections.dicom import DICOM
 from covid.collections.kermany import KERMANY
 from covid.collections.nih14 import NIH14
 from covid.collections.rsna import RSNA
@@ -14,6 +15,7 @@ COLLECTIONS: dict[str, Collection] = {
         CHEXPERT,
         COHEN,
         COVID_RADIOGRAPHY,
+        DICOM,
         KERMANY,
         NIH14,
         RSNA,

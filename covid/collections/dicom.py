@@ -11,7 +11,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from covid.collections.collection import Advance, Collection, Contents, Row, read_table
+from covid.collections.collection import (
+    MAX_AGE,
+    NOT_ENTERED,
+    Advance,
+    Collection,
+    Contents,
+    Row,
+    as_sex,
+    not_recognised,
+    read_table,
+)
 from covid.edge.dicom import ENDINGS
 from covid.edge.dicom_header import (
     TRAIT_ATTRIBUTES,
@@ -34,7 +44,6 @@ SPLIT_FOLDERS = {
 VIEWS = {"AP", "PA", "LLD", "RLD", "LLO", "RLO"}  # PS3.3 C.8.1.1.3, without the lateral ones
 # HIPAA's safe harbour, 45 CFR 164.514(b)(2)(i)(C), has all ages over 89 in one group: 90 or older.
 OLDEST, OVER = 89, "90"
-MAX_AGE = 120  # years; what is above is a mistake of typing
 PER_YEAR = {"Y": 1, "M": 12, "W": 52, "D": 365}  # PS3.5's units of an age
 MAX_SOURCE = 64  # characters that an attribute of this kind may have
 
@@ -100,7 +109,7 @@ def read(folder: Path, advance: Advance) -> Contents:
         rows.append(
             Row(
                 name, place.label, split=place.split, patient=patient, view=_view(header),
-                sex=_sex(_text(header, "PatientSex")), age=age, source=_source(header),
+                sex=as_sex(_text(header, "PatientSex")), age=age, source=_source(header),
             )
         )  # fmt: skip
         traits.append(traits_of(header))
@@ -113,6 +122,8 @@ def read(folder: Path, advance: Advance) -> Contents:
             f"{folder / LABELS}: {len(listed)} of its rows name no DICOM file with a picture, the "
             f"first {min(listed)}; correct the paths, which start at {folder}."
         )
+    if not rows:
+        raise not_recognised(folder, EXPECTED)
     return Contents(rows, [*_notes(rows, counts), *sentences(traits)])
 
 
@@ -120,7 +131,7 @@ def _files(folder: Path) -> Iterator[str]:
     """Files that may be DICOM, by name in order, relative with '/'; hidden ones not."""
     names = []
     for place, folders, files in os.walk(folder, onerror=_refuse):
-        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
+        folders[:] = [name for name in folders if not name.startswith(NOT_ENTERED)]
         below = Path(place).relative_to(folder)
         names += [(below / name).as_posix() for name in files if not name.startswith(".")]
     for name in sorted(names):
@@ -204,10 +215,6 @@ def _view(header: Any) -> str:
     return view if view in VIEWS else ""  # anything may be typed there
 
 
-def _sex(text: str) -> str:
-    return text.upper() if text.upper() in ("M", "F") else ""
-
-
 def _age(text: str) -> str:
     """Years of "045Y" or "006M", OVER above OLDEST, empty where it is no age."""
     parts = re.fullmatch(r"(\d{1,3})([DWMY])", text.upper())
@@ -278,7 +285,7 @@ def _notes(rows: list[Row], counts: Counter[str]) -> list[str]:
 DICOM = Collection(
     name="dicom",
     title="DICOM files of your own",
-    address="the archive that they were exported from",
+    address="https://www.dicomstandard.org",
     citation="Name those who took the images, and who allowed their use.",
     terms=(
         "Those of the hospital, the ethics committee and the law that the images are under. "
