@@ -5,6 +5,7 @@ from covid.collections.cohen import COHEN
 from covid.collections.collection import Collection
 from covid.collections.covid_radiography import COVID_RADIOGRAPHY
 from covid.collections.covidx import COVIDX
+from covid.collections.dicom import DICOM
 from covid.collections.kermany import KERMANY
 from covid.collections.montgomery import MONTGOMERY
 from covid.collections.nih14 import NIH14
@@ -20,6 +21,7 @@ COLLECTIONS: dict[str, Collection] = {
         COHEN,
         COVID_RADIOGRAPHY,
         COVIDX,
+        DICOM,
         KERMANY,
         MONTGOMERY,
         NIH14,

@@ -119,6 +119,7 @@ def gather_evidence(
         source_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
         versions=dict(versions),
         trained_on_sha256=trained.trained_on_sha256,
+        greys=trained.greys,
     )
     return Evidence(
         card, images, index, validation, calibration, unseen, targets, logits, probabilities,
