@@ -28,17 +28,18 @@ def split_by_patient(
         group: min((labels[i] for i in indices), key=lambda label: (images[label], label))
         for group, indices in groups.items()
     }
+    members: dict[str, list[str]] = defaultdict(list)
+    for group in sorted(groups):
+        members[rarest[group]].append(group)
     assigned = [""] * len(labels)
-    for label in sorted(images, key=lambda label: (images[label], label)):
-        dealt = {split: sum(labels[r] == label for r in range(len(labels)) if assigned[r] == split)
-                 for split in SPLITS}  # fmt: skip
-        members = sorted(group for group in groups if rarest[group] == label)
-        for position in generator.permutation(len(members)):
-            indices = groups[members[position]]
-            split = _neediest(dealt, images[label])
-            dealt[split] += sum(labels[i] == label for i in indices)
+    dealt = {label: dict.fromkeys(SPLITS, 0) for label in images}  # images, by label and split
+    for label in sorted(members, key=lambda label: (images[label], label)):
+        for position in generator.permutation(len(members[label])):
+            indices = groups[members[label][position]]
+            split = _neediest(dealt[label], images[label])
             for i in indices:
                 assigned[i] = split
+                dealt[labels[i]][split] += 1
     return assigned
 
 
