@@ -19,7 +19,7 @@ def content(*slots: int) -> np.ndarray:
 @pytest.fixture
 def records(tmp_path: Path) -> RecordFile:
     """Eight records, of which 2, 5 and 6 are written."""
-    made = RecordFile(tmp_path / "cache", "things", count=8, length=LENGTH)
+    made = RecordFile(tmp_path / "cache", "things", length=LENGTH)
     made.make()
     made.write([2, 5, 6], content(2, 5, 6))
     return made
@@ -54,7 +54,7 @@ def test_a_record_that_is_cut_short_is_absent(records: RecordFile) -> None:
 
 
 def test_a_record_whose_checksum_is_zero_is_not_an_absent_one(tmp_path: Path) -> None:
-    records = RecordFile(tmp_path, "short", count=1, length=4)
+    records = RecordFile(tmp_path, "short", length=4)
     records.make()
     one = np.frombuffer(bytes.fromhex("9d0ad96d"), dtype=np.uint8)[None]  # its CRC-32 is 0
     records.write([0], one)
@@ -62,7 +62,7 @@ def test_a_record_whose_checksum_is_zero_is_not_an_absent_one(tmp_path: Path) ->
 
 
 def test_another_opening_finds_what_the_first_wrote(records: RecordFile) -> None:
-    again = RecordFile(records.folder, "things", count=8, length=LENGTH)
+    again = RecordFile(records.folder, "things", length=LENGTH)
     again.make()
     assert read(again, 2, 5, 6)[1] == []
 
@@ -98,7 +98,7 @@ def test_a_full_disk_leaves_the_record_absent(records: RecordFile) -> None:
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's figures")
 def test_reading_many_records_takes_the_memory_of_a_few(tmp_path: Path) -> None:
     length = 2**18
-    records = RecordFile(tmp_path, "many", count=400, length=length)  # 100 MB
+    records = RecordFile(tmp_path, "many", length=length)  # 100 MB
     records.make()
     some = np.ones((20, length), dtype=np.uint8)
     for start in range(0, 400, 20):
