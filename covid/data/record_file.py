@@ -73,10 +73,8 @@ class RecordFile:
             with self.keys.open("ab", buffering=0) as file:
                 # What a full disk cut short is filled up, so that later keys stand in their slots.
                 filler = bytes(-os.fstat(file.fileno()).st_size % KEY_BYTES)
-                added = filler + b"".join(missing)
                 # In one write, which the system appends as a whole, whoever else appends.
-                if file.write(added) < len(added):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                file.write(filler + b"".join(missing))
         raise OSError(errno.EAGAIN, "its list of keys changes while it is read")
 
     def read(self, slots: Sequence[int], into: npt.NDArray[np.uint8]) -> list[int]:

@@ -1,13 +1,18 @@
 """Rows and their checksums: what was written comes back, and nothing else does."""
 
 import errno
+import hashlib
+import multiprocessing
 import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from covid.data.record_file import RecordFile
+from covid.data.record_file import KEY_BYTES, RecordFile
 
 LENGTH = 12
 
@@ -67,8 +72,17 @@ def test_another_opening_finds_what_the_first_wrote(records: RecordFile) -> None
     assert read(again, 2, 5, 6)[1] == []
 
 
+def test_a_slot_of_minus_one_is_absent(records: RecordFile) -> None:
+    assert read(records, 2, -1)[1] == [1]
+
+
+def test_another_opening_cuts_nothing_off(records: RecordFile) -> None:
+    RecordFile(records.folder, "things", length=LENGTH).make()
+    assert read(records, 6)[1] == []
+
+
 def test_the_records_that_are_written_are_counted(records: RecordFile) -> None:
-    assert (records.written(range(8)), records.written([5, 7])) == (3, 1)
+    assert (records.written(range(9)), records.written([5, 7])) == (3, 1)
 
 
 @pytest.mark.parametrize("how", ["read", "count"])
@@ -82,8 +96,10 @@ def test_using_records_says_that_they_were_used(records: RecordFile, how: str) -
 
 
 def test_records_that_were_removed_are_absent_to_whoever_still_reads(records: RecordFile) -> None:
+    records.add([bytes(KEY_BYTES)])
     records.remove()
     assert read(records, 2, 5)[1] == [0, 1] and records.written([2]) == 0
+    assert list(records.folder.iterdir()) == []
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk always full")
@@ -93,6 +109,98 @@ def test_a_full_disk_leaves_the_record_absent(records: RecordFile) -> None:
     with pytest.raises(OSError) as caught:
         records.write([1], content(1))
     assert (caught.value.errno, records.written([1])) == (errno.ENOSPC, 0)
+
+
+def key(number: int) -> bytes:
+    return hashlib.blake2b(bytes([number % 256, number // 256]), digest_size=KEY_BYTES).digest()
+
+
+def keys(*numbers: int) -> list[bytes]:
+    return [key(number) for number in numbers]
+
+
+def slots(records: RecordFile, *numbers: int) -> list[int]:
+    return records.slots(keys(*numbers)).tolist()  # type: ignore[no-any-return]
+
+
+def test_keys_have_slots_in_the_order_in_which_they_came(records: RecordFile) -> None:
+    records.add(keys(7, 8))
+    records.add(keys(9, 8))
+    assert slots(records, 7, 8, 9) == [0, 1, 2]
+
+
+def test_a_key_that_was_never_added_has_no_slot(records: RecordFile) -> None:
+    assert slots(records, 7) == [-1]
+
+
+def test_keys_that_are_there_are_not_added_again(records: RecordFile) -> None:
+    records.add(keys(7, 8, 7))
+    records.add(keys(8, 7))
+    assert records.keys.stat().st_size == 2 * KEY_BYTES
+
+
+def test_a_key_that_two_processes_added_has_its_first_slot(records: RecordFile) -> None:
+    records.keys.write_bytes(key(7) + key(8) + key(7))
+    assert slots(records, 7, 8) == [0, 1]
+
+
+def add(folder: Path, first: int) -> None:
+    for number in range(first, first + 300, 10):
+        RecordFile(folder, "things", length=LENGTH).add(keys(*range(number, number + 10)))
+
+
+def test_processes_that_add_keys_at_once_lose_none_and_agree(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    adding = [context.Process(target=add, args=(tmp_path, first)) for first in (0, 50, 100)]
+    for process in adding:
+        process.start()
+    for process in adding:
+        process.join()
+    chosen = slots(RecordFile(tmp_path, "things", length=LENGTH), *range(400))
+    assert min(chosen) == 0 and len(set(chosen)) == 400
+
+
+@pytest.mark.parametrize("cut", range(1, KEY_BYTES))
+def test_a_list_of_keys_that_was_cut_short_keeps_the_whole_ones(
+    records: RecordFile, cut: int
+) -> None:
+    records.add(keys(7, 8, 9))
+    os.truncate(records.keys, 3 * KEY_BYTES - cut)
+    records.add(keys(9, 10))
+    assert slots(records, 7, 8, 9, 10) == [0, 1, 3, 4]
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """No file grows beyond `size` bytes: a write is cut short there, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_keys_that_do_not_fit_on_the_disk_are_an_error(records: RecordFile) -> None:
+    with full_disk(3 * KEY_BYTES // 2), pytest.raises(OSError):
+        records.add(keys(7, 8, 9))
+    assert slots(records, 7, 8, 9) == [0, -1, -1]
+
+
+def test_keys_are_added_once_the_disk_has_room_again(records: RecordFile) -> None:
+    with full_disk(3 * KEY_BYTES // 2), pytest.raises(OSError):
+        records.add(keys(7, 8, 9))
+    records.add(keys(7, 8, 9))
+    assert slots(records, 7, 8, 9) == [0, 2, 3]
+
+
+def test_keys_that_are_all_there_need_no_writing(records: RecordFile) -> None:
+    records.add(keys(7, 8))
+    with full_disk(0):
+        again = RecordFile(records.folder, "things", length=LENGTH)
+        again.make()
+        again.add(keys(8))
+    assert slots(again, 8) == [1]
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's figures")
