@@ -281,7 +281,7 @@ def open_run(folder: Path | None) -> Predictor:
 
     from covid.config import resolve
     from covid.data.batches import Split, load_batches
-    from covid.data.cache import Images
+    from covid.data.cache import Images, open_images
     from covid.data.index import targets_of
     from covid.data.samples import digest, read_rows
     from covid.data.source import NAME_FOLDER, open_source
@@ -305,16 +305,16 @@ def open_run(folder: Path | None) -> Predictor:
             f"went on with changed images, or a file was replaced."
         )
 
-    def open_images(index: "Index") -> Images:
+    def images_of(index: "Index") -> Images:
         cache_dir = resolve(config.data.cache_dir) if config.data.cache else None
-        return Images(index, config.data.image_size, cache_dir)
+        return open_images(index, config.data.image_size, cache_dir, trained.greys)
 
     def read(index: "Index", indices: list[int], split: str) -> "dict[int, Original]":
-        images = open_images(index)
+        images = images_of(index)
         return scan_images(accelerator, images, indices, f"reading {split} images").originals
 
     def predict_images(index: "Index", indices: list[int], split: str) -> Predictions:
-        images = open_images(index)
+        images = images_of(index)
         seen = scan_images(accelerator, images, indices, f"reading {split} images")
         if not config.data.skip_unreadable:
             seen.require_readable(len(indices))
@@ -363,7 +363,7 @@ def open_file(path: Path) -> Predictor:
     import numpy as np
     from tqdm import tqdm
 
-    from covid.data.cache import Images, Original
+    from covid.data.cache import Original, open_images
     from covid.data.index import MAX_LISTED
     from covid.data.samples import rows_for_file
     from covid.edge import load
@@ -379,14 +379,15 @@ def open_file(path: Path) -> Predictor:
 
     def read(index: "Index", indices: list[int], split: str) -> dict[int, Original]:
         with bar(indices, f"reading {split} images") as progress:
-            return Images(index, card.image_size, None).scan(indices, progress.update).originals
+            images = open_images(index, card.image_size, None, card.greys)
+            return images.scan(indices, progress.update).originals
 
     def predict_images(index: "Index", indices: list[int], split: str) -> Predictions:
         files = [index.samples[i].path for i in indices]
         originals: dict[Path, Original] = {}
 
         def read_once(file: Path) -> "npt.NDArray[np.uint8]":
-            grey = read_grey(file)
+            grey = read_grey(file, greys=card.greys)
             originals[file] = Original.of(grey)
             return resize(grey, card.image_size)
 
