@@ -9,8 +9,8 @@ import numpy.typing as npt
 from covid.errors import ImageError
 
 # What decodes a compression that pydicom and Pillow do not, of packages under permissive licences:
-# pylibjpeg and pylibjpeg-openjpeg (MIT), pyjpegls (MIT), python-gdcm (Apache 2.0). RLE needs none,
-# pylibjpeg-rle (MIT) only makes it faster; pylibjpeg-libjpeg is under the GPL and not named.
+# pylibjpeg and pylibjpeg-openjpeg (MIT), pyjpegls (MIT), python-gdcm (BSD, Apache 2.0). RLE needs
+# none, pylibjpeg-rle (MIT) only makes it faster; pylibjpeg-libjpeg (GPL) is not named.
 PACKAGES = {
     "JPEG2000": "pylibjpeg pylibjpeg-openjpeg",
     "JPEG2000Lossless": "pylibjpeg pylibjpeg-openjpeg",

@@ -87,6 +87,16 @@ def test_a_value_that_makes_no_sense_counts_as_absent(tmp_path: Path) -> None:
     assert (read.frames, read.lateral) == (False, True)
 
 
+def test_a_value_of_no_possible_length_counts_as_absent(tmp_path: Path) -> None:
+    path = dicom(tmp_path / "a.dcm", RAMP, ViewPosition="LL")
+    content = path.read_bytes()
+    stored = b"\x28\0\x01\x01US\x02\0\x0c\0"  # BitsStored: 12
+    assert content.count(stored) == 1
+    path.write_bytes(content.replace(stored, b"\x28\0\x01\x01US\x03\0\x0c\0\0"))
+    (read,) = read_all_traits([path])
+    assert (read.no_window, read.lateral) == (False, True)
+
+
 def test_a_set_has_one_sentence_a_trait_with_its_count(tmp_path: Path) -> None:
     paths = [
         dicom(tmp_path / f"{n}.dcm", RAMP, **WINDOW,

@@ -309,7 +309,7 @@ def test_signed_values_that_are_not_negative_read_as_unsigned_ones(
     assert_reads_as(write(tiff(values)), upper_bits(values))
 
 
-@pytest.mark.parametrize("largest", [4095, 65535])
+@pytest.mark.parametrize("largest", [4095, 60_000])
 def test_one_hot_pixel_darkens_nothing(write: Write, largest: int) -> None:
     values = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
     expected = values >> 4
