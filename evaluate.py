@@ -79,6 +79,7 @@ class Predictor:
     about: Mapping[str, Any]  # which network it is, for metrics.json
     trained_on: "list[Row] | None"  # its run's samples.csv; None where that is not at hand
     open_own: "Callable[[], Index] | None"  # its own images; None: it has none
+    lateral_known: bool  # whether it was trained on lateral views too
     read: "Callable[[Index, list[int], str], dict[int, Original]]"  # what some images are
     predict: "Callable[[Index, list[int], str], Predictions]"  # of some images of a split
     main_process_first: Callable[[], AbstractContextManager[None]]  # while images are searched
@@ -94,6 +95,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from covid.data.index import targets_of
     from covid.data.samples import digest, rows_of
     from covid.data.source import data_name, is_synthetic
+    from covid.edge.dicom_header import survey
     from covid.evaluation.report import Evaluation, write_report
     from covid.evaluation.terminal import metrics_table
 
@@ -134,7 +136,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
     metrics = write_report(
         output, evaluation, lambda places: predictions.read_images([indices[i] for i in places])
     )
-    for sentence in (*index.warnings, *notes, *predictions.warnings):
+    headers = survey([sample.path for sample in samples], lateral_known=predictor.lateral_known)
+    for sentence in (*index.warnings, *notes, *headers, *predictions.warnings):
         print(f"Warning: {sentence}", file=sys.stderr)
     print(metrics_table(metrics, evaluation.title))
     print(
@@ -278,7 +281,7 @@ def open_run(folder: Path | None) -> Predictor:
 
     from covid.config import resolve
     from covid.data.batches import Split, load_batches
-    from covid.data.cache import Images
+    from covid.data.cache import Images, open_images
     from covid.data.index import targets_of
     from covid.data.samples import digest, read_rows
     from covid.data.source import NAME_FOLDER, open_source
@@ -286,7 +289,7 @@ def open_run(folder: Path | None) -> Predictor:
     from covid.training.epochs import predict
     from covid.training.launch import loader_workers, start_accelerator, use_full_precision
     from covid.training.report import rendering_bar
-    from covid.training.run import best_weights, newest_run, runs_folder
+    from covid.training.run import best_weights, lateral_images, newest_run, runs_folder
     from covid.training.scan import scan_images
 
     folder = folder or newest_run(runs_folder())
@@ -302,16 +305,16 @@ def open_run(folder: Path | None) -> Predictor:
             f"went on with changed images, or a file was replaced."
         )
 
-    def open_images(index: "Index") -> Images:
+    def images_of(index: "Index") -> Images:
         cache_dir = resolve(config.data.cache_dir) if config.data.cache else None
-        return Images(index, config.data.image_size, cache_dir)
+        return open_images(index, config.data.image_size, cache_dir, trained.greys)
 
     def read(index: "Index", indices: list[int], split: str) -> "dict[int, Original]":
-        images = open_images(index)
+        images = images_of(index)
         return scan_images(accelerator, images, indices, f"reading {split} images").originals
 
     def predict_images(index: "Index", indices: list[int], split: str) -> Predictions:
-        images = open_images(index)
+        images = images_of(index)
         seen = scan_images(accelerator, images, indices, f"reading {split} images")
         if not config.data.skip_unreadable:
             seen.require_readable(len(indices))
@@ -347,6 +350,7 @@ def open_run(folder: Path | None) -> Predictor:
         },
         trained_on=trained_on,
         open_own=lambda: open_source(config, advice=NAME_FOLDER, progress=rendering_bar()),
+        lateral_known=lateral_images(folder) > 0,
         read=read,
         predict=predict_images,
         main_process_first=accelerator.main_process_first,
@@ -359,7 +363,7 @@ def open_file(path: Path) -> Predictor:
     import numpy as np
     from tqdm import tqdm
 
-    from covid.data.cache import Images, Original
+    from covid.data.cache import Original, open_images
     from covid.data.index import MAX_LISTED
     from covid.data.samples import rows_for_file
     from covid.edge import load
@@ -375,14 +379,15 @@ def open_file(path: Path) -> Predictor:
 
     def read(index: "Index", indices: list[int], split: str) -> dict[int, Original]:
         with bar(indices, f"reading {split} images") as progress:
-            return Images(index, card.image_size, None).scan(indices, progress.update).originals
+            images = open_images(index, card.image_size, None, card.greys)
+            return images.scan(indices, progress.update).originals
 
     def predict_images(index: "Index", indices: list[int], split: str) -> Predictions:
         files = [index.samples[i].path for i in indices]
         originals: dict[Path, Original] = {}
 
         def read_once(file: Path) -> "npt.NDArray[np.uint8]":
-            grey = read_grey(file)
+            grey = read_grey(file, greys=card.greys)
             originals[file] = Original.of(grey)
             return resize(grey, card.image_size)
 
@@ -423,6 +428,7 @@ def open_file(path: Path) -> Predictor:
         },
         trained_on=rows_for_file(path, card.trained_on_sha256),
         open_own=None,
+        lateral_known=False,  # a file does not say
         read=read,
         predict=predict_images,
         main_process_first=nullcontext,

@@ -113,11 +113,13 @@ def progress(folder: Path) -> "Iterator[Advance]":
     if sys.stderr.isatty():
         for _, _, files in os.walk(folder):
             total += sum(os.path.splitext(name)[1].lower() in endings for name in files)
-    bar = Progress(total, sys.stderr)
+    bar: Progress | None = None
     done, drawn_at = 0, 0.0
 
     def advance(number: int) -> None:
-        nonlocal done, drawn_at
+        nonlocal bar, done, drawn_at
+        # It measures speed from its beginning, which is that of the first row.
+        bar = bar or Progress(total, sys.stderr)
         done = min(done + number, total)
         if time.monotonic() - drawn_at > SECONDS_PER_DRAWING:
             bar.draw(done)
@@ -126,7 +128,8 @@ def progress(folder: Path) -> "Iterator[Advance]":
     try:
         yield advance
     finally:
-        bar.clear()
+        if bar is not None:
+            bar.clear()
 
 
 def settle_splits(rows: "Sequence[Row]") -> "tuple[Sequence[Row], list[str]]":

@@ -24,7 +24,11 @@ WRITTEN = {
     "config.yaml", "history.csv", "curves.png", "best.safetensors", "summary.json",
     "augmentation.png", "data_audit.json", "metrics.json", "predictions.csv", "confusion.png",
     "examples.png", "report.json", "model.onnx", "model.int8.onnx", "model.anysize.onnx",
-    "manifest.csv",
+    "manifest.csv", "labels.csv", "samples.csv", "SOURCE.md",
+    # What public collections hold.
+    "train.csv", "valid.csv", "test.csv", "train_val_list.txt", "test_list.txt", "metadata.csv",
+    "stage_2_train_labels.csv", "stage_2_detailed_class_info.csv", "train.txt", "val.txt",
+    "test.txt",
 }  # fmt: skip
 SCRIPT = re.compile(r"(?:python|accelerate launch(?: --quiet)?) ((?:\w+/)*\w+\.py)(.*)")
 INSTALLED = re.compile(r"(?:covid-|accelerate launch -m covid\.scripts\.)(\w+)(.*)")

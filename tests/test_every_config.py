@@ -18,8 +18,8 @@ CONFIGS = sorted((PROJECT / "configs").rglob("*.yaml"))
 REAL = [PROJECT / "data" / "xray3", PROJECT.parent / "shared" / "data" / "xray3"]
 # From scratch where ImageNet's weights are not in a package: the path is the same.
 SETTINGS = ("epochs=1", "batch_size=4", "precision=no")
-# Inception-v3's pooling leaves a pixel of no fewer; of 32, DenseNet-121 normalises a batch of two by
-# two values a channel, and its losses from random weights may be no numbers. Others take 32.
+# Inception-v3's pooling leaves a pixel of no fewer. Of 32, DenseNet-121 normalises a batch of two
+# by two values a channel, and from random weights its losses may be no numbers. Others take 32.
 SIZES = {"inception_v3": 75, "densenet121": 64}
 
 

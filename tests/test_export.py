@@ -8,12 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from covid.data.record_file import RecordFile
+from covid.data.cache import Images
+from covid.data.source import load_index
 from covid.edge.model import load
 from tests.conftest import (
     LABELS,
@@ -145,15 +148,19 @@ def held_back(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Held:
     output.mkdir()
     for name in ("model.onnx", "model.int8.onnx", "model.anysize.onnx", "report.json"):
         (output / name).write_bytes(b"an older export")
-    sound = shutil.copytree(kept, output.parent / "cache")
-    content = next(kept.glob("images-*.rows"))
-    count = content.stat().st_size // 32**2
-    noise = np.random.default_rng(0).integers(0, 256, (count, 32, 32), dtype=np.uint8)
+    index, generator = load_index(run.parent / "images", LABELS), np.random.default_rng(0)
+
+    def read_noise(path: Path) -> Image.Image:
+        return Image.fromarray(generator.integers(0, 256, (32, 32), dtype=np.uint8))
+
+    noisy = tuple(replace(sample, read=read_noise) for sample in index.samples)
+    sound = kept.rename(output.parent / "cache")
     try:
-        RecordFile(kept, content.stem, count=count, length=32**2).write(range(count), noise)
+        Images(replace(index, samples=noisy), 32, kept).scan(range(len(noisy)), lambda count: None)
         return run_script("export.py", run, "--output", output), output
     finally:
-        shutil.copytree(sound, kept, dirs_exist_ok=True)
+        shutil.rmtree(kept)
+        sound.rename(kept)
 
 
 def test_an_export_that_was_held_back_ends_with_1(held_back: Held) -> None:

@@ -1,6 +1,9 @@
 """prepare.py as a user starts it: what it writes, what it says, what it refuses."""
 
 import csv
+import os
+import signal
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -13,7 +16,7 @@ from covid.data.index import require_whole_patients
 from covid.data.source import load_index
 from covid.errors import DataError
 from tests.collections.layout import touch, write_table
-from tests.conftest import PROJECT, run_script
+from tests.conftest import PROJECT, clean_environment, run_script
 
 LABELS = ["normal", "bacteria", "virus"]
 
@@ -217,3 +220,28 @@ def test_a_manifest_of_somebody_else_is_left_alone(
     write_table(children(tmp_path) / "manifest.csv", "path,label")
     assert "was not written by prepare.py" in refused(monkeypatch, capsys, "kermany", tmp_path)
     assert (tmp_path / "manifest.csv").read_text() == "path,label\n"
+
+
+def test_what_is_interrupted_writes_nothing_and_says_so(tmp_path: Path) -> None:
+    touch(tmp_path, "images/a.png")
+    os.mkfifo(tmp_path / "metadata.csv")  # a table whose end never comes
+    process = subprocess.Popen(
+        [sys.executable, "prepare.py", "cohen", tmp_path],
+        cwd=PROJECT, env=clean_environment(), stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with (tmp_path / "metadata.csv").open("wb"):  # waits until it is being read
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+    assert process.stderr is not None and process.stderr.read().startswith("Interrupted")
+    assert not (tmp_path / "manifest.csv").exists()
+
+
+def test_it_needs_none_of_the_packages_of_training(tmp_path: Path) -> None:
+    code = (
+        f"import runpy, sys; sys.argv = ['prepare.py', 'kermany', {str(children(tmp_path))!r}]\n"
+        f"try: runpy.run_path('prepare.py', run_name='__main__')\n"
+        f"except SystemExit as ended: assert not ended.code\n"
+        f"print(sorted({{'torch', 'yaml', 'pydantic', 'sklearn', 'scipy'}} & set(sys.modules)))"
+    )
+    done = run_script("-c", code)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr

@@ -134,7 +134,7 @@ def test_accelerate_launch_takes_the_project_s_config(root: Path, tmp_path: Path
 def test_torchrun_s_two_processes_find_each_other(root: Path, tmp_path: Path) -> None:
     summary = launched(root, tmp_path / "run", "torch.distributed.run", "--nproc_per_node=2",
                        f"--master_port={free_port()}")  # fmt: skip
-    assert summary["processes"] == 2
+    assert (summary["processes"], str(summary["stdout"]).count("source alone")) == (2, 1)
 
 
 def test_accelerate_launch_s_two_processes_on_a_cpu_find_each_other(
@@ -189,11 +189,20 @@ def test_the_audit_says_what_was_looked_for(finished: Path) -> None:
     duplicates = audit["duplicates"]["between_splits"], audit["duplicates"]["near_between_splits"]
     note = "fewer than 10 images of covid, normal, pneumonia"
     assert (duplicates, audit["metadata_baseline"]["note"]) == ((0, 0), note)
+    assert audit["source_baseline"]["note"] == "no source is known"
 
 
-def test_what_metadata_predicts_is_printed_once_before_training(finished: Path) -> None:
+def test_the_audit_says_what_is_known_by_class(finished: Path) -> None:
+    by_class = json.loads((finished / "data_audit.json").read_text())["by_class"]
+    assert {label: known["images"] for label, known in by_class.items()} == {
+        "covid": 8, "normal": 8, "pneumonia": 8,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ["metadata", "source"])
+def test_what_it_alone_predicts_is_printed_once_before_training(finished: Path, what: str) -> None:
     lines = (finished.parent / "stdout.txt").read_text().splitlines()
-    logged = [place for place, line in enumerate(lines) if line.startswith("metadata alone")]
+    logged = [place for place, line in enumerate(lines) if line.startswith(f"{what} alone")]
     first_epoch = next(place for place, line in enumerate(lines) if line.startswith("epoch 1/"))
     assert len(logged) == 1 and logged[0] < first_epoch
 

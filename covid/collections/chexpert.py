@@ -37,6 +37,11 @@ EXPECTED = "train.csv or valid.csv, and images such as train/patient00001/study1
 
 
 def read(folder: Path, advance: Advance) -> Contents:
+    """Every listed image that is there: what its report affirms, and in doubt `NAME?`.
+
+    `valid.csv` is the validation split. Raises DataError where the layout is another, a value
+    is none of 1, 0, -1 and blank, or an image is there twice.
+    """
     base = find_base(folder, "train.csv", "valid.csv")
     on_disk = _by_view(images_below(folder))
     if base is None or not on_disk:

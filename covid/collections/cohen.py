@@ -27,6 +27,10 @@ EXPECTED = f"{TABLE} and {IMAGES}/"
 
 
 def read(folder: Path, advance: Advance) -> Contents:
+    """Every radiograph with a finding: its last part, the place it comes from; no split.
+
+    Raises DataError where the layout is another.
+    """
     base = find_base(folder, TABLE)
     if base is None or not (base / IMAGES).is_dir():
         raise not_recognised(folder, EXPECTED)

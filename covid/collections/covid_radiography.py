@@ -45,6 +45,10 @@ EXPECTED = (
 
 
 def read(folder: Path, advance: Advance) -> Contents:
+    """Every image under its class, with its mask and the collection that it comes from.
+
+    Raises DataError where the layout is another or a sheet is damaged.
+    """
     base = find_base(folder, "COVID", "COVID-19", "[Nn]ormal", "NORMAL", "Lung_Opacity",
                      "Viral Pneumonia")  # fmt: skip
     if base is None:

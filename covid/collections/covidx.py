@@ -44,7 +44,7 @@ def read_covidx(folder: Path, advance: Advance) -> Contents:
     rows: list[Row] = []
     notes: list[str] = []
     for name, split in SPLIT_OF.items():
-        images = images_below(folder / name)
+        images = [path.removeprefix(f"{name}/") for path in images_below(folder, folder / name)]
         path = _list_of(folder, name)
         if path is not None:
             taken, said = _rows_of_split(path, name, split, images, advance)
@@ -60,10 +60,6 @@ def read_covidx(folder: Path, advance: Advance) -> Contents:
         notes.append(
             "These lists name no sources: two patients of one number, each of another source, are "
             "taken for one."
-        )
-    if not any(row.split == "validation" for row in rows):
-        notes.append(
-            "It has no validation images; to train, give some patients of train's that split."
         )
     return Contents(rows, notes)
 

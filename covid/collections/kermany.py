@@ -29,6 +29,10 @@ EXPECTED = "chest_xray/ with train/NORMAL/, train/PNEUMONIA/, test/NORMAL/ and t
 
 
 def read(folder: Path, advance: Advance) -> Contents:
+    """Every image of the official splits: normal, bacteria or virus, and its patient by name.
+
+    Raises DataError where the layout is another.
+    """
     rows: dict[tuple[str, ...], Row] = {}
     copies, others = [], []
     # Shallow ones first: Kaggle's archive holds all images once more, a folder deeper.

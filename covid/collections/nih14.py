@@ -26,6 +26,10 @@ EXPECTED = f"{TABLE} and its PNG images, in images/ or images_001/images/ and so
 
 
 def read(folder: Path, advance: Advance) -> Contents:
+    """Every listed image that is there, with all its findings and the official split.
+
+    Raises DataError where the layout is another, or two images bear one name.
+    """
     base = find_base(folder, TABLE)
     on_disk = by_stem(images_below(folder))
     if base is None or not on_disk:

@@ -26,6 +26,11 @@ EXPECTED = f"{LABELS} and stage_2_train_images/ with DICOM files"
 
 
 def read(folder: Path, advance: Advance) -> Contents:
+    """Every labelled image that is there, under one of the three classes, without a split.
+
+    Without the table of classes its Target decides between OPACITY and NO_OPACITY. Raises
+    DataError where the layout is another or a table is damaged.
+    """
     base = find_base(folder, LABELS)
     on_disk = by_stem(images_below(folder))
     if base is None or not on_disk:

@@ -31,11 +31,10 @@ def summary_table(rows: Sequence[Row]) -> str:
         for place in places if row.patient else ():
             patients[place].add(row.patient)
     last = columns[-1]
-    lines = [
-        [printable(name), *(f"{images[name][column]:,}" for column in columns),
-         f"{doubtful[name]:,}"]
-        for name in sorted(images, key=lambda name: (-images[name][last], name))
-    ]  # fmt: skip
+    lines = []
+    for name in sorted(images, key=lambda name: (-images[name][last], name)):
+        counts = [images[name][column] for column in columns] + [doubtful[name]]
+        lines.append([printable(name), *(f"{count:,}" for count in counts)])
     lines.append(["all images", *(f"{total[column]:,}" for column in columns), ""])
     if patients:
         lines.append(["patients", *(f"{len(patients[column]):,}" for column in columns), ""])

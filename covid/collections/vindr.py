@@ -45,7 +45,7 @@ def read_vindr(folder: Path, advance: Advance) -> Contents:
             notes += said
     if at_kaggle and (folder / "train.csv").is_file():
         rows, notes = _rows_of_split(folder, "train", "", _boxes(folder / "train.csv", advance))
-        if unlabelled := len(images_below(folder / "test")):
+        if unlabelled := len(images_below(folder, folder / "test")):
             notes.append(f"{unlabelled} images in test/ are left out: Kaggle labels none of them.")
     if not rows:
         raise not_recognised(folder, EXPECTED)
@@ -53,10 +53,6 @@ def read_vindr(folder: Path, advance: Advance) -> Contents:
         "A label that at most half of an image's readers gave is doubtful and ends in `?`.",
         "Its tables do not say which images are of one patient, so a split cannot be by patient.",
     ]
-    if not at_kaggle:
-        notes.append(
-            "No validation images are published; to train, give some of train's that split."
-        )
     return Contents(rows, notes)
 
 
@@ -100,9 +96,9 @@ def _rows_of_split(
     folder: Path, name: str, split: str, votes: Votes
 ) -> tuple[list[Row], list[str]]:
     """Rows of the images in folder `name`, and what is to be said of them."""
-    images = by_stem(images_below(folder / name))
+    images = by_stem(images_below(folder, folder / name))
     rows = [
-        Row(f"{name}/{images[image]}", label, split=split, view="PA")
+        Row(images[image], label, split=split, view="PA")
         for image, given in votes.items()
         if image in images and (label := "|".join(_labels(given)))
     ]

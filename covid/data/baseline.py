@@ -91,18 +91,19 @@ class Baseline:
             return None
         label, figure, chance = None, self.together.overall, self.chance
         scores = {column: score.overall for column, score in self.alone.items()}
-        what = "labels, each against the rest, on average" if self.by_label else "the label"
+        what = "labels, each against the rest," if self.by_label else "the label"
+        mean = "mean " if self.by_label else ""
         if figure <= SUSPICIOUS_ACCURACY:
             per_class = self.together.per_class
             label = max(per_class, key=lambda name: per_class[name])
-            figure, chance, what = per_class[label], 0.5, f"{label} against the rest"
+            figure, chance, what, mean = per_class[label], 0.5, f"{label} against the rest", ""
             if figure <= SUSPICIOUS_ACCURACY:
                 return None
             scores = {column: score.per_class[label] for column, score in self.alone.items()}
         best = sorted(scores, key=lambda column: -scores[column])[:MAX_NAMED_COLUMNS]
         clause = (
-            f"{self.of} alone predicts {what} with a balanced accuracy of {figure:.2f} (chance is "
-            f"{chance:.2f})"
+            f"{self.of} alone predicts {what} with a {mean}balanced accuracy of {figure:.2f} "
+            f"(chance is {chance:.2f})"
         )
         if best:
             clause += ", most of all by " + ", ".join(
@@ -158,13 +159,13 @@ def measure_source_baseline(index: Index, indices: Sequence[int]) -> Baseline:
     An empty cell is a source like others, once another is known.
     """
     samples = _every_nth(index, indices)
-    sources = [sample.columns.get("source", "").strip() for sample in samples]
+    every = {index.samples[i].columns.get("source", "").strip() for i in indices}
     reason = None
-    if not any(sources):
+    if not any(every):
         reason = "no source is known"
-    elif len({source.lower() for source in sources}) == 1:
-        reason = f"every image comes from {sources[0]}"
-    features = {"source": _one_hot(sources)}
+    elif len({source.lower() for source in every}) == 1:
+        reason = f"every image comes from {min(every)}"
+    features = {"source": _one_hot([sample.columns.get("source", "") for sample in samples])}
     return _measure("source", samples, features, by_label=_several(index, indices), reason=reason)
 
 

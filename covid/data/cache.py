@@ -1,11 +1,9 @@
-"""Decoded images of an index, each decoded once.
+"""Decoded images of an index, each decoded once, whichever run or process comes first.
 
-The file is keyed by every image's name, size and time of change, so a changed image is never
-served stale. Two processes may decode the same image at once: both write the same bytes.
+Two processes may decode the same image at once: both write the same bytes.
 """
 
 import hashlib
-import json
 import re
 import stat
 import time
@@ -13,23 +11,25 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import PIL
 from PIL import Image
 
 from covid.data.fingerprint import fingerprint
+from covid.data.image_store import ImageStore, Records, record_type
 from covid.data.index import MAX_LISTED, Index
 from covid.data.record_file import RecordFile
-from covid.edge.images import PREPROCESSING_VERSION, read_grey
+from covid.edge.images import PREPROCESSING_VERSION, read_grey, resize
 from covid.edge.processors import usable_processors
 from covid.errors import DataError, ImageError
 
 # What runs keep in a cache: images here, features in covid/training/prefix.py. Nothing else there
 # is ever removed.
-CACHE_FILES = re.compile(r"(images|features)-[0-9a-f]{16}\.(rows|checksums)")
+CACHE_FILES = re.compile(r"(images|features)-[0-9a-f]{16}\.(rows|checksums|keys)")
 IN_USE_SECONDS = 3600.0  # a run reads its files at every step, which takes far less
 BLOCK_BYTES = 512  # the unit of st_blocks whatever the disk's own blocks are
 CHUNK_IMAGES = 64  # images in memory at once while a set is scanned: 4 MB at 256 pixels
@@ -37,11 +37,11 @@ CHUNK_IMAGES = 64  # images in memory at once while a set is scanned: 4 MB at 25
 
 @dataclass(frozen=True)
 class Original:
-    """What an image was before it was resized."""
+    """What a grey image is, before it is resized."""
 
     width: int
     height: int
-    content: str  # SHA-256 of its grey bytes, row by row, hexadecimal
+    content: str  # SHA-256 of its pixels, uint8 row by row, as hexadecimal digits
 
     @classmethod
     def of(cls, grey: Image.Image) -> "Original":
@@ -56,7 +56,7 @@ class Scan:
     histogram: npt.NDArray[np.int64]  # [256]: pixels of each grey level
     unreadable: dict[int, str]  # index -> the sentence that says why
     fingerprints: dict[int, bytes] = field(default_factory=dict)  # index -> `fingerprint`
-    originals: dict[int, Original] = field(default_factory=dict)
+    originals: dict[int, Original] = field(default_factory=dict)  # index -> where it is readable
 
     def __add__(self, other: "Scan") -> "Scan":
         return Scan(
@@ -96,51 +96,49 @@ class Images:
         self.paths = [sample.path for sample in index.samples]
         self._readers = [sample.read for sample in index.samples]
         self.size = size
-        self.problem: str | None = None
         self.cache_dir = cache_dir
         self.opened = time.time()
-        self.key: str | None = None  # changes with any image; None without a cache
-        self._records: RecordFile | None = None
-        if cache_dir is not None:
-            self.key = _key(index, size)
-            name = f"images-{self.key}"
-            self._records = RecordFile(cache_dir, name, count=len(self.paths), length=size**2)
-            try:
-                self._records.make()
-            except OSError as error:
-                self._give_up(error)
+        self._store = None if cache_dir is None else ImageStore(index, size, cache_dir)
+        # Changes with any image; None without a cache.
+        self.key = None if self._store is None else self._store.key
 
-    def _give_up(self, error: OSError) -> None:
-        self.problem = (
-            f"decoded images cannot be kept in {self.cache_dir} ({error.strerror}); "
+    @property
+    def problem(self) -> str | None:
+        if self._store is None or self._store.error is None:
+            return None
+        return (
+            f"decoded images cannot be kept in {self.cache_dir} ({self._store.error}); "
             f"training goes on without, and decodes them again every epoch."
         )
 
     @property
     def kept(self) -> bool:
         """Whether decoded images are kept on disk."""
-        return self._records is not None and self.problem is None
+        return self._store is not None and self._store.error is None
 
     def read(self, indices: Sequence[int]) -> npt.NDArray[np.uint8]:
         """uint8 `[len(indices), size, size]`. Raises ImageError where one cannot be read."""
-        pixels, unreadable = self._read(indices)
+        records, unreadable = self._read(indices)
         for sentence in unreadable.values():
             raise ImageError(sentence)
-        return pixels
+        return np.ascontiguousarray(records["pixels"])
 
     def scan(self, indices: Sequence[int], advance: Callable[[int], object]) -> Scan:
         """Scans the images at `indices`, keeping what it decodes; `advance(n)` after every n."""
         total = Scan(np.zeros(256, dtype=np.int64), {})
         fingerprints: dict[int, bytes] = {}
+        originals: dict[int, Original] = {}
         for start in range(0, len(indices), CHUNK_IMAGES):
             chunk = indices[start : start + CHUNK_IMAGES]
-            pixels, unreadable = self._read(chunk)
+            records, unreadable = self._read(chunk)
             readable = [place for place, i in enumerate(chunk) if i not in unreadable]
+            pixels = records["pixels"]
             histogram = np.bincount(pixels[readable].ravel(), minlength=256)
             total += Scan(histogram, unreadable)
-            fingerprints |= {chunk[place]: fingerprint(pixels[place]) for place in readable}
+            for place in readable:
+                fingerprints[chunk[place]] = fingerprint(pixels[place])
+                originals[chunk[place]] = _original(records[place])
             advance(len(chunk))
-        originals = {i: Original.of(read_grey(self.paths[i])) for i in fingerprints}
         return replace(total, fingerprints=fingerprints, originals=originals)
 
     def make_room(self, limit: float) -> str | None:
@@ -149,38 +147,57 @@ class Images:
             return None
         return make_room(self.cache_dir, limit, unused_since=self.opened - IN_USE_SECONDS)
 
-    def _read(self, indices: Sequence[int]) -> tuple[npt.NDArray[np.uint8], dict[int, str]]:
-        pixels = np.empty((len(indices), self.size, self.size), dtype=np.uint8)
+    def _read(self, indices: Sequence[int]) -> tuple[Records, dict[int, str]]:
+        records = np.empty(len(indices), dtype=record_type(self.size))
         absent = list(range(len(indices)))
-        if self._records is not None:
-            absent = self._records.read(indices, pixels)
+        if self._store is not None:
+            absent = self._store.read(indices, records)
         unreadable: dict[int, str] = {}
         if absent:
+
+            def decode(place: int) -> str | None:
+                return self._decode(indices[place], records[place])
+
             # Pillow lets go of the interpreter's lock while it decodes and resizes.
             with ThreadPoolExecutor(min(usable_processors(), len(absent))) as pool:
-                decoded = pool.map(self._decode, (indices[place] for place in absent))
-                for place, image in zip(absent, decoded, strict=True):
-                    if isinstance(image, str):
-                        unreadable[indices[place]] = image
-                    else:
-                        pixels[place] = image
+                for place, sentence in zip(absent, pool.map(decode, absent), strict=True):
+                    if sentence is not None:
+                        unreadable[indices[place]] = sentence
             done = [place for place in absent if indices[place] not in unreadable]
-            self._keep([indices[place] for place in done], pixels[done])
-        return pixels, unreadable
+            if self._store is not None:
+                self._store.write([indices[place] for place in done], records[done])
+        return records, unreadable
 
-    def _decode(self, sample_index: int) -> npt.NDArray[np.uint8] | str:
+    def _decode(self, sample_index: int, record: np.void) -> str | None:
+        """Fills an image's record but for its key. Returns a sentence where it cannot be read."""
         try:
-            return self._readers[sample_index](self.paths[sample_index], self.size)
+            grey = self._readers[sample_index](self.paths[sample_index])
         except ImageError as error:
             return str(error)  # not the error, which would hold on to the half-decoded image
+        record["pixels"] = resize(grey, self.size)
+        record["width"], record["height"] = grey.size
+        record["content"] = np.frombuffer(hashlib.sha256(grey.tobytes()).digest(), dtype=np.uint8)
+        return None
 
-    def _keep(self, indices: Sequence[int], pixels: npt.NDArray[np.uint8]) -> None:
-        if self._records is None or self.problem:
-            return
-        try:
-            self._records.write(indices, pixels)
-        except OSError as error:
-            self._give_up(error)
+
+def open_images(index: Index, size: int, cache_dir: Path | None, greys: int) -> Images:
+    """The images of an index, made grey as a trained network learnt them (`covid.edge.images`).
+
+    Only those of this version are kept.
+    """
+    if greys == PREPROCESSING_VERSION:
+        return Images(index, size, cache_dir)
+    read = partial(read_grey, greys=greys)
+    earlier = tuple(
+        replace(sample, read=read) if sample.read is read_grey else sample
+        for sample in index.samples
+    )
+    return Images(replace(index, samples=earlier), size, None)
+
+
+def _original(record: Any) -> Original:
+    width, height = int(record["width"]), int(record["height"])
+    return Original(width, height, record["content"].tobytes().hex())
 
 
 def make_room(folder: Path, limit: float, *, unused_since: float) -> str | None:
@@ -204,7 +221,7 @@ def make_room(folder: Path, limit: float, *, unused_since: float) -> str | None:
         if surplus <= 0 or used[name] >= unused_since:
             break
         with suppress(OSError):  # another user's, which only its owner may remove
-            RecordFile(folder, name, count=0, length=0).remove()
+            RecordFile(folder, name, length=0).remove()
             removed.append(name)
             surplus -= room[name]
     if not removed:
@@ -214,14 +231,3 @@ def make_room(folder: Path, limit: float, *, unused_since: float) -> str | None:
         f"removed {len(removed)} set(s) of decoded images or features, least recently used, "
         f"{freed:.2f} GB, from {folder}: data.cache_limit_gb is {limit:g}"
     )
-
-
-def _key(index: Index, size: int) -> str:
-    """Changes with any image, with the size, and with what decides about a pixel."""
-    files = []
-    for sample in index.samples:
-        state = sample.path.stat()
-        files.append((sample.name, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
-    roots = ", ".join(str(root.resolve()) for root in index.roots)
-    what = [PREPROCESSING_VERSION, PIL.__version__, size, roots, files]
-    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from covid.edge.images import read_image
+from covid.edge.images import read_grey
 from covid.edge.labels import LabelSpace, Uncertain, read_cell, write_cell
 from covid.errors import DataError
 
-# A path and a size to uint8 `[size, size]`; raises ImageError where it cannot.
-Reader = Callable[[Path, int], npt.NDArray[np.uint8]]
+# A file to its grey image, mode "L", upright, of its own size; raises ImageError where it cannot.
+Reader = Callable[[Path], Image.Image]
 
 SPLIT_NAMES = {
     "train": "train", "training": "train",
@@ -35,7 +36,7 @@ class Sample:
     split: str  # UNSPLIT where the collection has none and none was drawn yet
     patient: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)  # the manifest's other columns
-    read: Reader = read_image
+    read: Reader = read_grey
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from covid.edge.golden import Golden
+from covid.edge.images import GREYS, PREPROCESSING_VERSION
 from covid.edge.labels import LabelSpace, Task
 from covid.edge.wire import read_fields, write_field
 from covid.errors import ModelError
@@ -55,6 +56,7 @@ class Card:
     versions: Mapping[str, str]
     golden: Golden | None = None  # None in files of format 1 only
     trained_on_sha256: str | None = None  # of the run's samples.csv
+    greys: int = PREPROCESSING_VERSION  # which of images.GREYS it learnt from; 1 where not written
 
     @property
     def synthetic(self) -> bool:
@@ -74,6 +76,7 @@ class Card:
             "thresholds": None if self.space.thresholds is None else list(self.space.thresholds),
             "image_size": self.image_size,
             "resize": self.resize,
+            "greys": self.greys,
             "mean": self.mean,
             "std": self.std,
             "precision": self.precision,
@@ -119,6 +122,13 @@ def read_card(path: Path) -> Card:
         )
     if external:
         raise ModelError(f"{path}: keeps weights in another file, which is not read; export anew.")
+    greys = fields.setdefault("greys", 1)
+    if type(greys) is not int or greys not in GREYS:
+        known = " and ".join(map(str, GREYS))
+        raise ModelError(
+            f"{path}: wants images made grey in a newer way ({greys!r}, and this version knows "
+            f"{known}); update this program."
+        )
     try:
         return _card(fields)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -217,6 +227,7 @@ def _card(fields: Mapping[str, Any]) -> Card:
         versions=dict(fields["versions"]),
         golden=golden,
         trained_on_sha256=trained_on_sha256,
+        greys=fields["greys"],
     )
 
 

@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from covid.config import Config, resolve
-from covid.data.cache import Images, Scan
+from covid.data.cache import Images, Scan, open_images
 from covid.data.index import Index, targets_of
 from covid.data.samples import Row, moved_images, own_images, read_rows, require_unchanged
 from covid.data.source import NAME_FOLDER, data_name, open_source
@@ -92,7 +92,7 @@ def gather_evidence(
     """
     config = trained.config
     rows = read_rows(weights.parent)
-    index, images = _open_images(config, rows, weights.parent, moved=moved)
+    index, images = _open_images(trained, rows, weights.parent, moved=moved)
     training, validation = (
         _readable(config, index, images, split, None if moved else rows)
         for split in ("train", "validation")
@@ -119,6 +119,7 @@ def gather_evidence(
         source_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
         versions=dict(versions),
         trained_on_sha256=trained.trained_on_sha256,
+        greys=trained.greys,
     )
     return Evidence(
         card, images, index, validation, calibration, unseen, targets, logits, probabilities,
@@ -127,12 +128,13 @@ def gather_evidence(
 
 
 def _open_images(
-    config: Config, rows: Sequence[Row] | None, run: Path, *, moved: bool
+    trained: Trained, rows: Sequence[Row] | None, run: Path, *, moved: bool
 ) -> tuple[Index, Images]:
     """The run's images in the splits that it was trained with, as its samples.csv has them."""
+    config = trained.config
     cache_dir = resolve(config.data.cache_dir) if config.data.cache else None
     index = open_source(config, advice=NAME_FOLDER)
-    images = Images(index, config.data.image_size, cache_dir)
+    images = open_images(index, config.data.image_size, cache_dir, trained.greys)
     if rows is None:
         if index.unsplit:
             raise RunError(

@@ -82,7 +82,6 @@ class FrozenFeatures:
     ):
         assert images.cache_dir is not None
         self.augmentation = augmentation
-        drawings = 2 if augmentation is None else 1 + (augmentation.variants or 0)
         self.accelerator, self.images = accelerator, images
         self.prefix = prefix.to(accelerator.device).eval()
         self.batch = max(1, min(MAX_BATCH_IMAGES, MAX_BATCH_PIXELS // images.size**2))
@@ -93,8 +92,7 @@ class FrozenFeatures:
         self.shape, self.dtype = features.shape[1:], features.dtype
         name = f"features-{self._key(arch)}"
         length = features[0].numel() * features.element_size()
-        count = drawings * len(images.paths)
-        self.records = RecordFile(images.cache_dir, name, count=count, length=length)
+        self.records = RecordFile(images.cache_dir, name, length=length)
 
     def read(self, indices: Sequence[int], drawings: torch.Tensor) -> torch.Tensor:
         """Of a drawing of each image, `[len(indices)]`: see the class.

@@ -118,6 +118,14 @@ def status(folder: Path) -> str:
         return "unfinished"
 
 
+def lateral_images(folder: Path) -> int:
+    """How many lateral DICOM views a run's audit counted; 0 where nobody counted."""
+    try:
+        return int(json.loads((folder / "data_audit.json").read_text())["lateral_dicom"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
 def newest_run(runs: Path) -> Path:
     """The finished run whose summary is newest. Raises RunError where there is none."""
     finished = [path.parent for path in runs.glob("*/summary.json")]

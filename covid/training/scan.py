@@ -16,6 +16,7 @@ from covid.data.cache import Images, Original, Scan
 from covid.data.index import MAX_LISTED, Index, require_training_splits, targets_of
 from covid.data.shortcuts import Shortcuts, find_shortcuts
 from covid.data.source import data_name, is_synthetic
+from covid.edge.dicom_header import read_all_traits, sentences
 from covid.errors import DataError
 from covid.evaluation.selection import reason_against
 
@@ -76,6 +77,10 @@ def scan(
     warnings += duplicates.warnings(index, allowed=config.data.allow_duplicates)
     shortcuts = scan_shortcuts(accelerator, index, sorted(every.fingerprints), config)
     warnings += shortcuts.warnings()
+    # Headers are the main process's business, as are warnings and the audit.
+    paths = [sample.path for sample in index.samples] if accelerator.is_main_process else []
+    traits = read_all_traits(paths)
+    warnings += sentences(traits, lateral_known=True)
     if images.problem:
         warnings.append(images.problem)
     train = [i for i in train if i not in every.unreadable]
@@ -107,6 +112,7 @@ def scan(
         "mean": mean,
         "std": std,
         "unreadable": list(every.unreadable.values()),
+        "lateral_dicom": sum(each.lateral for each in traits),
         "duplicates": duplicates.to_json(),
         **shortcuts.to_json(),
         "warnings": warnings,

@@ -79,6 +79,12 @@ def test_two_files_of_one_stem_are_told_apart_by_their_ending(folder: Path) -> N
     assert "images/a.png" in note(contents, "do not list")
 
 
+def test_a_third_ending_of_two_files_is_neither_of_them(folder: Path) -> None:
+    (folder / "images/a.jpeg").rename(folder / "images/a.png")
+    touch(folder, "images/a.jpg")
+    assert "a.jpeg" in note(read(COHEN, folder), "not in the folder")
+
+
 def test_two_rows_of_one_image_are_one(folder: Path) -> None:
     write_table(folder / "metadata.csv", HEADER, *ROWS, ROWS[0])
     contents = read(COHEN, folder)

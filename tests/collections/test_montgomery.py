@@ -1,6 +1,7 @@
 """The Montgomery set, as published and as it lies beside this project."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,11 @@ def test_a_mask_of_each_lung_is_no_mask(published: Path) -> None:
     contents = read(published)
     assert not any(row.mask for row in contents.rows)
     assert any("two masks an image" in note for note in contents.notes)
+
+
+def test_where_there_are_no_masks_nothing_is_said_of_two(published: Path) -> None:
+    shutil.rmtree(published / "ManualMask")
+    assert not any("two masks an image" in note for note in read(published).notes)
 
 
 def test_a_mask_of_both_lungs_is_taken(published: Path) -> None:

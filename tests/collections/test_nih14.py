@@ -71,6 +71,12 @@ def test_the_older_table_reads_alike(folder: Path) -> None:
     assert (row.sex, row.age) == ("M", "58")
 
 
+def test_the_corrected_table_is_preferred(folder: Path) -> None:
+    lines = (HEADER, ROWS[0].replace("Cardiomegaly", "Mass"))
+    write_table(folder / "Data_Entry_2017.csv", *lines)
+    assert column(read(NIH14, folder), lambda row: row.label)[FIRST] == "Cardiomegaly"
+
+
 def test_without_one_of_the_lists_no_split_is_claimed(folder: Path) -> None:
     (folder / "test_list.txt").unlink()
     contents = read(NIH14, folder)

@@ -1,5 +1,6 @@
 """VinDr-CXR as PhysioNet has it and as Kaggle has it."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,10 @@ def test_a_folder_without_images_is_not_recognised(physionet: Path) -> None:
         path.unlink()
     with pytest.raises(DataError, match="expected annotations/image_labels_train.csv"):
         read(physionet)
+
+
+def test_a_folder_that_is_not_there_yet_is_one_without_images(physionet: Path) -> None:
+    shutil.rmtree(physionet / "test")
+    contents = read(physionet)
+    assert len(contents.rows) == 2
+    assert any("1 of 1 labelled images are not in test/" in note for note in contents.notes)

@@ -11,7 +11,6 @@ from onnx import numpy_helper
 from PIL import Image
 
 from covid.data.cache import Images
-from covid.data.record_file import RecordFile
 from covid.edge.card import Card
 from covid.export.evidence import Evidence
 from covid.export.golden import prove_float
@@ -209,15 +208,15 @@ def test_swapped_class_names_are_told_by_card(small: Small, tmp_path: Path) -> N
 
 def trained_with(filter_: Image.Resampling, small: Small, folder: Path) -> Evidence:
     """As if training had kept pixels that another filter made, and learnt from them."""
-    images = Images(small.evidence.index, small.config.data.image_size, folder)
-    size = images.size
-    resized = []
-    for path in images.paths:
+    index, size = small.evidence.index, small.config.data.image_size
+
+    def read_resized(path: Path) -> Image.Image:
         with Image.open(path) as image:
-            resized.append(np.asarray(image.convert("L").resize((size, size), filter_)))
-    records = RecordFile(folder, f"images-{images.key}", count=len(resized), length=size**2)
-    records.write(range(len(resized)), np.stack(resized))
-    return answering(replace(small.evidence, images=images), small.network)
+            return image.convert("L").resize((size, size), filter_)
+
+    read_so = tuple(replace(sample, read=read_resized) for sample in index.samples)
+    Images(replace(index, samples=read_so), size, folder).scan(range(len(read_so)), lambda n: None)
+    return answering(replace(small.evidence, images=Images(index, size, folder)), small.network)
 
 
 @pytest.mark.parametrize("filter_", [Image.Resampling.NEAREST, Image.Resampling.BICUBIC])
