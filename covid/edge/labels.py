@@ -111,7 +111,7 @@ class LabelSpace:
         taken = {key: certain or self.uncertain == "positive" for key, certain in keys.items()}
         true = {label for key in keys if taken[key] for label in self.labels[key]}
         carried = {label for key in keys for label in self.labels[key]}
-        unknown = carried - true if self.uncertain == "ignore" else set()
+        unknown = carried if self.uncertain == "ignore" else set()  # but for what is true
         if not any(taken.values()) and (self.task == "single_label" or not carried):
             unknown = set(self.classes)
         return [
