@@ -32,7 +32,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--data", type=Path, nargs="+", action="extend", metavar="ROOT",
-        help="the run's own images, where they have moved",
+        help="the run's own images, where they have moved, under whatever names",
     )
     parser.add_argument("--output", type=Path, metavar="DIR", help="default: RUN/export")
     parser.add_argument("--no-int8", action="store_true", help="write no 8-bit file")
@@ -82,6 +82,7 @@ def export(arguments: argparse.Namespace) -> int:
         trained,
         weights,
         versions() | {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__},
+        moved=arguments.data is not None,
     )
 
     model = export_graph(network, config.task, config.data.image_size)

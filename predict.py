@@ -58,6 +58,7 @@ def predict(arguments: argparse.Namespace) -> int:
     form = choose_format(arguments.format, arguments.output)
     # Imported here because numpy and onnxruntime take their time, and --help should not.
     from covid.edge.card import INTENDED_USE
+    from covid.edge.dicom_header import survey
     from covid.edge.files import replacing
     from covid.edge.model import load
     from covid.edge.predict import find_images
@@ -110,6 +111,8 @@ def predict(arguments: argparse.Namespace) -> int:
     if caught:
         write(sys.stderr, f"Interrupted after {done} of {len(paths)} images; all rows are kept.\n")
         return 128 + caught[0]
+    for sentence in survey(paths):  # at the end, since no row waits for other images' headers
+        write(sys.stderr, f"{sentence}\n")
     return 1 if unreadable else 0
 
 

@@ -29,6 +29,10 @@ def parse_arguments() -> argparse.Namespace:
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     again.add_argument("--overwrite", action="store_true", help="replace the run that is there")
+    parser.add_argument(
+        "--accept-changed-data", action="store_true",
+        help="with --resume: go on though images were added, removed or changed, and record it",
+    )  # fmt: skip
     return parser.parse_args()
 
 
@@ -38,10 +42,14 @@ def train(arguments: argparse.Namespace) -> int:
     from accelerate.utils import set_seed
 
     from covid.config import load_config, resolve
+    from covid.data import samples
     from covid.data.batches import Split, load_batches
     from covid.data.cache import Images
     from covid.data.drawings import Augmentation
+    from covid.data.index import require_whole_patients, targets_of
     from covid.data.source import data_name, open_source
+    from covid.data.splits import draw_splits
+    from covid.edge.files import write_atomically
     from covid.evaluation.metrics import quick_figures
     from covid.evaluation.selection import check_select_by, merit
     from covid.model.architectures import find_architecture
@@ -76,11 +84,21 @@ def train(arguments: argparse.Namespace) -> int:
     with accelerator.main_process_first():
         advice = advice_without_data(arguments.config)
         index = open_source(config, advice=advice, progress=rendering_bar())
+    # A split is drawn once; a run that goes on takes it from where it was written down.
+    before = samples.read_rows(folder) if arguments.resume else None
+    index = samples.keep_splits(index, before) if before else draw_splits(index, config.seed)
+    index = require_whole_patients(index, allowed=config.data.allow_patient_overlap)
     cache_dir = resolve(config.data.cache_dir) if config.data.cache else None
     images = Images(index, config.data.image_size, cache_dir)
     report = Reporter(accelerator, config, folder, data_name(index))
     data = scan(accelerator, index, images, config)
-    targets = space.encode(sample.label for sample in index.samples)
+    rows = samples.rows_of(index, data.originals)
+    if before is not None:
+        accepted = run.check_same_images(
+            folder, before, rows, accept=arguments.accept_changed_data
+        )
+        data.warnings.extend(accepted)
+    targets = targets_of(space, index)
     augmentation = Augmentation.from_config(config.data, config.seed)
     train_split = Split(
         images, data.train, targets[data.train], seed=config.seed, augmentation=augmentation,
@@ -114,6 +132,7 @@ def train(arguments: argparse.Namespace) -> int:
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         run.start_run(folder, config, overwrite=arguments.overwrite)
+        write_atomically(folder / samples.FILE, samples.to_csv(rows))
         run.write_json(folder / "data_audit.json", data.audit)
         labels = [index.samples[i].label for i in data.train]
         title = f"{config.name} · {data_name(index)}"
@@ -209,7 +228,7 @@ def train(arguments: argparse.Namespace) -> int:
                 kept = dict.fromkeys(("accuracy", "macro_f1", "loss", config.select_by))
                 accelerator.on_main_process(save_trained)(
                     folder / "best.safetensors", evaluated, config, progress.epoch,
-                    {name: figures[name] for name in kept},
+                    {name: figures[name] for name in kept}, samples.digest(rows),
                 )  # fmt: skip
             report.epoch(progress, figures)
             decisions = space.decide(predictions.probabilities(space.task))

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 from covid.config_augment import Augments, check_augment
 from covid.config_messages import sentence
 from covid.config_sections import (
+    AnyNames,
     Count,
     Fraction,
     LayerDecay,
@@ -19,7 +20,7 @@ from covid.config_sections import (
     Section,
 )
 from covid.config_tree import leaves, merge, nest, read_tree
-from covid.edge.labels import LabelSpace
+from covid.edge.labels import DOUBT, JOINED, SEPARATOR, LabelSpace, Uncertain
 from covid.errors import ConfigError
 from covid.project import PROJECT
 
@@ -37,7 +38,8 @@ ClassWeights = (
 
 class DataConfig(Section):
     root: str | Names  # a folder, several, or `phantom`
-    labels: dict[str, Names]  # a folder's name -> the labels that are true of it
+    labels: dict[str, AnyNames]  # a folder's name -> the labels that are true of it
+    uncertain: Uncertain = "ignore"  # what a label in doubt, such as `covid?`, is taken for
     image_size: Annotated[int, Field(ge=32, le=2048)] = 256  # VGG-16 and ResNet-18 halve five times
     horizontal_flip: bool = True
     augment: Augments = ()
@@ -161,15 +163,25 @@ class Config(Section):
                 f"which takes {' or '.join(fitting)}"
             )
         for key, true in self.data.labels.items():
+            if not key.strip() or key != key.strip() or JOINED in key or key.endswith(DOUBT):
+                raise ValueError(
+                    f"data.labels: the key {key!r} is none that a manifest can name: it may not be "
+                    f"empty, contain {JOINED!r}, end with {DOUBT!r}, or begin or end with a space"
+                )
             if self.task == "single_label" and len(true) != 1:
                 raise ValueError(
                     f"data.labels.{key}: single_label takes exactly one label here, "
-                    f"but {', '.join(true)} stand there (task: multilabel takes several)"
+                    f"but {', '.join(true) or 'none'} stand there (task: multilabel takes any)"
                 )
             if len(set(true)) != len(true):
                 raise ValueError(f"data.labels.{key}: a label stands there twice")
-            if any("+" in label for label in true):
-                raise ValueError(f"data.labels.{key}: a label may not contain '+'")
+            if any(SEPARATOR in label for label in true):
+                raise ValueError(f"data.labels.{key}: a label may not contain {SEPARATOR!r}")
+        if self.task == "single_label" and self.data.uncertain == "negative":
+            raise ValueError(
+                "data.uncertain: negative leaves an image in doubt no label, and single_label "
+                "gives each image one (ignore and positive do not)"
+            )
         space = self.label_space
         if len(space.classes) < 2:
             raise ValueError("data.labels: at least two different labels are needed")
@@ -231,7 +243,7 @@ class Config(Section):
 
     @property
     def label_space(self) -> LabelSpace:
-        return LabelSpace.from_labels(self.task, self.data.labels)
+        return LabelSpace.from_labels(self.task, self.data.labels, self.data.uncertain)
 
     def with_roots(self, roots: Sequence[Path]) -> "Config":
         """The same with images in other folders; where relative, of the working directory."""

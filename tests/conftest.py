@@ -49,7 +49,7 @@ def write_split_images(root: Path, labels: Sequence[str], counts: Mapping[str, i
             for number in range(images):
                 seed += 1
                 path = root / split / label / f"{label}-{number}.png"
-                write_image(path, seed, brightness=60 + 60 * place)
+                write_image(path, seed, brightness=60 + 60 * (place % 4))
     return root
 
 

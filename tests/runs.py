@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ import torch
 from accelerate.state import AcceleratorState, GradientState
 from safetensors.torch import load_file
 
+import evaluate as evaluate_script
+import export as export_script
 import train as train_script
 from tests.conftest import PROJECT, clean_environment
 
@@ -43,21 +46,39 @@ def train(
     config: Path = CONFIG,
 ) -> subprocess.CompletedProcess[str]:
     """train.py's `main` in this process, which has imported torch already."""
+    command = [*arguments(root, output, *settings, config=config), *flags]
+    return called(train_script.main, "train.py", *command)
+
+
+def evaluate(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    """evaluate.py's `main` in this process."""
+    return called(evaluate_script.main, "evaluate.py", *command)
+
+
+def export(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    """export.py's `main` in this process."""
+    return called(export_script.main, "export.py", *command)
+
+
+def called(
+    main: Callable[[], int], name: str, *command: str | Path
+) -> subprocess.CompletedProcess[str]:
+    """What a script's `main` gives and prints for a command line."""
     AcceleratorState._reset_state(True)
     GradientState._reset_state()
     kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    command = ["train.py", *arguments(root, output, *settings, config=config), *flags]
+    line = [name, *map(str, command)]
     printed, complained = io.StringIO(), io.StringIO()
     with (
         pytest.MonkeyPatch.context() as patch,
         contextlib.redirect_stdout(printed),
         contextlib.redirect_stderr(complained),
     ):
-        patch.setattr(sys, "argv", command)
-        code = train_script.main()
+        patch.setattr(sys, "argv", line)
+        code = main()
     for number, handler in kept.items():
         signal.signal(number, handler)
-    return subprocess.CompletedProcess(command, code, printed.getvalue(), complained.getvalue())
+    return subprocess.CompletedProcess(line, code, printed.getvalue(), complained.getvalue())
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:

@@ -203,7 +203,12 @@ MISTAKES = {
     "loss.positive_weight=0": "loss.positive_weight: must be balanced, a number above 0 for each",
     "data.labels={covid: covid}": "data.labels.covid: must be a list",
     "data.labels={1: [a]}": "must be text",
-    "data.labels={a: []}": "data.labels.a: must not be empty",
+    "data.labels={a: []}": "at least two different labels",
+    "data.labels={a|b: [a], c: [c]}": "data.labels: the key 'a|b' is none that a manifest can name",
+    "data.labels={'a?': [a], c: [c]}": "data.labels: the key 'a?' is none that a manifest can name",
+    "data.labels={' a': [a], c: [c]}": "data.labels: the key ' a' is none that a manifest can name",
+    "data.labels={'': [a], c: [c]}": "data.labels: the key '' is none that a manifest can name",
+    "data.uncertain=maybe": "data.uncertain: must be ignore, positive or negative, not 'maybe'",
     "data.labels={a: [a]}": "at least two different labels",
     "data.labels={a: [a, a], b: [b]}": "data.labels.a: a label stands there twice",
     "data.labels={a: [a, b], b: [b], c: [a]}": "data.labels.c: lacks b",
@@ -243,6 +248,27 @@ def test_a_mistake_has_its_sentence(setting: str) -> None:
         load_config(BASE, [setting])
     assert MISTAKES[setting] in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+SINGLE = ("task=single_label", "loss.name=cross_entropy", "data.labels={a: [a], b: [b]}")
+
+
+def test_a_label_set_may_be_empty_and_reads_back(tmp_path: Path) -> None:
+    labels = "data.labels={No Finding: [], Edema: [Edema], Effusion: [Effusion]}"
+    config = load_config(BASE, [labels, "data.uncertain=positive"])
+    assert (config.label_space.classes, config.label_space.uncertain) == (
+        ("Edema", "Effusion"), "positive",
+    )  # fmt: skip
+    assert "No Finding: []" in config.to_yaml()
+    (tmp_path / "config.yaml").write_text(config.to_yaml())
+    assert load_config(tmp_path / "config.yaml") == config
+
+
+def test_a_single_label_is_neither_none_nor_taken_for_false() -> None:
+    with pytest.raises(ConfigError, match="exactly one label here, but none stand there"):
+        load_config(BASE, [*SINGLE[:2], "data.labels={a: [], b: [b], c: [c]}"])
+    with pytest.raises(ConfigError, match="data.uncertain: negative leaves an image in doubt no"):
+        load_config(BASE, [*SINGLE, "data.uncertain=negative"])
 
 
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:

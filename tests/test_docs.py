@@ -24,7 +24,7 @@ WRITTEN = {
     "config.yaml", "history.csv", "curves.png", "best.safetensors", "summary.json",
     "augmentation.png", "data_audit.json", "metrics.json", "predictions.csv", "confusion.png",
     "examples.png", "report.json", "model.onnx", "model.int8.onnx", "model.anysize.onnx",
-    "manifest.csv",
+    "manifest.csv", "labels.csv",
 }  # fmt: skip
 SCRIPT = re.compile(r"(?:python|accelerate launch(?: --quiet)?) ((?:\w+/)*\w+\.py)(.*)")
 INSTALLED = re.compile(r"(?:covid-|accelerate launch -m covid\.scripts\.)(\w+)(.*)")

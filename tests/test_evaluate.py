@@ -1,18 +1,21 @@
 """evaluate.py as a user starts it: every file, outside folders, one process like two."""
 
 import csv
+import hashlib
 import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.conftest import LABELS, free_port, run_script, write_split_images
-from tests.edge.networks import write_network
-from tests.runs import arguments
+from covid.data.samples import Row, digest, to_csv
+from tests.conftest import LABELS, free_port, run_script, write_image, write_split_images
+from tests.edge.networks import CARD, write_network
+from tests.runs import arguments, evaluate
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +31,7 @@ def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = run_script("train.py", *arguments(root, output, "ema=0.9"))
     assert done.returncode == 0, done.stderr
     for split in ("validation", "test"):
-        done = run_script("evaluate.py", output, "--split", split)
+        done = evaluate(output, "--split", split)
         assert done.returncode == 0, done.stderr
         (output.parent / f"{split}.txt").write_text(done.stdout)
     return output
@@ -56,7 +59,7 @@ def test_every_image_has_its_row_of_predictions(finished: Path) -> None:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
         "path", "label", "probability_covid", "probability_normal", "probability_pneumonia",
-        "predicted", "correct",
+        "predicted", "correct", "target_covid", "target_normal", "target_pneumonia",
     ]  # fmt: skip
     assert sorted(row["path"] for row in rows) == sorted(
         f"test/{label}/{label}-{number}.png" for label in LABELS for number in range(3)
@@ -98,15 +101,126 @@ def test_two_processes_evaluate_as_one_to_the_last_image(finished: Path, tmp_pat
     assert (tmp_path / "two" / "predictions.csv").read_text() == one
 
 
-def test_an_outside_folder_of_one_label_has_the_figures_it_can(finished: Path, root: Path) -> None:
-    outside = root.parent / "outside"
-    shutil.copytree(root / "train" / "covid", outside / "covid", dirs_exist_ok=True)
-    done = run_script("evaluate.py", finished, "--data", outside)
+def test_an_outside_folder_of_one_label_has_the_figures_it_can(
+    finished: Path, tmp_path: Path
+) -> None:
+    for number in range(4):
+        write_image(tmp_path / f"outside/covid/{number}.png", seed=500 + number)
+    done = evaluate(finished, "--data", tmp_path / "outside")
     assert done.returncode == 0, done.stderr
     metrics = metrics_of(finished / "evaluation" / "outside-test")
     covid = metrics["per_class"]["covid"]  # type: ignore[index]
     assert (covid["auroc"], covid["support"], metrics["macro_f1"]["value"]) == (None, 4, None)  # type: ignore[index]
     assert any("covid" in note for note in metrics["notes"])  # type: ignore[attr-defined]
+
+
+# Which images they are ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """Eight images of another hospital, without splits: tuberculosis, and what is normal."""
+    lines = ["path,label,patient"]
+    for number in range(8):
+        write_image(tmp_path / f"elsewhere/{number}.png", seed=900 + number)
+        lines.append(f"{number}.png,{'tuberculosis' if number < 3 else 'normal'},P{number}")
+    (tmp_path / "elsewhere/manifest.csv").write_text("\n".join(lines))
+    return tmp_path / "elsewhere"
+
+
+def test_a_set_without_splits_is_evaluated_whole(finished: Path, elsewhere: Path) -> None:
+    done = evaluate(finished, "--data", elsewhere, "--label", "tuberculosis=pneumonia")
+    assert done.returncode == 0, done.stderr
+    metrics = metrics_of(finished / "evaluation" / "elsewhere-test")
+    assert (metrics["images"], metrics["patients"]) == (8, 8)
+    assert metrics["per_class"]["pneumonia"]["support"] == 3  # type: ignore[index]
+
+
+def test_a_name_can_be_left_out(finished: Path, elsewhere: Path) -> None:
+    done = evaluate(finished, "--data", elsewhere, "--label", "tuberculosis=")
+    assert done.returncode == 0, done.stderr
+    assert "3 images that bear only tuberculosis are left out" in done.stderr
+    assert metrics_of(finished / "evaluation" / "elsewhere-test")["images"] == 5
+
+
+def test_a_name_that_is_not_ours_is_refused_with_the_way_to_map_it(
+    finished: Path, elsewhere: Path
+) -> None:
+    done = evaluate(finished, "--data", elsewhere)
+    refused(done, "say which is meant with --label tuberculosis=covid or leave it out with "
+                  "--label tuberculosis=")  # fmt: skip
+
+
+@pytest.mark.parametrize(("label", "sentence"), [
+    ("tuberculosis", "must look like THEIRS=OURS"),
+    ("=covid", "must look like THEIRS=OURS"),
+    ("tuberculosis=flu", "flu is none of covid, normal, pneumonia"),
+    ("nodule=", "--label names nodule, which no image bears"),
+])  # fmt: skip
+def test_a_label_that_maps_nothing_is_refused(
+    finished: Path, elsewhere: Path, label: str, sentence: str
+) -> None:
+    known = ("--label", "tuberculosis=covid") if label == "nodule=" else ()
+    refused(evaluate(finished, "--data", elsewhere, *known, "--label", label), sentence)
+
+
+def test_labels_of_others_need_images_of_others(finished: Path) -> None:
+    refused(evaluate(finished, "--label", "flu=covid"), "name them with --data ROOT")
+
+
+def test_training_images_under_other_names_are_refused(
+    finished: Path, root: Path, elsewhere: Path
+) -> None:
+    shutil.copy(root / "train/covid/covid-1.png", elsewhere / "0.png")
+    done = evaluate(finished, "--data", elsewhere, "--label", "tuberculosis=covid")
+    refused(done, "1 of 8 images are among those that resnet18_multilabel was trained on (0.png)")
+
+
+def test_training_images_are_evaluated_where_that_is_allowed(
+    finished: Path, root: Path, elsewhere: Path
+) -> None:
+    shutil.copy(root / "train/covid/covid-1.png", elsewhere / "0.png")
+    mapped = ("--label", "tuberculosis=covid")
+    done = evaluate(finished, "--data", elsewhere, *mapped, "--allow-seen")
+    assert (done.returncode, "which --allow-seen permits" in done.stderr) == (0, True)
+
+
+def test_the_run_s_own_images_that_moved_keep_their_splits(
+    finished: Path, root: Path, tmp_path: Path
+) -> None:
+    lines = ["path,label"]  # no splits, and other names
+    for number, path in enumerate(sorted(root.rglob("*.png"))):
+        (tmp_path / "moved").mkdir(exist_ok=True)
+        shutil.copy(path, tmp_path / f"moved/{number}.png")
+        lines.append(f"{number}.png,{path.parent.name}")
+    (tmp_path / "moved/manifest.csv").write_text("\n".join(lines))
+    done = evaluate(finished, "--data", tmp_path / "moved")
+    assert done.returncode == 0, done.stderr
+    own, moved = (
+        metrics_of(finished / "evaluation" / name) for name in ("test", "moved-test")
+    )
+    assert moved["accuracy"] == own["accuracy"] and moved["images"] == 9
+
+
+def test_the_digests_are_those_of_samples_csv(finished: Path) -> None:
+    content = (finished / "samples.csv").read_bytes()
+    header, *lines = content.decode().splitlines(keepends=True)
+    of_test = header + "".join(line for line in lines if line.split(",")[2] == "test")
+    metrics = metrics_of(finished / "evaluation" / "test")
+    assert metrics["trained_on_sha256"] == hashlib.sha256(content).hexdigest()
+    assert metrics["samples_sha256"] == hashlib.sha256(of_test.encode()).hexdigest()
+
+
+def test_an_own_image_with_other_pixels_is_refused(
+    finished: Path, root: Path, tmp_path: Path
+) -> None:
+    kept = shutil.copy(root / "test/covid/covid-0.png", tmp_path)
+    write_image(root / "test/covid/covid-0.png", seed=77)
+    try:
+        done = evaluate(finished)
+    finally:
+        shutil.copy2(kept, root / "test/covid/covid-0.png")
+    refused(done, "1 images have other pixels than when the run was trained")
 
 
 def refused(done: subprocess.CompletedProcess[str], sentence: str) -> None:
@@ -115,11 +229,11 @@ def refused(done: subprocess.CompletedProcess[str], sentence: str) -> None:
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    refused(run_script("evaluate.py", tmp_path), "is no run folder")
+    refused(evaluate(tmp_path), "is no run folder")
 
 
 def test_a_split_that_is_not_there_names_those_that_are(finished: Path, root: Path) -> None:
-    done = run_script("evaluate.py", finished, "--data", root / "train", "--split", "validation")
+    done = evaluate(finished, "--data", root / "train", "--split", "validation")
     refused(done, "has no validation images; choose with --split among test")
 
 
@@ -171,8 +285,8 @@ def test_an_onnx_file_has_the_same_report_without_torch(exported: Path, root: Pa
 def test_an_onnx_file_s_metrics_say_which_file_and_which_images(
     exported: Path, root: Path, tmp_path: Path
 ) -> None:
-    done = run_script(
-        "evaluate.py", exported, "--data", root, "--split", "validation", "--output", tmp_path / "v"
+    done = evaluate(
+        exported, "--data", root, "--split", "validation", "--output", tmp_path / "v"
     )
     assert done.returncode == 0, done.stderr
     metrics = metrics_of(tmp_path / "v")
@@ -185,7 +299,7 @@ def test_an_onnx_file_s_metrics_say_which_file_and_which_images(
 def test_an_onnx_file_s_probabilities_are_those_of_predict(
     exported: Path, root: Path, tmp_path: Path
 ) -> None:
-    assert run_script("evaluate.py", exported, "--data", root).returncode == 0
+    assert evaluate(exported, "--data", root).returncode == 0
     with (exported.parent / "evaluation/clinic-test/predictions.csv").open() as file:
         evaluated = [list(row.values())[2:6] for row in csv.DictReader(file)]
     run_script("predict.py", exported, root / "test", "--output", tmp_path / "rows.csv")
@@ -194,7 +308,7 @@ def test_an_onnx_file_s_probabilities_are_those_of_predict(
 
 
 def test_an_onnx_file_needs_images_to_be_evaluated_on(exported: Path) -> None:
-    refused(run_script("evaluate.py", exported), "carries no images; name some with --data ROOT")
+    refused(evaluate(exported), "carries no images; name some with --data ROOT")
 
 
 def test_an_onnx_file_is_not_evaluated_on_images_that_cannot_be_read(
@@ -202,7 +316,7 @@ def test_an_onnx_file_is_not_evaluated_on_images_that_cannot_be_read(
 ) -> None:
     shutil.copytree(root / "test", tmp_path / "some")
     (tmp_path / "some/covid/covid-1.png").write_bytes(b"nothing")
-    done = run_script("evaluate.py", exported, "--data", tmp_path / "some")
+    done = evaluate(exported, "--data", tmp_path / "some")
     refused(done, "1 of 9 images cannot be read")
     assert "covid-1.png" in done.stderr
 
@@ -212,21 +326,32 @@ def test_an_onnx_file_is_not_evaluated_on_classes_that_it_does_not_know(
 ) -> None:
     shutil.copytree(root / "test", tmp_path / "some")
     (tmp_path / "some/covid").rename(tmp_path / "some/tuberculosis")
-    refused(run_script("evaluate.py", exported, "--data", tmp_path / "some"), "has tuberculosis")
+    refused(evaluate(exported, "--data", tmp_path / "some"), "images bear tuberculosis")
 
 
-def test_a_split_that_was_drawn_here_is_warned_of(
-    exported: Path, root: Path, tmp_path: Path
+def test_a_file_without_its_run_says_that_it_may_know_the_images(
+    exported: Path, root: Path
 ) -> None:
-    shutil.copytree(root, tmp_path / "some")
-    rows = [f"{path.relative_to(tmp_path / 'some')},{path.parent.name}\n"
-            for path in sorted((tmp_path / "some").rglob("*.png"))]  # fmt: skip
-    (tmp_path / "some/manifest.csv").write_text("path,label\n" + "".join(rows))
-    done = run_script("evaluate.py", exported, "--data", tmp_path / "some")
-    assert done.returncode == 0, done.stderr
-    assert "its manifest has no split, so one was drawn from seed 0" in done.stderr
+    done = evaluate(exported, "--data", root)
+    assert "it is not known whether it was trained on some of these images" in done.stderr
+
+
+def test_a_file_in_its_run_s_folder_refuses_images_that_it_was_trained_on(
+    root: Path, tmp_path: Path
+) -> None:
+    with Image.open(root / "train/covid/covid-0.png") as picture:
+        content = hashlib.sha256(picture.tobytes())
+    row = Row("a.png", "covid", "train", "", "", 40, 40, content.hexdigest())
+    (tmp_path / "samples.csv").write_text(to_csv([row, replace(row, path="b.png")]))
+    card = replace(CARD, trained_on_sha256=digest([row, replace(row, path="b.png")]))
+    (tmp_path / "export").mkdir()
+    exported = write_network(tmp_path / "export", card)
+    (tmp_path / "data").mkdir()
+    shutil.copytree(root / "train/covid", tmp_path / "data/covid")
+    done = evaluate(exported, "--data", tmp_path / "data")
+    refused(done, "1 of 4 images are among those that model.onnx was trained on (covid/covid-0")
 
 
 def test_an_onnx_file_that_is_damaged_is_refused(exported: Path, root: Path) -> None:
     exported.write_bytes(exported.read_bytes()[:-9])
-    refused(run_script("evaluate.py", exported, "--data", root), "is cut short")
+    refused(evaluate(exported, "--data", root), "is cut short")

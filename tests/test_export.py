@@ -1,5 +1,6 @@
 """export.py as a user starts it: its files, its report, its exit codes."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -24,7 +25,7 @@ from tests.conftest import (
     run_script,
     write_split_images,
 )
-from tests.runs import train
+from tests.runs import export, train
 
 # Learns the images' brightness in two epochs, to a margin that 8 bits leave alone.
 LEARNING = (
@@ -33,8 +34,8 @@ LEARNING = (
 )  # fmt: skip
 CARD = (
     "format", "arch", "task", "classes", "labels", "implies", "thresholds", "image_size", "resize",
-    "mean", "std", "precision", "trained_on", "metrics", "golden", "source_sha256",
-    "content_sha256", "versions", "intended_use",
+    "mean", "std", "precision", "trained_on", "trained_on_sha256", "metrics", "golden",
+    "source_sha256", "content_sha256", "versions", "intended_use",
 )  # fmt: skip
 
 Held = tuple[subprocess.CompletedProcess[str], Path]  # what export.py said, and its folder
@@ -196,16 +197,29 @@ def test_a_run_whose_images_are_gone_is_refused(run: Path, tmp_path: Path) -> No
     refused(done, "name the folder where they are now with --data FOLDER")
 
 
-def test_a_run_whose_images_moved_is_exported_from_where_they_are(
+def test_a_run_whose_images_moved_and_were_renamed_is_exported_from_where_they_are(
     run: Path, tmp_path: Path
 ) -> None:
-    moved = run.parent / "moved"
-    os.rename(run.parent / "images", moved)
-    try:
-        done = run_script("export.py", run, "--data", moved, "--output", tmp_path, "--no-int8")
-    finally:
-        os.rename(moved, run.parent / "images")
+    lines = ["path,label"]
+    for number, path in enumerate(sorted((run.parent / "images").rglob("*.png"))):
+        (tmp_path / "moved").mkdir(exist_ok=True)
+        shutil.copy(path, tmp_path / f"moved/{number}.png")
+        lines.append(f"{number}.png,{path.parent.name}")
+    (tmp_path / "moved/manifest.csv").write_text("\n".join(lines))
+    done = export(run, "--data", tmp_path / "moved", "--output", tmp_path / "out", "--no-int8")
     assert done.returncode == 0, done.stderr
+    content = (tmp_path / "out/model.onnx").read_bytes()
+    card = json.loads(content[content.rindex(b'{"format"') :])
+    digest = hashlib.sha256((run / "samples.csv").read_bytes()).hexdigest()
+    assert card["trained_on_sha256"] == digest
+
+
+def test_a_folder_that_lacks_some_of_the_run_s_images_is_refused(
+    run: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(run.parent / "images/validation", tmp_path / "some")
+    done = export(run, "--data", tmp_path / "some", "--output", tmp_path / "out")
+    refused(done, "lacks some of the 168 images of the run, by content")
 
 
 @pytest.mark.parametrize("drop", ["-1", "nan", "much"])

@@ -99,6 +99,17 @@ def test_files_left_out_for_their_ending_are_counted(model: Path, images: Path) 
     assert "Left out for their ending, which is no image's: 1 files." in done.stderr
 
 
+def test_what_dicom_headers_say_is_said_once(tmp_path: Path, model: Path) -> None:
+    files = pytest.importorskip("tests.edge.dicom_files")
+    (tmp_path / "dicom").mkdir()
+    for number in range(3):
+        files.dicom(tmp_path / "dicom" / f"{number}.dcm", files.RAMP,
+                    ViewPosition="LL" if number else "PA", PatientName="Zyxwv^Quentin")  # fmt: skip
+    done = predict(model, tmp_path / "dicom", "--output", tmp_path / "rows.csv")
+    assert done.stderr.count("2 of 3 DICOM images are lateral views") == 1
+    assert "zyxwv" not in (done.stderr + (tmp_path / "rows.csv").read_text()).lower()
+
+
 def test_low_memory_and_threads_change_nothing_in_the_answer(model: Path, images: Path) -> None:
     plain = predict(model, images, "--format", "csv").stdout
     assert predict(model, images, "--format", "csv", "--low-memory").stdout == plain

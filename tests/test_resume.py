@@ -96,6 +96,50 @@ def test_resume_with_another_optimiser_is_refused(root: Path, killed: Path) -> N
     refused(train(root, killed, *changed, flags=("--resume",)), "another optimizer.lr")
 
 
+@pytest.fixture
+def drawn(root: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A killed run of images in a manifest without splits, and those images."""
+    images = tmp_path / "images"
+    shutil.copytree(root, images)
+    lines = [f"{path.relative_to(images)},{path.parent.name}" for path in images.rglob("*.png")]
+    (images / "manifest.csv").write_text("\n".join(["path,label", *lines]))
+    assert train(images, tmp_path / "run", "epochs=1").returncode == 0
+    (tmp_path / "run/summary.json").unlink()  # as if it had been killed before its end
+    return tmp_path / "run", images
+
+
+def add_image(images: Path) -> None:
+    write_image(images / "new.png", seed=321)
+    with (images / "manifest.csv").open("a") as file:
+        file.write("\nnew.png,covid")
+
+
+def test_resume_with_another_image_is_refused_with_its_name(drawn: tuple[Path, Path]) -> None:
+    run, images = drawn
+    add_image(images)
+    (images / "test/covid/covid-0.png").write_bytes((images / "new.png").read_bytes())
+    done = train(images, run, "epochs=1", flags=("--resume",))
+    refused(done, "1 added (new.png), 1 changed (test/covid/covid-0.png); put them back")
+
+
+def test_resume_with_another_image_can_be_accepted_and_is_recorded(
+    drawn: tuple[Path, Path]
+) -> None:
+    run, images = drawn
+    before = splits_of(run)
+    add_image(images)
+    done = train(images, run, "epochs=1", flags=("--resume", "--accept-changed-data"))
+    assert done.returncode == 0, done.stderr
+    warnings = json.loads((run / "summary.json").read_text())["warnings"]
+    assert any("1 added (new.png), as --accept-changed-data permits" in w for w in warnings)
+    assert splits_of(run) == before | {"new.png": "train"}
+
+
+def splits_of(run: Path) -> dict[str, str]:
+    with (run / "samples.csv").open(newline="") as file:
+        return {row["path"]: row["split"] for row in csv.DictReader(file)}
+
+
 def test_a_process_whose_launcher_is_gone_saves_and_ends(root: Path, tmp_path: Path) -> None:
     output = tmp_path / "orphan"
     long = arguments(root, output, *LONG, "epochs=200")

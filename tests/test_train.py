@@ -1,12 +1,14 @@
 """train.py as a user starts it: what a run leaves, every launcher, every option."""
 
 import csv
+import hashlib
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from safetensors import safe_open
 
 from covid.edge.processors import usable_processors
@@ -33,7 +35,7 @@ def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_folder_holds_exactly_its_files(finished: Path) -> None:
     assert sorted(path.name for path in finished.iterdir()) == [
         "augmentation.png", "best.safetensors", "config.yaml", "curves.png", "data_audit.json",
-        "history.csv", "summary.json",
+        "history.csv", "samples.csv", "summary.json",
     ]  # fmt: skip
 
 
@@ -55,8 +57,24 @@ def test_the_summary_says_finished_and_where_it_ran(finished: Path) -> None:
 def test_the_weights_say_what_rebuilds_the_network(finished: Path) -> None:
     with safe_open(finished / "best.safetensors", framework="pt") as file:
         metadata = {key: json.loads(value) for key, value in file.metadata().items()}
-    assert set(metadata) == {"config", "labels", "mean", "std", "epoch", "metrics"}
+    assert set(metadata) == {
+        "config", "labels", "mean", "std", "epoch", "metrics", "trained_on_sha256",
+    }  # fmt: skip
     assert metadata["labels"]["covid"] == ["covid", "pneumonia"]
+
+
+def test_samples_csv_holds_every_image_with_its_size_and_content(
+    root: Path, finished: Path
+) -> None:
+    with (finished / "samples.csv").open(newline="") as file:
+        rows = {row.pop("path"): row for row in csv.DictReader(file)}
+    assert len(rows) == 24
+    with Image.open(root / "test/covid/covid-0.png") as picture:
+        content = hashlib.sha256(picture.tobytes()).hexdigest()
+    assert rows["test/covid/covid-0.png"] == {
+        "label": "covid", "split": "test", "patient": "", "source": "", "width": "40",
+        "height": "40", "content": content,
+    }  # fmt: skip
 
 
 def test_without_a_terminal_there_are_plain_lines(finished: Path) -> None:
@@ -116,7 +134,7 @@ def test_accelerate_launch_takes_the_project_s_config(root: Path, tmp_path: Path
 def test_torchrun_s_two_processes_find_each_other(root: Path, tmp_path: Path) -> None:
     summary = launched(root, tmp_path / "run", "torch.distributed.run", "--nproc_per_node=2",
                        f"--master_port={free_port()}")  # fmt: skip
-    assert summary["processes"] == 2
+    assert (summary["processes"], str(summary["stdout"]).count("source alone")) == (2, 1)
 
 
 def test_accelerate_launch_s_two_processes_on_a_cpu_find_each_other(
@@ -171,11 +189,20 @@ def test_the_audit_says_what_was_looked_for(finished: Path) -> None:
     duplicates = audit["duplicates"]["between_splits"], audit["duplicates"]["near_between_splits"]
     note = "fewer than 10 images of covid, normal, pneumonia"
     assert (duplicates, audit["metadata_baseline"]["note"]) == ((0, 0), note)
+    assert audit["source_baseline"]["note"] == "no source is known"
 
 
-def test_what_metadata_predicts_is_printed_once_before_training(finished: Path) -> None:
+def test_the_audit_says_what_is_known_by_class(finished: Path) -> None:
+    by_class = json.loads((finished / "data_audit.json").read_text())["by_class"]
+    assert {label: known["images"] for label, known in by_class.items()} == {
+        "covid": 8, "normal": 8, "pneumonia": 8,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ["metadata", "source"])
+def test_what_it_alone_predicts_is_printed_once_before_training(finished: Path, what: str) -> None:
     lines = (finished.parent / "stdout.txt").read_text().splitlines()
-    logged = [place for place, line in enumerate(lines) if line.startswith("metadata alone")]
+    logged = [place for place, line in enumerate(lines) if line.startswith(f"{what} alone")]
     first_epoch = next(place for place, line in enumerate(lines) if line.startswith("epoch 1/"))
     assert len(logged) == 1 and logged[0] < first_epoch
 

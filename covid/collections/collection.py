@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,10 @@ from covid.errors import DataError
 # Called with the number of files or rows that were just done.
 Advance = Callable[[int], object]
 SPLITS = ("train", "validation", "test")
+MAX_AGE = 120  # years; the tables hold some of several hundred, which are mistakes of typing
+MAX_LISTED = 3  # how many files a note names before it only counts
+# What macOS puts beside the files of an archive: copies of their names without their content.
+NOT_ENTERED = (".", "__MACOSX")
 
 
 @dataclass(frozen=True)
@@ -76,20 +81,54 @@ def read_table(
         raise DataError(f"{path}: is not UTF-8 text; download it again.") from None
     except csv.Error as error:
         raise DataError(f"{path}: is not a CSV file ({error}); download it again.") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
 
 
-def images_below(folder: Path) -> list[str]:
-    """All images below a folder by their ending, relative with '/', sorted; hidden ones not."""
-    names = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        below = Path(place).relative_to(folder)
+def find_base(folder: Path, *marks: str) -> Path | None:
+    """The folder itself, or the one folder in it, that holds one of `marks`; None where none does.
+
+    `marks` are names or patterns of `Path.glob`. Archives are often unpacked one level deeper.
+    Raises DataError where several folders hold one.
+    """
+    if _holds(folder, marks):
+        return folder
+    inside = [entry for entry in sorted(folder.iterdir())
+              if entry.is_dir() and not entry.name.startswith(NOT_ENTERED)]  # fmt: skip
+    bases = [entry for entry in inside if _holds(entry, marks)]
+    if len(bases) > 1:
+        names = ", ".join(base.name for base in bases)
+        raise DataError(f"{folder}: holds the collection several times ({names}); name one.")
+    return bases[0] if bases else None
+
+
+def _holds(folder: Path, marks: Sequence[str]) -> bool:
+    return any(path.exists() for mark in marks for path in folder.glob(mark))
+
+
+def images_below(folder: Path, place: Path | None = None) -> list[str]:
+    """All images below a folder by their ending, relative with '/', sorted; hidden ones not.
+
+    With `place`, a folder below `folder`, only those in there; none where it is missing.
+    Raises DataError where a folder cannot be read.
+    """
+    endings, names = image_endings(), list[str]()
+    if place is not None and not place.is_dir():
+        return names
+    for where, folders, files in os.walk(place or folder, onerror=_refuse):
+        folders[:] = [name for name in folders if not name.startswith(NOT_ENTERED)]
+        below = os.path.relpath(where, folder).replace(os.sep, "/")
+        lead = "" if below == "." else f"{below}/"
         names += [
-            (below / name).as_posix()
+            f"{lead}{name}"
             for name in files
-            if not name.startswith(".") and Path(name).suffix.lower() in image_endings()
+            if os.path.splitext(name)[1].lower() in endings and not name.startswith(".")
         ]
     return sorted(names)
+
+
+def _refuse(error: OSError) -> None:
+    raise DataError(f"{error.filename}: cannot be read ({error.strerror}).")
 
 
 def by_stem(paths: Sequence[str]) -> dict[str, str]:
@@ -99,11 +138,61 @@ def by_stem(paths: Sequence[str]) -> dict[str, str]:
     """
     stems: dict[str, str] = {}
     for path in paths:
-        stem = Path(path).stem
+        stem = stem_of(path)
         if stem in stems:
             raise DataError(f"{stems[stem]} and {path}: bear one name; keep one of them.")
         stems[stem] = path
     return stems
+
+
+def stem_of(path: str) -> str:
+    """A file's name without folders and ending; `path` is written with '/'."""
+    return os.path.splitext(path.rpartition("/")[2])[0]
+
+
+def as_sex(text: str) -> str:
+    """M or F, empty for anything else, such as Unknown."""
+    return {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F"}.get(text.upper(), "")
+
+
+def as_age(text: str) -> str:
+    """Whole years of "63", "63.0", "063Y" or "018M" (DICOM's months), empty where that is no age.
+
+    Nobody is older than MAX_AGE.
+    """
+    parts = re.fullmatch(r"(\d+)(?:\.\d+)?([YMWD]?)", text.upper())
+    if parts is None:
+        return ""
+    per_year = {"": 1, "Y": 1, "M": 12, "W": 52, "D": 365}[parts[2]]
+    years = int(parts[1]) // per_year
+    return str(years) if years <= MAX_AGE else ""
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 image", "2,000 images"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - MAX_LISTED:,} more" if len(names) > MAX_LISTED else ""
+    return ", ".join(names[:MAX_LISTED]) + more
+
+
+def presence_notes(absent: Sequence[str], unlisted: Sequence[str]) -> list[str]:
+    """Notes of images that a collection's tables list and the folder lacks, and the reverse."""
+    notes = []
+    if absent:
+        notes.append(
+            f"Left out because they are not in the folder: {counted(len(absent), 'image')} that "
+            f"the tables list ({some(absent)})."
+        )
+    if unlisted:
+        notes.append(
+            f"Left out because the tables do not list them: {counted(len(unlisted), 'image')} "
+            f"in the folder ({some(unlisted)})."
+        )
+    return notes
 
 
 def not_recognised(collection_folder: Path, expected: str) -> DataError:

@@ -21,7 +21,7 @@ class Batch(NamedTuple):
     inputs: torch.Tensor  # images, uint8 [batch, 1, size, size]; or features, float [batch, …]
     # bool [batch]: mirror left to right before the network; None: features, mirrored already
     flipped: torch.Tensor | None
-    targets: torch.Tensor  # float32 [batch, classes], 0 or 1
+    targets: torch.Tensor  # float32 [batch, classes], 0 or 1, NaN where not known
     positions: torch.Tensor  # int64 [batch]: place in the split
     numbers: torch.Tensor | None = None  # float32 [batch, …]: what an Augmentation draws from
     partners: "Batch | None" = None  # mixup: the image that is mixed into each
@@ -52,7 +52,7 @@ class Split(Dataset[Batch]):
         self,
         images: Images,
         indices: Sequence[int],
-        targets: npt.NDArray[np.bool_],
+        targets: npt.NDArray[np.bool_ | np.float32],
         *,
         seed: int | None = None,
         horizontal_flip: bool = False,
@@ -131,9 +131,11 @@ class SplitOrder(Sampler[int]):
         yield from self.split.order.tolist()
 
 
-def _balanced(targets: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+def _balanced(targets: npt.NDArray[np.bool_ | np.float32]) -> npt.NDArray[np.float64]:
     """Chances `[images]` that give each distinct row of `targets` the same sum."""
-    _, kind, images = np.unique(targets, axis=0, return_inverse=True, return_counts=True)
+    # What is not known is a value like the others: NaN would make each row a kind of its own.
+    rows = np.nan_to_num(targets.astype(np.float32), nan=-1)
+    _, kind, images = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
     chances: npt.NDArray[np.float64] = 1 / (len(images) * images[kind.reshape(-1)])
     return chances
 

@@ -11,17 +11,19 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from covid.data.fingerprint import fingerprint
 from covid.data.image_store import ImageStore, Records, record_type
 from covid.data.index import MAX_LISTED, Index
 from covid.data.record_file import RecordFile
-from covid.edge.images import resize
+from covid.edge.images import PREPROCESSING_VERSION, read_grey, resize
 from covid.edge.processors import usable_processors
 from covid.errors import DataError, ImageError
 
@@ -40,6 +42,11 @@ class Original:
     width: int
     height: int
     content: str  # SHA-256 of its pixels, uint8 row by row, as hexadecimal digits
+
+    @classmethod
+    def of(cls, grey: Image.Image) -> "Original":
+        """Of a mode "L" image."""
+        return cls(*grey.size, hashlib.sha256(grey.tobytes()).hexdigest())
 
 
 @dataclass(frozen=True)
@@ -168,9 +175,25 @@ class Images:
         except ImageError as error:
             return str(error)  # not the error, which would hold on to the half-decoded image
         record["pixels"] = resize(grey, self.size)
-        record["width"], record["height"] = grey.size
-        record["content"] = np.frombuffer(hashlib.sha256(grey.tobytes()).digest(), dtype=np.uint8)
+        original = Original.of(grey)
+        record["width"], record["height"] = original.width, original.height
+        record["content"] = np.frombuffer(bytes.fromhex(original.content), dtype=np.uint8)
         return None
+
+
+def open_images(index: Index, size: int, cache_dir: Path | None, greys: int) -> Images:
+    """The images of an index, made grey as a trained network learnt them (`covid.edge.images`).
+
+    Only those of this version are kept.
+    """
+    if greys == PREPROCESSING_VERSION:
+        return Images(index, size, cache_dir)
+    read = partial(read_grey, greys=greys)
+    earlier = tuple(
+        replace(sample, read=read) if sample.read is read_grey else sample
+        for sample in index.samples
+    )
+    return Images(replace(index, samples=earlier), size, None)
 
 
 def _original(record: Any) -> Original:

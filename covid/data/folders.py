@@ -2,11 +2,12 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from covid.data.index import MAX_LISTED, SPLIT_NAMES, Index, Sample, require_known, some, walk
+from covid.data.index import MAX_LISTED, SPLIT_NAMES, Index, Sample, some, walk
 from covid.edge.images import image_endings
+from covid.edge.labels import read_cell, write_cell
 from covid.errors import DataError
 
 
@@ -16,8 +17,8 @@ class Folders:
     def __init__(self, root: Path):
         self.root = root
 
-    def index(self, labels: Sequence[str], seed: int) -> Index:
-        """See `covid.data.source.Source`. Folders have a split, so `seed` decides nothing."""
+    def index(self) -> Index:
+        """See `covid.data.source.Source`; an image's label is its folder's name, read as a cell."""
         root = self.root
         folders = {
             entry.name: entry
@@ -33,13 +34,10 @@ class Folders:
         places = places or [(root, "test")]
         samples: list[Sample] = []
         others: Counter[str] = Counter()
-        seen: set[str] = set()
         for place, split in places:
             for folder in sorted(place.iterdir()):
                 if not folder.is_dir() or folder.name.startswith("."):
                     continue
-                label = _label_of_folder(folder.name, labels)
-                seen.add(label)
                 images = []
                 for name in sorted(walk(folder)):
                     ending = os.path.splitext(name)[1].lower()
@@ -49,15 +47,19 @@ class Folders:
                         others[ending or name] += 1
                 if not images:
                     raise DataError(f"{folder}: holds no images; fill it or remove the folder.")
+                try:
+                    label = write_cell(read_cell(folder.name))
+                except ValueError as error:
+                    raise DataError(f"{folder}: its name has {error}; rename it.") from None
                 for name in images:
                     path = folder / name
-                    samples.append(Sample(path, path.relative_to(root).as_posix(), label, split))
+                    name = path.relative_to(root).as_posix()
+                    samples.append(Sample(path, name, label, split))
         if not samples:
             raise DataError(
-                f"{root}: holds no images; expected {root}/train/{labels[0]}/image.png and so on, "
+                f"{root}: holds no images; expected {root}/train/LABEL/image.png and so on, "
                 f"or {root}/manifest.csv."
             )
-        require_known(f"{root}: the folders", seen, labels)
         warnings = []
         ignored = sorted(name for name in folders if splits and name not in splits)
         if ignored:
@@ -75,9 +77,3 @@ def _no_split_twice(root: Path, splits: Mapping[str, str]) -> None:
         if times > 1:
             names = some(sorted(name for name, meant in splits.items() if meant == split))
             raise DataError(f"{root}: the folders {names} all mean {split}; keep one.")
-
-
-def _label_of_folder(name: str, labels: Sequence[str]) -> str:
-    """The label whose name is the folder's, capitals aside where that leaves one."""
-    alike = [label for label in labels if label.lower() == name.lower()]
-    return name if name in labels or len(alike) != 1 else alike[0]

@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from covid.edge.images import read_grey
+from covid.edge.labels import LabelSpace, Uncertain, read_cell, write_cell
 from covid.errors import DataError
 
 # A file to its grey image, mode "L", upright, of its own size; raises ImageError where it cannot.
@@ -19,6 +22,7 @@ SPLIT_NAMES = {
     "validation": "validation", "val": "validation", "valid": "validation",
     "test": "test", "testing": "test",
 }  # fmt: skip
+UNSPLIT = "none"
 MAX_LISTED = 10  # how many of a kind an error names before it only counts
 
 
@@ -28,8 +32,8 @@ class Sample:
 
     path: Path  # absolute; when this file changes, what was read from it is read again
     name: str  # the path relative to its root, with '/': what tables show
-    label: str  # a key of `data.labels`
-    split: str
+    label: str  # a key of `data.labels`, or several in one cell: see covid.edge.labels.read_cell
+    split: str  # UNSPLIT where the collection has none and none was drawn yet
     patient: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)  # the manifest's other columns
     read: Reader = read_grey
@@ -42,12 +46,16 @@ class Index:
     roots: tuple[Path, ...]
     samples: tuple[Sample, ...]
     warnings: tuple[str, ...]
-    drawn: bool = False  # whether a split was made here, from a seed
 
     @property
     def root(self) -> str:
         """The root, or all roots, for a sentence."""
         return ", ".join(map(str, self.roots))
+
+    @property
+    def unsplit(self) -> bool:
+        """Whether there are images that stand in no split yet."""
+        return any(sample.split == UNSPLIT for sample in self.samples)
 
     @property
     def name(self) -> str:
@@ -58,19 +66,35 @@ class Index:
         """Indices in `samples` of one split, in order; empty where it has none."""
         return [i for i, sample in enumerate(self.samples) if sample.split == name]
 
-    def counts(self) -> dict[str, dict[str, int]]:
-        """split -> label -> images."""
+    def counts(self, *, doubtful: bool = True) -> dict[str, dict[str, int]]:
+        """split -> label -> images; one with several labels counts for each.
+
+        `doubtful`: labels in doubt count too.
+        """
         counted: dict[str, dict[str, int]] = {}
         for sample in self.samples:
             labels = counted.setdefault(sample.split, {})
-            labels[sample.label] = labels.get(sample.label, 0) + 1
+            for label, certain in read_cell(sample.label).items():
+                if certain or doubtful:
+                    labels[label] = labels.get(label, 0) + 1
         return counted
 
+    def with_splits(self, splits: Iterable[str]) -> "Index":
+        """The same samples, each in the split that `splits` names for it."""
+        samples = [
+            replace(sample, split=split) for sample, split in zip(self.samples, splits, strict=True)
+        ]
+        return replace(self, samples=tuple(samples))
 
-def join(indices: Sequence[Index], *, allow_patient_overlap: bool = False) -> Index:
+    def with_warning(self, sentence: str) -> "Index":
+        """The same, with one more thing that was noticed."""
+        return replace(self, warnings=(*self.warnings, sentence))
+
+
+def join(indices: Sequence[Index]) -> Index:
     """One index of all, whose names and patients are led by their root's name where it has several.
 
-    Raises DataError: two roots of one name, a patient in two splits.
+    Raises DataError for two roots of one name.
     """
     if len(indices) == 1:
         joined = indices[0]
@@ -88,19 +112,9 @@ def join(indices: Sequence[Index], *, allow_patient_overlap: bool = False) -> In
                 _led(sample, index.name) for index in indices for sample in index.samples
             ),
             warnings=tuple(sentence for index in indices for sentence in index.warnings),
-            drawn=any(index.drawn for index in indices),
         )
-    warnings = list(joined.warnings)
-    overlap = patients_in_two_splits(joined.samples)
-    if overlap:
-        sentence = f"{joined.root}: {len(overlap)} patients stand in two splits ({some(overlap)})"
-        if not allow_patient_overlap:
-            raise DataError(
-                f"{sentence}; move each to one split, or set data.allow_patient_overlap=true."
-            )
-        warnings.append(f"{sentence}, which data.allow_patient_overlap permits.")
     by_name = sorted(joined.samples, key=lambda sample: sample.name)
-    return replace(joined, samples=tuple(by_name), warnings=tuple(warnings))
+    return replace(joined, samples=tuple(by_name))
 
 
 def _led(sample: Sample, root: str) -> Sample:
@@ -109,9 +123,102 @@ def _led(sample: Sample, root: str) -> Sample:
     return replace(sample, name=f"{root}/{sample.name}", patient=patient)
 
 
-def require_training_splits(index: Index, labels: Sequence[str]) -> list[str]:
-    """Raises DataError unless one can train on `index`; returns warnings about validation."""
-    counts = index.counts()
+def with_labels(
+    index: Index, labels: Sequence[str], renamed: Mapping[str, str] | None = None
+) -> Index:
+    """The index once each name in it is one of `labels`, capitals aside where that leaves one.
+
+    `renamed` maps other names to one of `labels`, or to "", which leaves a name out, and an image
+    that bears no other; None offers no such way in the sentences. Raises DataError for a name that
+    is in neither, and for one in `renamed` that no image bears.
+    """
+    given = sorted({name for sample in index.samples for name in read_cell(sample.label)})
+    ours = {name: _known(name, labels, renamed or {}) for name in given}
+    unknown = [name for name, our in ours.items() if our is None]
+    if unknown:
+        offer = ""
+        if renamed is not None:
+            offer = (
+                f"; say which is meant with --label {unknown[0]!r}={labels[0]!r} or leave it out "
+                f"with --label {unknown[0]!r}="
+            ).replace("'", '"' if " " in unknown[0] + labels[0] else "")
+        raise DataError(
+            f"{index.root}: images bear {some(unknown)}, which data.labels does not name "
+            f"(it names {', '.join(labels)}){offer}."
+        )
+    absent = [name for name in renamed or {} if name not in given]
+    if absent:
+        raise DataError(
+            f"{index.root}: --label names {some(absent)}, which no image bears; they bear "
+            f"{some(given)}."
+        )
+    if all(name == our for name, our in ours.items()):
+        return index
+    samples = []
+    for sample in index.samples:
+        certain: dict[str, bool] = {}
+        for name, sure in read_cell(sample.label).items():
+            our = ours[name]
+            if our:
+                certain[our] = certain.get(our, False) or sure
+        if certain:
+            samples.append(replace(sample, label=write_cell(certain)))
+    left_out = len(index.samples) - len(samples)
+    dropped = [name for name, our in ours.items() if not our]
+    warnings = list(index.warnings)
+    if left_out:
+        warnings.append(
+            f"{index.root}: {left_out:,} images that bear only {some(dropped)} are left out."
+        )
+    if not samples:
+        raise DataError(f"{index.root}: --label leaves out every image.")
+    return replace(index, samples=tuple(samples), warnings=tuple(warnings))
+
+
+def _known(name: str, labels: Sequence[str], renamed: Mapping[str, str]) -> str | None:
+    if name in renamed:
+        return renamed[name]
+    alike = [label for label in labels if label.lower() == name.lower()]
+    return name if name in labels else alike[0] if len(alike) == 1 else None
+
+
+def require_whole_patients(index: Index, *, allowed: bool) -> Index:
+    """Raises DataError where a patient stands in two splits, unless `allowed`: then a warning."""
+    overlap = patients_in_two_splits(index.samples)
+    if not overlap:
+        return index
+    sentence = f"{index.root}: {len(overlap)} patients stand in two splits ({some(overlap)})"
+    if not allowed:
+        raise DataError(
+            f"{sentence}; move each to one split, or set data.allow_patient_overlap=true."
+        )
+    return index.with_warning(f"{sentence}, which data.allow_patient_overlap permits.")
+
+
+def targets_of(space: LabelSpace, index: Index) -> npt.NDArray[np.float32]:
+    """`LabelSpace.encode` of every sample: `[images, classes]`, 1, 0 or NaN where not known.
+
+    Raises DataError where an image bears several labels and `space` gives each image one.
+    """
+    cells = [sample.label for sample in index.samples]
+    several = {cell for cell in set(cells) if len(read_cell(cell)) > 1}
+    if space.task == "single_label" and several:
+        names = [sample.name for sample in index.samples if sample.label in several]
+        raise DataError(
+            f"{index.root}: {len(names):,} images bear several labels ({some(names)}), and task "
+            f"single_label takes one of each image; choose one, or set task=multilabel."
+        )
+    return space.encode(cells)
+
+
+def require_training_splits(
+    index: Index, labels: Sequence[str], uncertain: Uncertain = "ignore"
+) -> list[str]:
+    """Raises DataError unless one can train on `index`; returns warnings about validation.
+
+    A label in doubt is there where `uncertain` takes it for true.
+    """
+    counts = index.counts(doubtful=uncertain == "positive")
     for split in ("train", "validation"):
         if split not in counts:
             raise DataError(
@@ -120,14 +227,16 @@ def require_training_splits(index: Index, labels: Sequence[str]) -> list[str]:
             )
     present = {label for per_label in counts.values() for label in per_label}
     nowhere = [label for label in labels if label not in present]
+    # A reader who finds a label in the manifest must learn why it is none.
+    aside = " without doubt" if index.counts(doubtful=True) != counts else ""
     if nowhere:
         raise DataError(
-            f"{index.root}: no folder or manifest row bears {some(nowhere)}, which data.labels "
-            f"names; add its images or remove it from the config."
+            f"{index.root}: no folder or manifest row bears {some(nowhere)}{aside}, which "
+            f"data.labels names; add its images or remove it from the config."
         )
     empty = [label for label in labels if not counts["train"].get(label)]
     if empty:
-        raise DataError(f"{index.root}: the train split has no image of {some(empty)}.")
+        raise DataError(f"{index.root}: the train split has no image of {some(empty)}{aside}.")
     absent = [label for label in labels if not counts["validation"].get(label)]
     if not absent:
         return []
@@ -138,19 +247,9 @@ def patients_in_two_splits(samples: Iterable[Sample]) -> list[str]:
     """The known patients whose images stand in more than one split, sorted."""
     splits = defaultdict(set)
     for sample in samples:
-        if sample.patient is not None:
+        if sample.patient is not None and sample.split != UNSPLIT:
             splits[sample.patient].add(sample.split)
     return sorted(patient for patient, names in splits.items() if len(names) > 1)
-
-
-def require_known(where: str, given: set[str], labels: Sequence[str]) -> None:
-    """Raises DataError for a label, of those `given`, that `labels` does not name."""
-    unknown = sorted(given - set(labels))
-    if unknown:
-        raise DataError(
-            f"{where} has {some(unknown)}, which data.labels does not name "
-            f"(it names {', '.join(labels)})."
-        )
 
 
 def walk(folder: Path) -> list[str]:

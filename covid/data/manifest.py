@@ -1,4 +1,4 @@
-"""A manifest.csv to samples, split by patient where no split is given."""
+"""A manifest.csv to samples."""
 
 import csv
 import os
@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from covid.data.index import SPLIT_NAMES, Index, Sample, require_known, some, walk
-from covid.data.splits import split_by_patient
+from covid.data.index import SPLIT_NAMES, UNSPLIT, Index, Sample, some, walk
 from covid.edge.images import image_endings
+from covid.edge.labels import read_cell, write_cell
 from covid.errors import DataError
 
 
@@ -19,8 +19,8 @@ class Manifest:
     def __init__(self, root: Path):
         self.root = root
 
-    def index(self, labels: Sequence[str], seed: int) -> Index:
-        """See `covid.data.source.Source`. `seed` draws the split where the manifest has none."""
+    def index(self) -> Index:
+        """See `covid.data.source.Source`."""
         manifest = self.root / "manifest.csv"
         try:
             with manifest.open(encoding="utf-8-sig", newline="") as file:
@@ -36,25 +36,20 @@ class Manifest:
             raise DataError(f"{manifest}: has no column {some(missing)}; it needs path and label.")
         if not rows:
             raise DataError(f"{manifest}: lists no images.")
-        samples, warnings = _samples_of_rows(self.root, manifest, rows, labels, seed)
-        return Index((self.root,), tuple(samples), tuple(warnings), drawn="split" not in header)
+        samples, warnings = _samples_of_rows(self.root, manifest, rows)
+        return Index((self.root,), tuple(samples), tuple(warnings))
 
 
 def _samples_of_rows(
     root: Path,
     manifest: Path,
     rows: Sequence[Mapping[str, str | None]],
-    labels: Sequence[str],
-    seed: int,
 ) -> tuple[list[Sample], list[str]]:
     names = [_inside(manifest, line, row.get("path")) for line, row in enumerate(rows, start=2)]
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
         raise DataError(f"{manifest}: {len(twice)} files have two rows ({some(twice)}); keep one.")
-    given = [(row.get("label") or "").strip() for row in rows]
-    if "" in given:
-        raise DataError(f"{manifest} line {given.index('') + 2}: the column label is empty.")
-    require_known(f"{manifest}: the column label", set(given), labels)
+    labels = [_labels_of_row(manifest, line, row) for line, row in enumerate(rows, start=2)]
     on_disk = set(walk(root))
     absent = [name for name in names if name not in on_disk and not (root / name).is_file()]
     if absent:
@@ -63,10 +58,7 @@ def _samples_of_rows(
             f"({some(absent)})."
         )
     patients = [(row.get("patient") or "").strip() or None for row in rows]
-    if "split" in rows[0]:
-        splits = [_split_of_row(manifest, line, row) for line, row in enumerate(rows, start=2)]
-    else:
-        splits = split_by_patient(given, patients, seed)
+    splits = [_split_of_row(manifest, line, row) for line, row in enumerate(rows, start=2)]
     known = ("path", "label", "split", "patient")
     samples = [
         Sample(
@@ -74,7 +66,7 @@ def _samples_of_rows(
             {key: value or "" for key, value in row.items() if key and key not in known},
         )
         for name, label, split, patient, row in zip(
-            names, given, splits, patients, rows, strict=True
+            names, labels, splits, patients, rows, strict=True
         )
     ]  # fmt: skip
     endings = image_endings()
@@ -99,7 +91,23 @@ def _inside(manifest: Path, line: int, path: str | None) -> str:
     return name
 
 
+def _labels_of_row(manifest: Path, line: int, row: Mapping[str, str | None]) -> str:
+    """Its cell, without spaces around names and without names that stand there twice."""
+    given = (row.get("label") or "").strip()
+    if not given:
+        raise DataError(
+            f"{manifest} line {line}: the column label is empty; where nothing is true of an "
+            f"image, write a name such as No Finding, and map it to [] in data.labels."
+        )
+    try:
+        return write_cell(read_cell(given))
+    except ValueError as error:
+        raise DataError(f"{manifest} line {line}: the column label has {error}.") from None
+
+
 def _split_of_row(manifest: Path, line: int, row: Mapping[str, str | None]) -> str:
+    if "split" not in row:
+        return UNSPLIT
     given = (row.get("split") or "").strip()
     if given.lower() not in SPLIT_NAMES:
         raise DataError(

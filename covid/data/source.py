@@ -1,12 +1,12 @@
 """Where images come from: folders, a manifest, or rendered ones; one class for each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from covid.config import PHANTOM, Config, resolve
 from covid.data.folders import Folders
-from covid.data.index import Index, join
+from covid.data.index import Index, join, with_labels
 from covid.data.manifest import Manifest
 from covid.data.phantom import SYNTHETIC, render_set
 from covid.errors import DataError
@@ -18,11 +18,10 @@ NAME_FOLDER = "name the folder where they are now with --data FOLDER."
 class Source(Protocol):
     """A collection of images. Another kind is another class with this one method."""
 
-    def index(self, labels: Sequence[str], seed: int) -> Index:
-        """Its samples, each with what reads it (`Sample.read`).
+    def index(self) -> Index:
+        """Its samples as it names them, each with what reads it (`Sample.read`).
 
-        `labels` are the keys of `data.labels`; `seed` draws a split where none is given.
-        Raises DataError: no images, a label that `labels` does not name, a file that is missing.
+        Raises DataError: no images, a file that is missing.
         """
         ...
 
@@ -30,13 +29,19 @@ class Source(Protocol):
 class Phantom:
     """Radiographs that are rendered into `folder` when they are first asked for."""
 
-    def __init__(self, folder: Path, size: int, progress: Callable[[int, int], None] | None = None):
-        self.folder, self.size, self.progress = folder, size, progress
+    def __init__(
+        self,
+        folder: Path,
+        labels: Sequence[str],
+        size: int,
+        progress: Callable[[int, int], None] | None = None,
+    ):
+        self.folder, self.labels, self.size, self.progress = folder, labels, size, progress
 
-    def index(self, labels: Sequence[str], seed: int) -> Index:
+    def index(self) -> Index:
         """See `Source`. Their split was made when they were rendered."""
-        render_set(self.folder, labels, size=self.size, progress=self.progress)
-        return Manifest(self.folder).index(labels, seed)
+        render_set(self.folder, self.labels, size=self.size, progress=self.progress)
+        return Manifest(self.folder).index()
 
 
 def source_of(root: Path) -> Source:
@@ -48,20 +53,18 @@ def load_index(
     roots: Path | Sequence[Path],
     labels: Sequence[str],
     *,
-    seed: int = 0,
-    allow_patient_overlap: bool = False,
+    renamed: Mapping[str, str] | None = None,
 ) -> Index:
     """All images of one root or of several, by whatever layout each has.
 
-    Raises DataError: a root that is not there, what `Source.index` raises, a patient in two
-    splits.
+    `renamed`: see `with_labels`. A root without splits leaves its samples UNSPLIT. Raises
+    DataError: a root that is not there, what `Source.index` and `with_labels` raise.
     """
     roots = [roots] if isinstance(roots, Path) else roots
     for root in roots:
         if not root.is_dir():
             raise DataError(f"{root}: there is no such folder.")
-    indices = [source_of(root).index(labels, seed) for root in roots]
-    return join(indices, allow_patient_overlap=allow_patient_overlap)
+    return with_labels(join([source_of(root).index() for root in roots]), labels, renamed)
 
 
 def open_source(
@@ -77,15 +80,15 @@ def open_source(
     for root in data.roots:
         if root == PHANTOM:
             name = "-".join([PHANTOM, *sorted(labels), str(data.image_size)])
-            sources.append(Phantom(resolve(data.cache_dir) / name, data.image_size, progress))
+            folder = resolve(data.cache_dir) / name
+            sources.append(Phantom(folder, labels, data.image_size, progress))
         elif resolve(root).is_dir():
             sources.append(source_of(resolve(root)))
         else:
             raise DataError(
                 f"data.root: there is no folder {resolve(root)}; put images there, or {advice}"
             )
-    indices = [source.index(labels, config.seed) for source in sources]
-    return join(indices, allow_patient_overlap=data.allow_patient_overlap)
+    return with_labels(join([source.index() for source in sources]), labels)
 
 
 def is_synthetic(index: Index) -> bool:

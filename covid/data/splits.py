@@ -5,8 +5,24 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from covid.data.index import UNSPLIT, Index
+from covid.edge.labels import read_cell, write_cell
+
 SPLITS = ("train", "validation", "test")
 SHARES = (0.7, 0.15, 0.15)  # of the images: the usual proportions
+
+
+def draw_splits(index: Index, seed: int) -> Index:
+    """The index with a split for every image that has none, by patient."""
+    unsplit = [sample for sample in index.samples if sample.split == UNSPLIT]
+    drawn = iter(
+        split_by_patient(
+            [sample.label for sample in unsplit], [sample.patient for sample in unsplit], seed
+        )
+    )
+    return index.with_splits(
+        next(drawn) if sample.split == UNSPLIT else sample.split for sample in index.samples
+    )
 
 
 def split_by_patient(
@@ -14,33 +30,71 @@ def split_by_patient(
 ) -> list[str]:
     """A split for each image: no patient in two, the classes' shares alike, about 70/15/15.
 
-    Each class's patients are shuffled and dealt to the split that is furthest below its share,
-    rare classes first. A class of at least three patients (one of whom has no other class)
-    gets an image in each split. An image without a patient is a patient of its own.
+    `labels` are cells; a label in doubt is a class of its own here. Each class's patients are
+    shuffled and dealt to the split that is furthest below its share, rare classes first, a patient
+    of several with its rarest, while the images of all its classes are counted: after the
+    iterative stratification of Sechidis et al. 2011, "On the stratification of multi-label data".
+    A class of at least three patients whose rarest it is gets an image in each split. An image
+    without a patient is a patient of its own.
     """
-    groups: dict[str, list[int]] = defaultdict(list)
-    for i, patient in enumerate(patients):
-        groups[f"p{patient}" if patient is not None else f"i{i}"].append(i)
-    images = Counter(labels)
+    groups = _by_patient(patients)
+    classes = [[write_cell({key: sure}) for key, sure in read_cell(cell).items()]
+               for cell in labels]  # fmt: skip
+    images = Counter(label for several in classes for label in several)
     generator = np.random.default_rng([seed, len(labels)])
-    # A patient with several classes is dealt with its rarest, where it matters most.
-    rarest = {
-        group: min((labels[i] for i in indices), key=lambda label: (images[label], label))
-        for group, indices in groups.items()
-    }
     members: dict[str, list[str]] = defaultdict(list)
-    for group in sorted(groups):
-        members[rarest[group]].append(group)
+    for group, indices in groups.items():
+        of_group = {label for i in indices for label in classes[i]}
+        members[min(of_group, key=lambda label: (images[label], label))].append(group)
     assigned = [""] * len(labels)
-    dealt = {label: dict.fromkeys(SPLITS, 0) for label in images}  # images, by label and split
-    for label in sorted(members, key=lambda label: (images[label], label)):
-        for position in generator.permutation(len(members[label])):
-            indices = groups[members[label][position]]
+    dealt = {label: dict.fromkeys(SPLITS, 0) for label in images}
+    for label in sorted(images, key=lambda label: (images[label], label)):
+        ordered = sorted(members[label])
+        for position in generator.permutation(len(ordered)):
             split = _neediest(dealt[label], images[label])
-            for i in indices:
+            for i in groups[ordered[position]]:
                 assigned[i] = split
-                dealt[labels[i]][split] += 1
+                for each in classes[i]:
+                    dealt[each][split] += 1
     return assigned
+
+
+def hold_out(
+    labels: Sequence[Sequence[str]], patients: Sequence[str | None], share: float, seed: int
+) -> list[bool]:
+    """Which images to hold out: all images of about `share` (0..1) of the patients.
+
+    `labels` are an image's, one or several. Each label's patients are shuffled, rare labels
+    first, and its share of them is held out, counting those that a rarer label held out before:
+    at least one of two. An image without a patient is a patient of its own.
+    """
+    groups = _by_patient(patients)
+    bearing: dict[str, set[str]] = defaultdict(set)
+    for group, indices in groups.items():
+        for i in indices:
+            for label in labels[i]:
+                bearing[label].add(group)
+    generator = np.random.default_rng([seed, len(labels)])
+    held, decided = set[str](), set[str]()
+    for label in sorted(bearing, key=lambda label: (len(bearing[label]), label)):
+        total = len(bearing[label])
+        wanted = max(round(share * total), int(total > 1)) - len(held & bearing[label])
+        open_to = sorted(bearing[label] - decided)
+        chosen = generator.permutation(len(open_to))[: max(wanted, 0)]
+        held |= {open_to[position] for position in chosen}
+        decided |= bearing[label]
+    return [group in held for group in _group_of_each(patients)]
+
+
+def _by_patient(patients: Sequence[str | None]) -> dict[str, list[int]]:
+    groups: dict[str, list[int]] = defaultdict(list)
+    for i, group in enumerate(_group_of_each(patients)):
+        groups[group].append(i)
+    return groups
+
+
+def _group_of_each(patients: Sequence[str | None]) -> list[str]:
+    return [f"p{patient}" if patient is not None else f"i{i}" for i, patient in enumerate(patients)]
 
 
 def _neediest(dealt: Mapping[str, int], total: int) -> str:

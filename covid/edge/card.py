@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from covid.edge.golden import Golden
+from covid.edge.images import GREYS, PREPROCESSING_VERSION
 from covid.edge.labels import LabelSpace, Task
 from covid.edge.wire import read_fields, write_field
 from covid.errors import ModelError
@@ -54,6 +55,8 @@ class Card:
     source_sha256: str  # of best.safetensors
     versions: Mapping[str, str]
     golden: Golden | None = None  # None in files of format 1 only
+    trained_on_sha256: str | None = None  # of the run's samples.csv
+    greys: int = PREPROCESSING_VERSION  # which of images.GREYS it learnt from; 1 where not written
 
     @property
     def synthetic(self) -> bool:
@@ -73,10 +76,12 @@ class Card:
             "thresholds": None if self.space.thresholds is None else list(self.space.thresholds),
             "image_size": self.image_size,
             "resize": self.resize,
+            "greys": self.greys,
             "mean": self.mean,
             "std": self.std,
             "precision": self.precision,
             "trained_on": self.trained_on,
+            "trained_on_sha256": self.trained_on_sha256,
             "metrics": dict(self.metrics),
             "golden": self.golden.fields(),
             "source_sha256": self.source_sha256,
@@ -117,6 +122,13 @@ def read_card(path: Path) -> Card:
         )
     if external:
         raise ModelError(f"{path}: keeps weights in another file, which is not read; export anew.")
+    greys = fields.setdefault("greys", 1)
+    if type(greys) is not int or greys not in GREYS:
+        known = " and ".join(map(str, GREYS))
+        raise ModelError(
+            f"{path}: wants images made grey in a newer way ({greys!r}, and this version knows "
+            f"{known}); update this program."
+        )
     try:
         return _card(fields)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -167,7 +179,10 @@ def _card(fields: Mapping[str, Any]) -> Card:
     classes = _names(fields["classes"], "classes")
     if len(classes) < 2 or len(set(classes)) != len(classes):
         raise ValueError("classes")
-    labels = {key: _names(true, "labels") for key, true in fields["labels"].items()}
+    labels = {
+        key: () if true == [] and task == "multilabel" else _names(true, "labels")
+        for key, true in fields["labels"].items()
+    }
     _names(list(labels), "labels")
     implies = {key: _names(others, "implies") for key, others in fields["implies"].items()}
     named = {name for names in (*labels.values(), *implies.values(), implies) for name in names}
@@ -192,6 +207,9 @@ def _card(fields: Mapping[str, Any]) -> Card:
         raise ValueError("precision")
     for name in ("arch", "trained_on", "source_sha256"):
         _names([fields[name]], name)
+    trained_on_sha256 = fields.get("trained_on_sha256")
+    if trained_on_sha256 is not None:
+        _names([trained_on_sha256], "trained_on_sha256")
     golden = None
     if fields["format"] > 1:
         golden = Golden.from_fields(fields["golden"], len(classes))
@@ -208,6 +226,8 @@ def _card(fields: Mapping[str, Any]) -> Card:
         source_sha256=fields["source_sha256"],
         versions=dict(fields["versions"]),
         golden=golden,
+        trained_on_sha256=trained_on_sha256,
+        greys=fields["greys"],
     )
 
 

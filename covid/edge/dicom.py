@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from covid.edge.dicom_greys import to_grey, to_grey_of_version_1
+from covid.edge.dicom_pixels import decode, require_decoder
 from covid.errors import ImageError
 
 ENDINGS = (".dcm", ".dicom")
@@ -26,21 +27,38 @@ def is_dicom(file: BinaryIO) -> bool:
 
 
 def read_dicom(
-    path: Path, file: BinaryIO, check_size: Callable[[Path, int, int], None]
+    path: Path, file: BinaryIO, check_size: Callable[[Path, int, int], None], greys: int
 ) -> Image.Image:
     """The first frame as a mode "L" image.
 
-    Stored values go through the modality LUT and the first VOI LUT or window, as a viewer
-    shows them. Then the smallest becomes 0 and the largest 255; the other way round for
-    MONOCHROME1, which counts from white to black. Values all alike become 0. Colours of 8 bits
+    Stored values become grey as their header says (`dicom_greys.to_grey`); colours of 8 bits
     become their luma. `check_size(path, width, height)` is asked before pixels are decoded.
+    `greys` is the version of the preprocessing: 1 stretches what a viewer shows from its
+    smallest to its largest value, and takes JPEG 2000 for what pydicom makes of it.
 
     Raises ImageError where pydicom is missing, where there are no pixels or they are stored in
     a way that is not read; damage may raise any of Python's exceptions.
     """
-    with _pydicom_at_hand(path):
+    with pydicom_at_hand(path):
         syntax, header = _read_header(path, file, check_size)
-        return _decode(path, file, syntax, header)
+        kind = header.get("PhotometricInterpretation")
+        if kind not in GREYS and not (kind in COLOURS and header.get("BitsAllocated") == 8):
+            raise ImageError(
+                f"{path}: has the colours {kind} of {header.get('BitsAllocated')} bits; "
+                f"grey and colours of 8 bits are read."
+            )
+        if greys == 1:
+            from pydicom.pixels import pixel_array
+
+            require_decoder(path, syntax, header)
+            file.seek(0)
+            values = pixel_array(file, index=0)
+        else:
+            values = decode(path, file, syntax, header)
+        if kind in COLOURS:
+            return Image.fromarray(np.asarray(values, dtype=np.uint8)).convert("L")
+        convert = to_grey_of_version_1 if greys == 1 else to_grey
+        return Image.fromarray(convert(path, values, header))
 
 
 def read_dicom_size(
@@ -51,18 +69,21 @@ def read_dicom_size(
     So a file whose pixels are damaged, or stored in a way that is not read, has a size too.
     Raises what `read_dicom` raises before it decodes.
     """
-    with _pydicom_at_hand(path):
+    with pydicom_at_hand(path):
         _, header = _read_header(path, file, check_size)
         return int(header.Columns), int(header.Rows)
 
 
 @contextmanager
-def _pydicom_at_hand(path: Path) -> Iterator[None]:
+def pydicom_at_hand(path: Path) -> Iterator[None]:
     """Raises ImageError where pydicom is missing; turns its own errors into ValueError."""
     try:
         import pydicom
     except ModuleNotFoundError:
-        raise ImageError(f"{path}: is a DICOM file; to read those, pip install pydicom.") from None
+        raise ImageError(
+            f"{path}: is a DICOM file; to read those, `pip install '.[dicom]'` in the project's "
+            f"folder, or pip install pydicom."
+        ) from None
     # pydicom warns of invalid values, of which a damaged file has many.
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     try:
@@ -87,45 +108,3 @@ def _read_header(
         raise ImageError(f"{path}: is a DICOM file without pixels.")
     check_size(path, int(header.Columns), int(header.Rows))
     return syntax, header
-
-
-def _decode(path: Path, file: BinaryIO, syntax: Any, header: Any) -> Image.Image:
-    from pydicom.pixels import get_decoder, pixel_array
-
-    kind = header.get("PhotometricInterpretation")
-    if kind not in GREYS and not (kind in COLOURS and header.get("BitsAllocated") == 8):
-        raise ImageError(
-            f"{path}: has the colours {kind} of {header.get('BitsAllocated')} bits; "
-            f"grey and colours of 8 bits are read."
-        )
-    try:
-        readable = syntax is None or get_decoder(syntax).is_available
-    except NotImplementedError:
-        readable = False
-    if not readable:
-        raise ImageError(
-            f"{path}: is compressed ({getattr(syntax, 'name', syntax)}) in a way that needs one "
-            f"more package: pip install pylibjpeg[all]"
-        )
-    file.seek(0)
-    values = pixel_array(file, index=0)
-    if kind in COLOURS:
-        return Image.fromarray(np.asarray(values, dtype=np.uint8)).convert("L")
-    return Image.fromarray(_to_grey(path, values, header, inverted=kind == "MONOCHROME1"))
-
-
-def _to_grey(
-    path: Path, stored: npt.NDArray[Any], header: Any, *, inverted: bool
-) -> npt.NDArray[np.uint8]:
-    from pydicom.pixels import apply_modality_lut, apply_voi_lut
-
-    shown = apply_modality_lut(stored, header)
-    if header.get("VOILUTSequence"):  # a table of integers; pydicom would round down to its rows
-        shown = np.rint(shown).astype(np.int64)
-    values = np.asarray(apply_voi_lut(shown, header), dtype=np.float64)
-    smallest, largest = values.min(), values.max()
-    if not (np.isfinite(smallest) and np.isfinite(largest)):
-        raise ImageError(f"{path}: has values that are not finite numbers.")
-    scale = 255 / (largest - smallest) if largest > smallest else 0.0
-    grey: npt.NDArray[np.uint8] = np.rint((values - smallest) * scale).astype(np.uint8)
-    return np.invert(grey) if inverted else grey

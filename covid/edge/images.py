@@ -2,7 +2,11 @@
 
 Training, evaluation, calibration and prediction all read their images here, so that a network
 meets the pixels that it learnt from. A change that may move a pixel raises
-PREPROCESSING_VERSION, which is a part of every cache's key.
+PREPROCESSING_VERSION, which is a part of every cache's key and stands in every card as `greys`:
+files exported before go on being given the pixels of their own version.
+
+1: more than 8 bits by the depth that holds the largest value, DICOM from the smallest value to
+the largest. 2: a few values may lie beyond white and black, and DICOM's window decides.
 """
 
 import stat
@@ -19,10 +23,12 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from covid.edge import dicom
+from covid.edge.greys import TOO_BRIGHT, depth
 from covid.errors import ImageError
 
 MAX_PIXELS = 200_000_000
-PREPROCESSING_VERSION = 1
+PREPROCESSING_VERSION = 2
+GREYS = (1, 2)  # the versions that can be read
 
 # Pillow warns of files with more pixels than this when it opens them, and refuses those with
 # more than twice as many, before it takes any memory for them (a GIF can need it before its
@@ -68,23 +74,27 @@ class Header(NamedTuple):
     height: int
 
 
-def read_image(path: Path, size: int) -> npt.NDArray[np.uint8]:
+def read_image(
+    path: Path, size: int, *, greys: int = PREPROCESSING_VERSION
+) -> npt.NDArray[np.uint8]:
     """The file's first frame as uint8 `[size, size]`, 0 black to 255 white.
 
     Upright, grey (see `read_grey`), resized without regard to its aspect ratio. The array is
     the caller's own and can be written to. Raises ImageError, as `read_grey` does.
     """
-    return resize(read_grey(path), size)
+    return resize(read_grey(path, greys=greys), size)
 
 
-def read_grey(path: Path) -> Image.Image:
+def read_grey(path: Path, *, greys: int = PREPROCESSING_VERSION) -> Image.Image:
     """The file's first frame as a mode "L" image of its own size, upright as EXIF has it.
 
     Colours become 0.299 R + 0.587 G + 0.114 B. What is transparent lies over black. More than
-    8 bits are cut to their upper 8, of the smallest depth that holds the image's largest value:
-    radiographs of 12 bits often come in files of 16. (Colours of 16 bits keep their upper 8.)
-    Floats of at most 1 are scaled by 255, others are rounded and then treated as integers are.
-    DICOM files, known by their content and not by name, become grey as `read_dicom` says.
+    8 bits are cut to their upper 8, of the smallest depth that holds the image's 99.9th
+    percentile (what is brighter becomes white): radiographs of 12 bits often come in files of
+    16. (Colours of 16 bits keep their upper 8.) Floats of which as many are at most 1 are scaled
+    by 255, others are rounded and then treated as integers are. DICOM files, known by their
+    content and not by name, become grey as `read_dicom` says. `greys` is one of GREYS, the
+    version of all this: in version 1 it is the depth of the largest value.
 
     Raises ImageError, one sentence that names the file, where there is no file to read, it is
     no image or a damaged one, it is less than 2 pixels wide or high, has more than MAX_PIXELS
@@ -92,13 +102,13 @@ def read_grey(path: Path) -> Image.Image:
     """
     with _opened(path) as file:
         if dicom.is_dicom(file):
-            return dicom.read_dicom(path, file, _check_size)
+            return dicom.read_dicom(path, file, _check_size, greys)
         with Image.open(file, formats=_readable_formats()) as image:
             _check_size(path, *image.size)
             _check_strips(image)
             _scale_transparent_key(image)
             image.load()
-            return _upright(_to_grey(path, image), image)
+            return _upright(_to_grey(path, image, greys), image)
 
 
 def read_header(path: Path) -> Header:
@@ -212,9 +222,9 @@ def _scale_transparent_key(image: Any) -> None:
         image.info["transparency"] = tuple(value >> 8 for value in key)
 
 
-def _to_grey(path: Path, image: Image.Image) -> Image.Image:
+def _to_grey(path: Path, image: Image.Image, greys: int) -> Image.Image:
     if image.mode == "F" or image.mode.startswith("I"):
-        return _to_8_bits(path, image)
+        return _to_8_bits(path, image, TOO_BRIGHT[greys])
     if image.mode in PREMULTIPLIED:
         image = Image.merge(PREMULTIPLIED[image.mode], image.split()[:-1])
     elif image.has_transparency_data:
@@ -228,7 +238,7 @@ def _to_grey(path: Path, image: Image.Image) -> Image.Image:
     return image.convert("L")
 
 
-def _to_8_bits(path: Path, image: Image.Image) -> Image.Image:
+def _to_8_bits(path: Path, image: Image.Image, too_bright: float) -> Image.Image:
     values: npt.NDArray[Any] = np.asarray(image)
     smallest, largest = values.min(), values.max()
     if not (np.isfinite(smallest) and np.isfinite(largest)):
@@ -238,13 +248,12 @@ def _to_8_bits(path: Path, image: Image.Image) -> Image.Image:
     key = image.info.get("transparency")  # the value that is transparent, in a PNG of 16 bits
     if isinstance(key, int):
         values = np.where(values == key, 0, values)
-        largest = values.max()
     if image.mode == "F":
-        values = np.rint(values * 255 if largest <= 1 else values)
-        largest = values.max()
-    surplus = max(int(largest).bit_length(), 8) - 8
+        shares = np.count_nonzero(values > 1) <= int(values.size * too_bright)
+        values = np.rint(np.minimum(values, 1) * 255 if shares else values)
+    surplus = depth(values, too_bright) - 8
     values = np.ldexp(values, -surplus) if image.mode == "F" else values >> surplus
-    grey = values.astype(np.uint8)
+    grey = np.minimum(values, 255).astype(np.uint8)
     # TIFF can count from white to black; Pillow turns that round for 8 bits, but not for more.
     photometric = getattr(image, "tag_v2", {}).get(ExifTags.Base.PhotometricInterpretation)
     return Image.fromarray(255 - grey if photometric == 0 else grey)

@@ -187,7 +187,7 @@ class Model:
 
     def read(self, path: Path) -> npt.NDArray[np.uint8]:
         """A file as the network sees it: uint8 `[size, size]`. Raises ImageError."""
-        return read_image(path, self.card.image_size)
+        return read_image(path, self.card.image_size, greys=self.card.greys)
 
     def run(self, images: npt.NDArray[np.uint8]) -> Outputs:
         """uint8 `[n, size, size]` to logits and probabilities, float32 `[n, classes]` each.

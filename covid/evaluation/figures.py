@@ -12,11 +12,15 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from covid.edge.labels import LabelSpace
+from covid.errors import DataError
 from covid.evaluation.ranks import Curve, Ranking
 
 Booleans = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
-# Images of a class: those that have it as a target, those that do not, those predicted to have it.
+Targets = npt.NDArray[np.bool_] | npt.NDArray[np.floating[Any]]  # NaN where not known
+# Images of a class, of those whose target is known: those that have it as a target, those that do
+# not, those predicted to have it.
 Kind = Literal["positive", "negative", "predicted"]
 
 
@@ -24,25 +28,66 @@ Kind = Literal["positive", "negative", "predicted"]
 class Answers:
     """What is true of some images and what a network says of them; all `[images, classes]`."""
 
-    targets: Booleans
+    targets: Booleans  # false where not known
+    known: Booleans  # whether a target is; what is not known counts in no figure
     decisions: Booleans
     probabilities: npt.NDArray[np.floating[Any]]  # in 0..1
 
+    @classmethod
+    def of(
+        cls, space: LabelSpace, probabilities: npt.NDArray[np.floating[Any]], targets: Targets
+    ) -> Self:
+        """With the decisions, once what they are taken from has been checked.
+
+        `targets` are bool, or 1 and 0 with NaN where they are not known. Raises DataError where
+        there is no image, or no target of any is known; ValueError where the shapes disagree or a
+        probability is not a number.
+        """
+        if probabilities.shape != targets.shape or targets.shape[1:] != (len(space.classes),):
+            raise ValueError(
+                f"probabilities {probabilities.shape} and targets {targets.shape} for "
+                f"{len(space.classes)} classes"
+            )
+        if len(targets) == 0:
+            raise DataError("There is no image to evaluate; give at least one that can be read.")
+        if not np.isfinite(probabilities).all():
+            raise ValueError("a probability is not a number")
+        known = ~np.isnan(targets)
+        if not known.any():
+            raise DataError("There is nothing to evaluate by: every label of every image is in "
+                            "doubt; give images of which some are known.")  # fmt: skip
+        return cls(targets == 1, known, space.decide(probabilities), probabilities)
+
     @cached_property
     def rankings(self) -> list[Ranking]:
-        """One a class."""
-        return [
-            Ranking.of(probability, target)
-            for probability, target in zip(self.probabilities.T, self.targets.T, strict=True)
-        ]
+        """One a class, of the images whose target is known."""
+        columns = zip(self.probabilities.T, self.targets.T, self.known.T, strict=True)
+        return [Ranking.of(*column) for column in columns]
+
+    @cached_property
+    def both_outcomes(self) -> Booleans:
+        """Whether a class is true of one image and false of another: `[classes]`."""
+        positive, negative = (np.any(self.are(kind), axis=0) for kind in ("positive", "negative"))
+        return np.asarray(positive & negative)
+
+    @cached_property
+    def judged(self) -> Booleans:
+        """Images of which any target is known: `[images]`."""
+        return np.asarray(np.any(self.known, axis=1))
+
+    @cached_property
+    def correct(self) -> Booleans:
+        """Images of which every known target was decided so, and one is known: `[images]`."""
+        agree: Booleans = (self.decisions == self.targets) | ~self.known
+        return np.asarray(np.all(agree, axis=1) & self.judged)
 
     def are(self, kind: Kind | None) -> Booleans:
-        """Which images are of this kind, all where it is None: `[images, classes]`."""
+        """Which images are of this kind, all known ones where it is None: `[images, classes]`."""
         if kind is None:
-            return np.ones_like(self.targets)
+            return self.known
         if kind == "predicted":
-            return self.decisions
-        return self.targets if kind == "positive" else ~self.targets
+            return self.decisions & self.known
+        return self.targets if kind == "positive" else self.known & ~self.targets
 
     def weighted(self, weights: Floats | None = None) -> "Weighted":
         """These images with `weights` `[resamples, images]`; None: each once, in one resample."""
@@ -67,24 +112,25 @@ class Weighted:
 
     @cached_property
     def images(self) -> Floats:
-        return np.asarray(self.weights.sum(axis=1))
+        """Images of which any target is known."""
+        return self.sum(self.answers.judged)
 
     @cached_property
     def correct(self) -> Floats:
-        """Images whose decision is wholly correct."""
-        return self.sum(np.all(self.answers.decisions == self.answers.targets, axis=1))
+        """Images whose decision is wholly correct, as far as that is known."""
+        return self.sum(self.answers.correct)
 
     @cached_property
     def positives(self) -> Floats:
-        return self.sum(self.answers.targets)
+        return self.sum(self.answers.are("positive"))
 
     @cached_property
     def negatives(self) -> Floats:
-        return self.images[:, None] - self.positives
+        return self.sum(self.answers.are("negative"))
 
     @cached_property
     def predicted_positives(self) -> Floats:
-        return self.sum(self.answers.decisions)
+        return self.sum(self.answers.are("predicted"))
 
     @cached_property
     def true_positives(self) -> Floats:
@@ -125,7 +171,10 @@ class Metric:
 
     @property
     def requires(self) -> list[Kind]:
-        """Kinds of image of which there must be one; for a figure of all classes, in each."""
+        """Kinds of image of which there must be one.
+
+        For a figure of all classes, in each that has both outcomes among all images.
+        """
         own = [self.denominator] if self.denominator else []
         return list(dict.fromkeys([*self.undefined_without, *own]))
 
@@ -136,19 +185,35 @@ class Metric:
         defined = np.isfinite(figures)
         for kind in self.requires:
             there = images.have(kind)
-            defined = defined & (there if self.per_class else there.all(axis=1))
+            counted = images.answers.both_outcomes
+            defined &= there if self.per_class else there[:, counted].all(axis=1)
         return np.where(defined, figures, np.nan)
 
     def macro(self) -> Self:
-        """The plain mean over classes; over fewer classes it would be another figure."""
+        """The plain mean over the classes that have both outcomes among all images.
+
+        Which these are does not differ from resample to resample: it would be another figure.
+        """
         return replace(
             self, name=f"macro_{self.name}", title=f"macro {self.title}", per_class=False,
-            compute=lambda images: self.compute(images).mean(axis=1),
+            compute=lambda images: _macro(self.compute(images), images.answers.both_outcomes),
         )  # fmt: skip
 
 
+def _macro(figures: Floats, counted: Booleans) -> Floats:
+    """`[resamples, classes]` to the mean over the classes that count; NaN where there is none."""
+    if not counted.any():
+        return np.full(len(figures), np.nan)
+    mean: Floats = (figures if counted.all() else figures[:, counted]).mean(axis=1)
+    return mean
+
+
 def accuracy(images: Weighted) -> Floats:
-    """The share of images whose decision is wholly correct: subset accuracy."""
+    """The share of images whose decision is wholly correct: subset accuracy.
+
+    Of an image some of whose labels are not known, the others must be; one of which none is known
+    does not count.
+    """
     return images.correct / images.images
 
 

@@ -2,7 +2,8 @@
 
 Every figure follows from decisions that `LabelSpace.decide` takes, but for AUROC and average
 precision, which follow from the probabilities' order. A figure that the images do not determine is
-None, and a sentence in `notes` says why; it is never 0, 1 or NaN by convention.
+None, and a sentence in `notes` says why; it is never 0, 1 or NaN by convention. A target that is
+not known counts in no figure, and means over classes are of those with both outcomes.
 """
 
 from collections.abc import Sequence
@@ -12,12 +13,25 @@ import numpy as np
 import numpy.typing as npt
 
 from covid.edge.labels import LabelSpace
-from covid.errors import DataError
 from covid.evaluation.bootstrap import cluster_images, draw_weights, interval
-from covid.evaluation.figures import METRICS, Answers, Metric, headlines, per_class, selectable
-from covid.evaluation.notes import left_out_notes, patient_notes, undefined_notes, width_notes
+from covid.evaluation.figures import (
+    METRICS,
+    Answers,
+    Metric,
+    Targets,
+    headlines,
+    per_class,
+    selectable,
+)
+from covid.evaluation.notes import (
+    left_out_notes,
+    macro_notes,
+    patient_notes,
+    undefined_notes,
+    unknown_notes,
+    width_notes,
+)
 
-Booleans = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
 RESAMPLES = 2000  # Efron & Tibshirani 1993, section 14.3: above 1,000 for a percentile interval
@@ -26,7 +40,7 @@ RESAMPLES = 2000  # Efron & Tibshirani 1993, section 14.3: above 1,000 for a per
 def compute_metrics(
     space: LabelSpace,
     probabilities: npt.NDArray[np.floating[Any]],
-    targets: Booleans,
+    targets: Targets,
     patients: Sequence[str | None],
     *,
     resamples: int = RESAMPLES,
@@ -35,8 +49,9 @@ def compute_metrics(
 ) -> dict[str, Any]:
     """The content of metrics.json: plain numbers, strings, lists, dictionaries and None.
 
-    `probabilities` in 0..1 and `targets` (bool) are `[images, classes]`; `patients` names each
-    image's patient, or None. The order of the images makes no difference.
+    `probabilities` in 0..1 and `targets` (bool, or 1 and 0 with NaN where they are not known) are
+    `[images, classes]`; `patients` names each image's patient, or None. The order of the images
+    makes no difference.
 
     `table` says which figures there are. Those of all classes are `{"value", "low", "high"}`;
     those of a class are plain numbers in `per_class`, with `{"low", "high", "patients"}` in its
@@ -44,13 +59,15 @@ def compute_metrics(
     share of. `low` and `high` are 95 % intervals over patients: see `bootstrap`. A resample
     that does not define a figure is left out of its interval, and a note says how many.
 
-    Raises DataError where there is no image; ValueError where the shapes disagree or a
-    probability is not a number.
+    Raises DataError where there is no image, or no target of any is known; ValueError where the
+    shapes disagree or a probability is not a number.
     """
-    answers = _answers(space, probabilities, targets)
+    answers = Answers.of(space, probabilities, targets)
     if len(patients) != len(targets):
         raise ValueError(f"{len(patients)} patients for {len(targets)} images")
-    cluster = cluster_images(patients, np.column_stack([probabilities, targets]))
+    # Between the two outcomes: NaN would be no value that images can share.
+    contributed = np.where(answers.known, answers.targets, np.float32(0.5))
+    cluster = cluster_images(patients, np.column_stack([probabilities, contributed]))
     figures = [*headlines(table), *per_class(table)]
     values = evaluate(figures, answers)
     parts: dict[str, list[Floats]] = {metric.name: [] for metric in figures}
@@ -72,7 +89,7 @@ def compute_metrics(
         "per_class": {
             name: {
                 **{m.name: _plain(values[m.name][0, column]) for m in per_class(table)},
-                "support": int(targets[:, column].sum()),
+                "support": int(answers.targets[:, column].sum()),
                 "threshold": None if space.thresholds is None else float(space.thresholds[column]),
                 "intervals": {
                     m.name: {
@@ -86,10 +103,12 @@ def compute_metrics(
             }
             for column, name in enumerate(space.classes)
         },
-        "confusion": _confusion(space, answers.decisions, targets),
+        "confusion": _confusion(space, answers),
     }
     notes = [
+        *unknown_notes(space, answers),
         *undefined_notes(space, answers, values, table),
+        *macro_notes(space, answers, table),
         *patient_notes(patients),
         *left_out_notes(space, values, drawn, table),
         *width_notes(metrics, table),
@@ -100,7 +119,7 @@ def compute_metrics(
 def quick_figures(
     space: LabelSpace,
     probabilities: npt.NDArray[np.floating[Any]],
-    targets: Booleans,
+    targets: Targets,
     *,
     table: Sequence[Metric] = METRICS,
 ) -> dict[str, float | None]:
@@ -110,7 +129,7 @@ def quick_figures(
     of another is `macro_` and its name; it is None where a class has none. Raises what
     `compute_metrics` raises.
     """
-    values = evaluate(selectable(table), _answers(space, probabilities, targets))
+    values = evaluate(selectable(table), Answers.of(space, probabilities, targets))
     return {name: _plain(value[0]) for name, value in values.items()}
 
 
@@ -122,22 +141,6 @@ def evaluate(
     return {metric.name: metric.evaluate(images) for metric in figures}
 
 
-def _answers(
-    space: LabelSpace, probabilities: npt.NDArray[np.floating[Any]], targets: Booleans
-) -> Answers:
-    """With the decisions, once what they are taken from has been checked."""
-    if probabilities.shape != targets.shape or targets.shape[1:] != (len(space.classes),):
-        raise ValueError(
-            f"probabilities {probabilities.shape} and targets {targets.shape} for "
-            f"{len(space.classes)} classes"
-        )
-    if len(targets) == 0:
-        raise DataError("There is no image to evaluate; give at least one that can be read.")
-    if not np.isfinite(probabilities).all():
-        raise ValueError("a probability is not a number")
-    return Answers(targets, space.decide(probabilities), probabilities)
-
-
 def _interval(value: np.float64, drawn: Floats) -> dict[str, float | None]:
     """`drawn` is `[resamples]`; there is no interval of what is not defined."""
     ends = None if np.isnan(value) else interval(drawn)
@@ -146,16 +149,20 @@ def _interval(value: np.float64, drawn: Floats) -> dict[str, float | None]:
 
 
 def _confusion(
-    space: LabelSpace, decisions: Booleans, targets: Booleans
+    space: LabelSpace, answers: Answers
 ) -> dict[str, list[list[int]]] | list[list[int]]:
-    """Rows are targets, columns decisions: 2 x 2 per class for multilabel, else one K x K."""
+    """Rows are targets, columns decisions: 2 x 2 per class for multilabel, else one K x K.
+
+    Only what is known is counted.
+    """
     if space.task == "single_label":
-        square: list[list[int]] = (targets.astype(np.int64).T @ decisions).tolist()
+        square: list[list[int]] = (answers.targets.astype(np.int64).T @ answers.decisions).tolist()
         return square
     confusion = {}
     for column, name in enumerate(space.classes):
-        cells = np.bincount(2 * targets[:, column] + decisions[:, column], minlength=4)
-        confusion[name] = cells.reshape(2, 2).tolist()
+        known = answers.known[:, column]
+        pairs = 2 * answers.targets[known, column] + answers.decisions[known, column]
+        confusion[name] = np.bincount(pairs, minlength=4).reshape(2, 2).tolist()
     return confusion
 
 

@@ -17,6 +17,7 @@ WITHOUT: dict[Kind, str] = {
     "negative": "Every image bears",
     "predicted": "No image was decided to be",
 }
+NOTHING_KNOWN = "Of no image is it known whether it bears"
 
 
 def undefined_notes(
@@ -27,22 +28,52 @@ def undefined_notes(
     `values` has each figure `[1, classes]`, or `[1]` where it is of all classes.
     """
     explained = {metric.name: np.zeros(len(space.classes), bool) for metric in per_class(table)}
+    nothing = ~np.any(answers.known, axis=0)
+    reasons = [(NOTHING_KNOWN, nothing, [m for m in table if m.requires])]
     for kind, reason in WITHOUT.items():
-        lacking = ~np.any(answers.are(kind), axis=0)
-        needy = [metric for metric in per_class(table) if kind in metric.requires]
+        lacking = ~np.any(answers.are(kind), axis=0) & ~nothing
+        reasons.append((reason, lacking, [m for m in table if kind in m.requires]))
+    for reason, lacking, metrics in reasons:
+        needy = [metric for metric in metrics if metric.per_class]
         for metric in needy:
             explained[metric.name] |= lacking
         if not lacking.any() or not needy:
             continue
         classes, titles = ", ".join(space.names(lacking)), _and([m.title for m in needy])
-        of_all = [metric.title for metric in headlines(table) if kind in metric.requires]
-        nor = f", nor {_and(of_all)}, which takes in all classes" if of_all else ""
+        means = [metric.macro().title for metric in needy if metric.headline]
+        counts = (lacking & answers.both_outcomes).any() and means
+        nor = f", nor {_and(means)}, which takes that in" if counts else ""
         yield f"{reason} {classes}: {titles} cannot be determined there{nor}."
     for metric in per_class(table):
         others = np.isnan(values[metric.name][0]) & ~explained[metric.name]
         if others.any():
             classes = ", ".join(space.names(others))
             yield f"By its formula {metric.title} is not defined for these answers: {classes}."
+
+
+def unknown_notes(space: LabelSpace, answers: Answers) -> Iterator[str]:
+    """How many targets of each class count in no figure, and images of which none is known."""
+    counts = (~answers.known).sum(axis=0).tolist()
+    parts = [f"{n:,} of {name}" for name, n in zip(space.classes, counts, strict=True) if n]
+    if parts:
+        images = int((~answers.judged).sum())
+        also = f", nor in accuracy {images:,} images of which none is known" if images else ""
+        yield f"Targets that are not known count in no figure: {', '.join(parts)}{also}."
+
+
+def macro_notes(space: LabelSpace, answers: Answers, table: Sequence[Metric]) -> Iterator[str]:
+    """Which classes a mean over classes leaves out, because they have one outcome only."""
+    means = [metric.macro().title for metric in table if metric.per_class and metric.headline]
+    left_out = ~answers.both_outcomes
+    if not means or not left_out.any():
+        return
+    if left_out.all():
+        yield f"No class is both borne and not borne: {_and(means)} cannot be determined."
+    else:
+        yield (
+            f"Left out of {_and(means)}: {', '.join(space.names(left_out))}; a mean over classes "
+            f"is of those that some images bear and others do not."
+        )
 
 
 def patient_notes(patients: Sequence[str | None]) -> Iterator[str]:

@@ -16,7 +16,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from covid.edge.labels import LabelSpace
+from covid.edge.labels import DOUBT, LabelSpace, read_cell
+from covid.evaluation.figures import Answers
 from covid.evaluation.page import (
     FAINT,
     INK,
@@ -31,7 +32,6 @@ from covid.evaluation.page import (
     text_width,
 )
 
-Booleans = npt.NDArray[np.bool_]
 EpochRecord = Mapping[str, float | int | None]
 
 RULE, TRACK, EMPTY = "#d5dbe1", "#e9edf1", "#f4f6f8"
@@ -64,57 +64,62 @@ def plot_confusion(path: Path, metrics: Mapping[str, Any], title: str) -> None:
 def plot_examples(
     path: Path,
     images: npt.NDArray[np.uint8],
-    chosen: Sequence[int],
-    probabilities: npt.NDArray[np.floating[Any]],
-    targets: Booleans,
-    decisions: Booleans,
-    keys: Sequence[str],
+    chosen: Mapping[str, Sequence[int]],
+    answers: Answers,
+    cells: Sequence[str],
     space: LabelSpace,
     title: str,
 ) -> None:
     """Correct and wrong images of each key, with what the network said of them.
 
-    `images`: uint8 `[len(chosen), size, size]`, those that `choose_examples` chose and no
-    others. Everything else is of all images, `[images, classes]` or `[images]`, so that the
-    picture can say how many of a key are correct. `title` names run and data. Raises
-    StorageError where `path` cannot be written.
+    `images`: uint8 `[chosen, size, size]`, those that `choose_examples` chose, key by key, and no
+    others. `answers` and `cells` are of all images, so that the picture can say how many of a key
+    are correct. `title` names run and data. Raises StorageError where `path` cannot be written.
     """
-    save(
-        examples_figure(images, chosen, probabilities, targets, decisions, keys, space, title), path
-    )
+    save(examples_figure(images, chosen, answers, cells, space, title), path)
 
 
 def choose_examples(
-    probabilities: npt.NDArray[np.floating[Any]],
-    targets: Booleans,
-    decisions: Booleans,
-    keys: Sequence[str],
-    each: int = EXAMPLES_PER_CLASS,
-) -> list[int]:
+    answers: Answers, cells: Sequence[str], each: int = EXAMPLES_PER_CLASS
+) -> dict[str, list[int]]:
     """The images worth looking at: per key up to `each` correct ones and `each` wrong ones.
 
-    Arrays are `[images, classes]`, `keys` `[images]`. Returns rows of them, key by key, correct
-    before wrong. The correct ones spread evenly from the most to the least confident; the wrong
-    ones are the most confident. Images that are equally confident keep their order.
+    `cells` are the images' own, `[images]`. Returns rows, key by key, correct before wrong. The
+    correct ones spread evenly from the most to the least confident; the wrong ones are the most
+    confident. Images that are equally confident keep their order. An image of several keys stands
+    under the first of them that has room for it; one of which no target is known under none.
     """
+    decisions, known = answers.decisions, answers.known
     # How probable the network holds each of its own answers, the absence of a label included.
-    belief = np.where(decisions, probabilities, 1 - probabilities)
-    mistaken = decisions != targets
-    wrong = mistaken.any(axis=1)
+    belief = np.where(decisions, answers.probabilities, 1 - answers.probabilities)
+    mistaken = known & (decisions != answers.targets)
     # A correct decision is as firm as its weakest answer, a wrong one as its firmest mistake.
     confidence = np.where(
-        wrong, np.where(mistaken, belief, -np.inf).max(axis=1), belief.min(axis=1)
+        answers.correct,
+        np.where(known, belief, np.inf).min(axis=1),
+        np.where(mistaken, belief, -np.inf).max(axis=1),
     )
-    names = np.array(keys)
-    chosen: list[int] = []
-    for key in dict.fromkeys(keys):
-        for is_wrong in (False, True):
-            rows = np.flatnonzero((names == key) & (wrong == is_wrong))
+    left = answers.judged.copy()
+    chosen: dict[str, list[int]] = {}
+    for key, of_key in _images_of_keys(cells).items():
+        chosen[key] = []
+        for correct in (True, False):
+            rows = of_key[left[of_key] & (answers.correct[of_key] == correct)]
             rows = rows[np.argsort(-confidence[rows], kind="stable")]
-            if not is_wrong and len(rows) > each:
+            if correct and len(rows) > each:
                 rows = rows[np.linspace(0, len(rows) - 1, each).round().astype(int)]
-            chosen += rows[:each].tolist()
-    return chosen
+            chosen[key] += rows[:each].tolist()
+        left[chosen[key]] = False
+    return {key: places for key, places in chosen.items() if places}
+
+
+def _images_of_keys(cells: Sequence[str]) -> dict[str, npt.NDArray[np.intp]]:
+    """The images that bear each key, in doubt or not, in order."""
+    images: dict[str, list[int]] = {}
+    for image, cell in enumerate(cells):
+        for key in read_cell(cell):
+            images.setdefault(key, []).append(image)
+    return {key: np.array(places) for key, places in images.items()}
 
 
 def curves_figure(
@@ -228,29 +233,27 @@ def _draw_matrix(
 
 def examples_figure(
     images: npt.NDArray[np.uint8],
-    chosen: Sequence[int],
-    probabilities: npt.NDArray[np.floating[Any]],
-    targets: Booleans,
-    decisions: Booleans,
-    keys: Sequence[str],
+    chosen: Mapping[str, Sequence[int]],
+    answers: Answers,
+    cells: Sequence[str],
     space: LabelSpace,
     title: str,
 ) -> Figure:
     """What `plot_examples` writes."""
-    correct = (decisions == targets).all(axis=1)
     tile, gap, name_width, between = 1.85, 0.2, 1.2, 0.35  # between correct and wrong
     high = tile + 0.6 + 0.16 * len(space.classes) + 0.3
-    rows = [key for key in space.labels if key in {keys[place] for place in chosen}]
-    cells = {
-        (key, good): [n for n, place in enumerate(chosen)
-                      if keys[place] == key and bool(correct[place]) == good]
+    rows = [key for key in space.labels if key in chosen]
+    of_keys, pictures = _images_of_keys(cells), iter(images)
+    shown = {key: [(place, next(pictures)) for place in places] for key, places in chosen.items()}
+    examples = {
+        (key, good): [pair for pair in shown[key] if bool(answers.correct[pair[0]]) == good]
         for key in rows for good in (True, False)
     }  # fmt: skip
-    columns = {good: max(len(cells[key, good]) for key in rows) for good in (True, False)}
+    columns = {good: max(len(examples[key, good]) for key in rows) for good in (True, False)}
     blocks = [good for good in (True, False) if columns[good]]
     width = 2 * MARGIN + name_width + sum(columns.values()) * (tile + gap) - gap
     width = max(width + between * (len(blocks) - 1), 6.5)
-    line = f"{int(correct.sum()):,} of {_images(len(correct))} correct"
+    line = f"{int(answers.correct.sum()):,} of {_images(int(answers.judged.sum()))} correct"
     page = Page(width, 0.35 + high * len(rows), "Examples", title, line)
     x = MARGIN + name_width
     for good in blocks:
@@ -260,25 +263,24 @@ def examples_figure(
         page.text(x, page.top + 0.08, fit(heading, inner, NORMAL), NORMAL, color, weight="bold")
         for row, key in enumerate(rows):
             y = page.top + 0.35 + row * high
-            for column, n in enumerate(cells[key, good]):
-                place = chosen[n]
+            for column, (place, picture) in enumerate(examples[key, good]):
                 left = x + column * (tile + gap)
-                page.axes.imshow(images[n], cmap="gray", vmin=0, vmax=255,
+                page.axes.imshow(picture, cmap="gray", vmin=0, vmax=255,
                                  extent=(left, left + tile, y + tile, y))  # fmt: skip
                 page.box(left, y, tile, tile, "none", edgecolor=color, linewidth=2.5)
                 said = "correct" if good else "wrong"
-                _draw_answer(page, left, y + tile + 0.14, tile, said, color, probabilities[place],
-                             targets[place], decisions[place], space)  # fmt: skip
-            if not cells[key, good]:
+                _draw_answer(page, left, y + tile + 0.14, tile, said, color, answers, place, space)
+            if not examples[key, good]:
                 page.text(x, y + tile / 2, "none", SMALL, FAINT)
         x += inner + gap + between - gap
     for row, key in enumerate(rows):
         y = page.top + 0.35 + row * high
-        of_key = [ok for ok, name in zip(correct, keys, strict=True) if name == key]
+        of_key = of_keys[key][answers.judged[of_keys[key]]]
+        correct = int(answers.correct[of_key].sum())
         name = fit(key, name_width - 0.15, NORMAL, 3)
         page.text(MARGIN, y + 0.07, name, NORMAL, weight="bold", hang=True)
         below = y + 0.07 + (name.count("\n") + 1) * NORMAL * LEADING / 72
-        page.text(MARGIN, below, f"{sum(of_key):,} of {len(of_key):,} correct", SMALL, FAINT)
+        page.text(MARGIN, below, f"{correct:,} of {len(of_key):,} correct", SMALL, FAINT)
     foot = "Bars are probabilities, dark where decided" + " or implied" * bool(space.implies)
     foot += "; the tick is the threshold." if space.thresholds else "."
     page.text(MARGIN, page.height - MARGIN, foot, SMALL, FAINT)
@@ -287,13 +289,19 @@ def examples_figure(
 
 def _draw_answer(
     page: Page, x: float, y: float, width: float, said: str, color: str,
-    probabilities: npt.NDArray[np.floating[Any]], target: Booleans, decision: Booleans,
-    space: LabelSpace,
+    answers: Answers, image: int, space: LabelSpace,
 ) -> None:  # fmt: skip
-    """Below an image: the verdict, the target, the decision, and one bar per class."""
+    """Below an image: the verdict, the target, the decision, and one bar per class.
+
+    A target that is not known stands there with a question mark.
+    """
     page.text(x, y, said, SMALL, color, weight="bold")
-    for line, (what, row) in enumerate((("target", target), ("decision", decision)), start=1):
-        names = ", ".join(space.names(row)) or "none"
+    decision, probabilities = answers.decisions[image], answers.probabilities[image]
+    target = [*space.names(answers.targets[image]),
+              *(f"{name}{DOUBT}" for name in space.names(~answers.known[image]))]  # fmt: skip
+    both = (("target", target), ("decision", space.names(decision)))
+    for line, (what, listed) in enumerate(both, start=1):
+        names = ", ".join(listed) or "none"
         page.text(x, y + 0.16 * line, what, SMALL - 1, FAINT)
         page.text(x + 0.5, y + 0.16 * line, fit(names, width - 0.5, SMALL - 1), SMALL - 1)
     label, bar = 0.44 * width, 0.39 * width

@@ -12,22 +12,30 @@ Integers = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Ranking:
-    """The images of one class by descending probability, sorted once for all weightings.
+    """The images whose target is known, by descending probability of a class.
+
+    Sorted once for all weightings.
 
     Its levels are the distinct probabilities that an image which bears the class has: both
     figures are sums over these. All arrays but the first two have one entry a level.
     """
 
-    order: Integers  # [images]: the most probable one first
+    order: Integers  # [known images]: the most probable one first
     positives: Integers  # places in `order` of images that bear the class
     starts: Integers  # the first place in `order` that has this probability
     ends: Integers  # the last one
     last: Integers  # the last place in `positives` that has this probability
 
     @classmethod
-    def of(cls, probability: npt.NDArray[np.floating[Any]], target: npt.NDArray[np.bool_]) -> Self:
-        """`probability` and `target` (bool) are `[images]`, of at least one image."""
-        order = np.argsort(-probability, kind="stable")
+    def of(
+        cls,
+        probability: npt.NDArray[np.floating[Any]],
+        target: npt.NDArray[np.bool_],
+        known: npt.NDArray[np.bool_],
+    ) -> Self:
+        """`probability`, `target` and whether that is `known` (both bool) are `[images]`."""
+        images = np.flatnonzero(known)
+        order = images[np.argsort(-probability[images], kind="stable")]
         positives = np.flatnonzero(target[order])
         falls = np.flatnonzero(np.diff(probability[order]))
         starts = np.concatenate([[0], falls + 1])
@@ -44,7 +52,8 @@ class Ranking:
         before = images.take(self.starts - 1, axis=1)
         if len(self.starts) and self.starts[0] == 0:
             before[:, 0] = 0
-        return Curve(positives, images.take(self.ends, axis=1), before, images[:, -1])
+        total = images[:, -1] if len(self.order) else np.zeros(len(weights))
+        return Curve(positives, images.take(self.ends, axis=1), before, total)
 
 
 @dataclass(frozen=True)

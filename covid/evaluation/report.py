@@ -14,6 +14,7 @@ from covid.edge.card import INTENDED_USE
 from covid.edge.files import write_atomically
 from covid.edge.labels import LabelSpace
 from covid.edge.table import csv_line
+from covid.evaluation.figures import Answers, Targets
 from covid.evaluation.metrics import compute_metrics
 from covid.evaluation.plots import choose_examples, plot_confusion, plot_examples
 
@@ -26,15 +27,15 @@ class Evaluation:
     about: Mapping[str, Any]  # the same in parts: goes into metrics.json before the figures
     space: LabelSpace
     probabilities: npt.NDArray[np.float32]  # [images, classes], like the next
-    targets: npt.NDArray[np.bool_]
+    targets: Targets  # NaN where not known
     names: Sequence[str]  # [images], like the next two: paths below the root
-    keys: Sequence[str]  # of `data.labels`
+    cells: Sequence[str]  # of keys of `data.labels`, as a manifest has them
     patients: Sequence[str | None]
 
     @cached_property
-    def decisions(self) -> npt.NDArray[np.bool_]:
-        """Bool `[images, classes]`."""
-        return self.space.decide(self.probabilities)
+    def answers(self) -> Answers:
+        """Targets beside the network's decisions. Raises what `Answers.of` raises."""
+        return Answers.of(self.space, self.probabilities, self.targets)
 
 
 def write_report(
@@ -47,36 +48,41 @@ def write_report(
     `read_images` gives uint8 `[n, size, size]` for n places of the evaluation's images: only
     those that the picture shows are read.
     """
-    space, title, keys = evaluation.space, evaluation.title, evaluation.keys
-    probabilities, targets = evaluation.probabilities, evaluation.targets
+    space, title, answers = evaluation.space, evaluation.title, evaluation.answers
     metrics = {
         **evaluation.about,
-        **compute_metrics(space, probabilities, targets, evaluation.patients),
+        **compute_metrics(
+            space, evaluation.probabilities, evaluation.targets, evaluation.patients
+        ),
         "intended_use": INTENDED_USE,
     }
     text = json.dumps(metrics, indent=2, allow_nan=False, ensure_ascii=False)
     write_atomically(folder / "metrics.json", f"{text}\n")
     write_atomically(folder / "predictions.csv", predictions_csv(evaluation))
     plot_confusion(folder / "confusion.png", metrics, title)
-    chosen = choose_examples(probabilities, targets, evaluation.decisions, keys)
+    chosen = choose_examples(answers, evaluation.cells)
+    images = read_images([place for places in chosen.values() for place in places])
     plot_examples(
-        folder / "examples.png", read_images(chosen), chosen, probabilities, targets,
-        evaluation.decisions, keys, space, title,
-    )  # fmt: skip
+        folder / "examples.png", images, chosen, answers, evaluation.cells, space, title
+    )
     return metrics
 
 
 def predictions_csv(evaluation: Evaluation) -> str:
-    """One row per image; `correct` is true where the whole decision is, as accuracy counts."""
-    space = evaluation.space
+    """One row per image; `correct` is true where the whole decision is, as accuracy counts.
+
+    A target that is not known is empty, and so is `correct` where none is known.
+    """
+    space, answers = evaluation.space, evaluation.answers
     columns = [f"probability_{name}" for name in space.classes]
-    lines = [csv_line(["path", "label", *columns, "predicted", "correct"])]
-    for name, key, row, target, decided in zip(
-        evaluation.names, evaluation.keys, evaluation.probabilities, evaluation.targets,
-        evaluation.decisions, strict=True,
-    ):  # fmt: skip
+    targets = [f"target_{name}" for name in space.classes]
+    lines = [csv_line(["path", "label", *columns, "predicted", "correct", *targets])]
+    for image, (name, cell) in enumerate(zip(evaluation.names, evaluation.cells, strict=True)):
         # Six decimals: float32 has no more to say of a number below 1.
-        numbers = [f"{value:.6f}" for value in row]
-        correct = "true" if (target == decided).all() else "false"
-        lines.append(csv_line([name, key, *numbers, space.join(decided), correct]))
+        numbers = [f"{value:.6f}" for value in answers.probabilities[image]]
+        predicted = space.join(answers.decisions[image])
+        correct = "true" if answers.correct[image] else "false" if answers.judged[image] else ""
+        own = zip(answers.targets[image], answers.known[image], strict=True)
+        outcomes = [str(int(target)) if known else "" for target, known in own]
+        lines.append(csv_line([name, cell, *numbers, predicted, correct, *outcomes]))
     return "".join(lines)

@@ -4,12 +4,10 @@ import difflib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from covid.edge.labels import LabelSpace
 from covid.errors import ConfigError
-from covid.evaluation.figures import METRICS, Kind, Metric, selectable
-from covid.evaluation.notes import WITHOUT
+from covid.evaluation.figures import METRICS, Metric, Targets, selectable
 
 LOSS = "loss"
 
@@ -38,24 +36,15 @@ def merit(
 
 
 def reason_against(
-    select_by: str,
-    space: LabelSpace,
-    targets: npt.NDArray[np.bool_],
-    *,
-    table: Sequence[Metric] = METRICS,
+    select_by: str, space: LabelSpace, targets: Targets, *, table: Sequence[Metric] = METRICS
 ) -> str | None:
     """Why no network could have this figure on these images; None where one could.
 
-    `targets` is `[images, classes]`. What a figure needs of decisions is not known before
-    there are any, and may differ from epoch to epoch.
+    `targets` is `[images, classes]`, NaN where not known. What a figure needs of decisions is not
+    known before there are any, and may differ from epoch to epoch.
     """
-    for metric in selectable(table):
-        if metric.name != select_by:
-            continue
-        lacking_of: dict[Kind, npt.NDArray[np.bool_]] = {
-            "positive": ~np.any(targets, axis=0), "negative": np.all(targets, axis=0),
-        }  # fmt: skip
-        for kind, lacking in lacking_of.items():
-            if kind in metric.requires and lacking.any():
-                return f"{WITHOUT[kind].lower()} {', '.join(space.names(lacking))}"
+    means = [metric.macro().name for metric in table if metric.per_class]
+    both = np.any(targets == 1, axis=0) & np.any(targets == 0, axis=0)
+    if select_by in means and not both.any():
+        return f"each of {', '.join(space.classes)} is true of every image or of none"
     return None

@@ -1,10 +1,10 @@
 """An evaluation on the terminal: headline, one row per class, intervals, notes."""
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from covid.edge.table import format_table
+from covid.edge.table import fold_table
 from covid.evaluation.figures import METRICS, Metric, headlines, per_class
 
 COLUMNS = 90  # of a table, so that it fits most terminals
@@ -37,8 +37,8 @@ def metrics_table(
     parts = (
         "\n".join([*textwrap.wrap(title, COLUMNS), images]),
         _headlines(metrics, table),
-        *_within_columns(columns),
-        *_within_columns(intervals),
+        *fold_table(columns, COLUMNS),
+        *fold_table(intervals, COLUMNS),
         "\n".join(notes),
     )
     return "\n\n".join(part for part in parts if part)
@@ -55,30 +55,6 @@ def _headlines(metrics: Mapping[str, Any], table: Sequence[Metric]) -> str:
             line += f"  (95 % interval {figure['low']:.3f} to {figure['high']:.3f})"
         lines.append(line)
     return "\n".join(lines)
-
-
-def _within_columns(columns: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """The columns as tables that fit, each led by the first of them."""
-    (first, labels), *others = columns.items()
-    chosen: list[tuple[str, Sequence[str]]] = []
-    for column in others:
-        if chosen and _width(_joined(first, labels, [*chosen, column])) > COLUMNS:
-            yield _joined(first, labels, chosen)
-            chosen = []
-        chosen.append(column)
-    if chosen:
-        yield _joined(first, labels, chosen)
-
-
-def _joined(
-    first: str, labels: Sequence[str], columns: Sequence[tuple[str, Sequence[str]]]
-) -> str:
-    rows = [list(row) for row in zip(labels, *(cells for _, cells in columns), strict=True)]
-    return format_table([first, *(name for name, _ in columns)], rows)
-
-
-def _width(text: str) -> int:
-    return max(map(len, text.splitlines()))
 
 
 def _three_decimals(value: float | None) -> str:

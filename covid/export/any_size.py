@@ -68,7 +68,7 @@ def check_any_size(path: Path, evidence: Evidence) -> dict[str, Any]:
     with tqdm(total=len(files), desc="any size", unit=" images", leave=False, delay=1,
               disable=None) as bar:  # fmt: skip
         for place, file in enumerate(files):
-            feed = {"image": np.asarray(read_grey(file))[np.newaxis]}
+            feed = {"image": np.asarray(read_grey(file, greys=evidence.card.greys))[np.newaxis]}
             given[place] = session.run(["probability"], feed)[0][0]
             bar.update()
     difference = np.abs(given - evidence.probabilities)

@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from covid.edge.labels import LabelSpace
+from covid.evaluation.figures import Targets
 from covid.evaluation.intervals import Proportion, proportion
 from covid.evaluation.metrics import quick_figures
 from covid.evaluation.ranks import Ranking
 
 Floats = npt.NDArray[np.float32]
-Booleans = npt.NDArray[np.bool_]
 
 MAX_CHANGED = 0.02  # share of images whose decision may differ
 # What its upper 95 % limit may be: with fewer than 73 patients nothing can show as little.
@@ -98,15 +98,15 @@ def compare(
     space: LabelSpace,
     fp32: Floats,
     int8: Floats,
-    targets: Booleans,
+    targets: Targets,
     patients: Sequence[str | None],
     max_drop: float,
 ) -> Verdict:
     """Whether the answers of an 8-bit file are near enough to those of the fp32 file.
 
     Probabilities are `[images, classes]`: training images that calibration did not use, then
-    all validation images, whose `targets` (`[validation images, classes]`) are known;
-    `patients` of all of them.
+    all validation images, with their `targets` (`[validation images, classes]`, NaN where one is
+    not known); `patients` of all of them.
 
     Refuses where more than 2 % of all these images are decided otherwise, where that cannot be
     excluded to be 5 % (with 95 % confidence), where a probability moves by more than 0.01 on
@@ -164,9 +164,10 @@ def _fall(before: float | None, after: float | None) -> float | None:
     return None if before is None or after is None else before - after
 
 
-def _auroc_fall(target: Booleans, before: Floats, after: Floats) -> float | None:
-    if target.all() or not target.any():
+def _auroc_fall(target: Targets, before: Floats, after: Floats) -> float | None:
+    true, known = target == 1, ~np.isnan(target)
+    if not true.any() or not (known & ~true).any():
         return None
     once = np.ones((1, len(target)))
-    earlier, later = (Ranking.of(each, target).curve(once).auroc() for each in (before, after))
+    earlier, later = (Ranking.of(each, true, known).curve(once).auroc() for each in (before, after))
     return float(earlier[0] - later[0])

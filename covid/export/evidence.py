@@ -1,7 +1,7 @@
 """What exported files are evaluated by: validation images, and what the network says of them."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,13 @@ import torch
 from tqdm import tqdm
 
 from covid.config import Config, resolve
-from covid.data.cache import Images
-from covid.data.index import Index
+from covid.data.cache import Images, Scan, open_images
+from covid.data.index import Index, targets_of
+from covid.data.samples import Row, moved_images, own_images, read_rows, require_unchanged
 from covid.data.source import NAME_FOLDER, data_name, open_source
 from covid.edge.card import RESIZE, Card
 from covid.edge.labels import LabelSpace, Task
-from covid.errors import DataError, TrainingError
+from covid.errors import DataError, RunError, TrainingError
 from covid.evaluation.metrics import compute_metrics
 from covid.model.networks import Network
 from covid.model.weights import Trained
@@ -38,7 +39,7 @@ class Evidence:
     indices: list[int]  # of the validation images, in `index`
     calibration: list[int]  # indices of training images that 8-bit files are made from
     unseen: list[int]  # indices of the other training images
-    targets: npt.NDArray[np.bool_]  # [images, classes]
+    targets: npt.NDArray[np.float32]  # [images, classes], 1 or 0, NaN where not known
     logits: npt.NDArray[np.float32]  # [images, classes]
     probabilities: npt.NDArray[np.float32]  # [images, classes]
     metrics: dict[str, Any]
@@ -80,24 +81,29 @@ class Evidence:
         return [self.index.samples[i].patient for i in indices]
 
 
-def gather_evidence(trained: Trained, weights: Path, versions: Mapping[str, str]) -> Evidence:
+def gather_evidence(
+    trained: Trained, weights: Path, versions: Mapping[str, str], *, moved: bool = False
+) -> Evidence:
     """Reads a run's images and evaluates its network on the validation split.
 
-    `weights` is the run's best.safetensors. Raises DataError: no images, unreadable ones, an
-    empty split.
+    `weights` is the run's best.safetensors; `moved` says that its images lie in other folders
+    than they did, and may bear other names. Raises DataError: no images, unreadable ones, some
+    that are missing or have changed, an empty split.
     """
     config = trained.config
-    index = open_source(config, advice=NAME_FOLDER)
-    cache_dir = resolve(config.data.cache_dir) if config.data.cache else None
-    images = Images(index, config.data.image_size, cache_dir)
-    training, validation = (_readable(config, index, images, s) for s in ("train", "validation"))
+    rows = read_rows(weights.parent)
+    index, images = _open_images(trained, rows, weights.parent, moved=moved)
+    training, validation = (
+        _readable(config, index, images, split, None if moved else rows)
+        for split in ("train", "validation")
+    )
     draw = np.random.default_rng(config.seed)
     drawn = draw.permutation(training).tolist()
     count = min(CALIBRATION_IMAGES, (len(drawn) + 1) // 2)
     calibration, unseen = sorted(drawn[:count]), sorted(drawn[count:])
     logits, probabilities = _answers(trained.network, config.task, images, validation)
     space = config.label_space
-    targets = space.encode(index.samples[i].label for i in validation)
+    targets = targets_of(space, index)[validation]
     patients = [index.samples[i].patient for i in validation]
     metrics = compute_metrics(space, probabilities, targets, patients)
     card = Card(
@@ -112,11 +118,46 @@ def gather_evidence(trained: Trained, weights: Path, versions: Mapping[str, str]
         metrics=headline(metrics),
         source_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
         versions=dict(versions),
+        trained_on_sha256=trained.trained_on_sha256,
+        greys=trained.greys,
     )
     return Evidence(
         card, images, index, validation, calibration, unseen, targets, logits, probabilities,
         metrics,
     )  # fmt: skip
+
+
+def _open_images(
+    trained: Trained, rows: Sequence[Row] | None, run: Path, *, moved: bool
+) -> tuple[Index, Images]:
+    """The run's images in the splits that it was trained with, as its samples.csv has them."""
+    config = trained.config
+    cache_dir = resolve(config.data.cache_dir) if config.data.cache else None
+    index = open_source(config, advice=NAME_FOLDER)
+    images = open_images(index, config.data.image_size, cache_dir, trained.greys)
+    if rows is None:
+        if index.unsplit:
+            raise RunError(
+                f"{run}: has no samples.csv, and its images lie in no splits, so nobody knows "
+                f"which of them it was trained on; train anew."
+            )
+        return index, images
+    if not moved:
+        return own_images(index, rows), images
+    originals = _scan(images, list(range(len(index.samples))), "reading all images").originals
+    placed = moved_images(index, originals, rows)
+    if placed is None:
+        raise DataError(
+            f"{index.root}: lacks some of the {len(rows):,} images of the run, by content and "
+            f"whatever they are called; name the folder that holds them all with --data."
+        )
+    return placed, images
+
+
+def _scan(images: Images, indices: list[int], what: str) -> Scan:
+    with tqdm(total=len(indices), desc=what, unit=" images", leave=False, delay=1,
+              disable=None) as bar:  # fmt: skip
+        return images.scan(indices, bar.update)
 
 
 def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,21 +166,24 @@ def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {"split": "validation", "images": metrics["images"], **figures}
 
 
-def _readable(config: Config, index: Index, images: Images, split: str) -> list[int]:
+def _readable(
+    config: Config, index: Index, images: Images, split: str, rows: Sequence[Row] | None
+) -> list[int]:
+    """Indices of a split, once its images are known to be those in `rows`, where that is given."""
     indices = index.split(split)
     if not indices:
         raise DataError(
             f"{index.root}: has no {split} images, and an export is made and proven with them; "
             f"put back what the run was trained on."
         )
-    with tqdm(total=len(indices), desc=f"reading {split} images", unit=" images", leave=False,
-              delay=1, disable=None) as bar:  # fmt: skip
-        seen = images.scan(indices, bar.update)
+    seen = _scan(images, indices, f"reading {split} images")
     if not config.data.skip_unreadable:
         seen.require_readable(len(indices))
     readable = [i for i in indices if i not in seen.unreadable]
     if not readable:
         seen.require_readable(len(indices))
+    if rows is not None:
+        require_unchanged(index, seen.originals, rows)
     return readable
 
 

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save
 
 from covid.config import Config, ModelConfig, config_from_tree, resolve
 from covid.edge.files import write_atomically
+from covid.edge.images import GREYS, PREPROCESSING_VERSION
 from covid.errors import WeightsError
 from covid.model.architectures import ARCHITECTURES, find_architecture
 from covid.model.networks import Network, build_network
@@ -32,6 +33,8 @@ class Trained:
     config: Config
     epoch: int
     metrics: dict[str, float]
+    trained_on_sha256: str | None = None  # of its run's samples.csv; None before there was one
+    greys: int = PREPROCESSING_VERSION  # of images.GREYS, that it learnt from
 
 
 def load_weights(network: Network, config: ModelConfig, image_size: int) -> None:
@@ -149,8 +152,12 @@ def save_trained(
     config: Config,
     epoch: int,
     metrics: Mapping[str, float | None],
+    trained_on_sha256: str,
 ) -> None:
-    """Writes a network and everything needed to rebuild it, written beside and renamed."""
+    """Writes a network and everything needed to rebuild it, written beside and renamed.
+
+    `trained_on_sha256` is the digest of the samples that it was trained and chosen on.
+    """
     metadata: dict[str, Any] = {
         "config": config.model_dump(mode="json"),
         "labels": {key: list(true) for key, true in config.data.labels.items()},
@@ -158,6 +165,8 @@ def save_trained(
         "std": network.std,
         "epoch": epoch,
         "metrics": dict(metrics),
+        "trained_on_sha256": trained_on_sha256,
+        "greys": PREPROCESSING_VERSION,
     }
     tensors = network.state_dict().items()
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors}
@@ -174,12 +183,18 @@ def load_trained(path: Path) -> Trained:
         metadata = {key: json.loads(value) for key, value in text.items()}
         mean, std = float(metadata["mean"]), float(metadata["std"])
         epoch, metrics, tree = int(metadata["epoch"]), metadata["metrics"], metadata["config"]
+        greys = int(metadata.get("greys", 1))  # not written while there was one version only
     except (KeyError, ValueError, TypeError):
         raise WeightsError(f"{path}: was not written by train.py; its metadata differs.") from None
+    if greys not in GREYS:
+        raise WeightsError(
+            f"{path}: learnt from images made grey in a newer way ({greys}); update this program."
+        )
     config = config_from_tree(tree, str(path))
     network = build_network(
         config.model, len(config.label_space.classes), mean=mean, std=std,
         image_size=config.data.image_size,
     )  # fmt: skip
     fill(network, state, str(path))
-    return Trained(network.eval(), config, epoch, metrics)
+    trained_on = metadata.get("trained_on_sha256")
+    return Trained(network.eval(), config, epoch, metrics, trained_on, greys)

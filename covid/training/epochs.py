@@ -24,7 +24,7 @@ class Step:
     """What one step of training saw, over all processes, each image once."""
 
     predictions: "Predictions"  # before the update
-    loss: float  # mean over the images
+    loss: float  # mean over the targets that are known
     images: int
     updated: bool  # whether the weights moved (gradients may add up over several steps)
     gradient: bool  # whether any gradient was not exactly zero
@@ -35,7 +35,7 @@ class Predictions:
     """Logits and targets of some images, in their order."""
 
     logits: npt.NDArray[np.float32]  # [images, classes]
-    targets: npt.NDArray[np.bool_]  # [images, classes]
+    targets: npt.NDArray[np.float32]  # [images, classes], 1 or 0, NaN where not known
 
     def probabilities(self, task: Task) -> npt.NDArray[np.float32]:
         """Sigmoid of each logit (`multilabel`) or softmax over classes (`single_label`)."""
@@ -62,6 +62,10 @@ def train_epoch(
     `augmentation` is what drew the batches' numbers. Where it mixes images the loss is of mixed
     targets, while a step's targets, which accuracy is counted by, are those of the larger share.
 
+    A process whose targets are known to a smaller part counts less by as much, so that the update
+    follows the mean over the known targets of all; where gradients add up over several steps, each
+    step counts alike.
+
     Raises TrainingError before an update that would use a loss that is no finite number.
     """
     for batch in batches:
@@ -71,10 +75,13 @@ def train_epoch(
             batch_loss = loss(logits, targets)
             # Asking for a value waits for the device: the price of never training on a NaN.
             # The mean over processes, so that all of them stop where one must.
-            value = accelerator.reduce(batch_loss.detach(), "mean").item()
+            known = (~targets.isnan()).sum().to(batch_loss.dtype)
+            means = accelerator.reduce(torch.stack([batch_loss.detach(), known]), "mean")
+            value, known_on_average = means.tolist()
             if not np.isfinite(value):
                 raise TrainingError(f"the loss became {value}")
-            accelerator.backward(batch_loss)
+            share = known.item() / max(known_on_average, 1.0)
+            accelerator.backward(batch_loss if share == 1 else batch_loss * share)
             if accelerator.sync_gradients and gradient_clip is not None:
                 accelerator.clip_grad_norm_(network.parameters(), gradient_clip)
             gradient = has_gradient(optimizer)
@@ -84,7 +91,7 @@ def train_epoch(
         seen, trained_on, own = (part[:images] for part in gathered)
         images -= len(seen)
         updated = accelerator.sync_gradients and not accelerator.optimizer_step_was_skipped
-        predictions = Predictions(seen.cpu().numpy(), own.bool().cpu().numpy())
+        predictions = Predictions(seen.cpu().numpy(), own.cpu().numpy())
         yield Step(predictions, loss(seen, trained_on).item(), len(seen), updated, gradient)
 
 
@@ -135,8 +142,9 @@ def normalises_one_value(network: nn.Module, size: int) -> bool:
 
 def mean_loss(loss: Loss, predictions: Predictions) -> float:
     """The loss of a whole split at once, so that the size of batches has no part in it."""
-    targets = torch.from_numpy(predictions.targets).float()
-    return loss(torch.from_numpy(predictions.logits), targets).item()
+    return loss(
+        torch.from_numpy(predictions.logits), torch.from_numpy(predictions.targets)
+    ).item()
 
 
 @torch.inference_mode()
@@ -167,19 +175,23 @@ def predict(
         if advance is not None:
             advance(len(seen[0]))
     order = torch.cat(positions).argsort()
-    return Predictions(torch.cat(logits)[order].numpy(), torch.cat(targets)[order].bool().numpy())
+    return Predictions(torch.cat(logits)[order].numpy(), torch.cat(targets)[order].numpy())
 
 
 def count_correct(space: LabelSpace, predictions: Predictions) -> int:
-    """Images whose decision is wholly correct: all their labels, for multilabel."""
+    """Images whose decision is wholly correct: of all their labels that are known."""
     decided = space.decide(predictions.probabilities(space.task))
-    return int((decided == predictions.targets).all(axis=1).sum())
+    correct = (decided == predictions.targets) | np.isnan(predictions.targets)
+    return int(correct.all(axis=1).sum())
 
 
 def augmented(
     batch: Batch, augmentation: Augmentation | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A batch's inputs as training sees them, on its device, and targets, 0..1 where mixed."""
+    """A batch's inputs as training sees them, on its device, and targets, 0..1 where mixed.
+
+    What is mixed from a target that is not known is not known.
+    """
     images, targets = flip(batch.inputs, batch.flipped), batch.targets
     if augmentation is None or batch.numbers is None:  # features are of drawings already
         return images, targets

@@ -80,7 +80,7 @@ class Reporter:
         )
         if images.kept:
             self.log(f"cached {data.seen} images, {data.seen * size**2 / 1e6:.0f} MB")
-        self.log(data.baseline)
+        self.log("\n".join(data.shortcuts))
         for sentence in data.warnings:
             self.warn(progress, sentence)
         if self.config.tracker:

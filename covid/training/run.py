@@ -12,6 +12,7 @@ from typing import Any
 
 from covid.config import Config, load_config
 from covid.config_tree import leaves
+from covid.data.samples import Row, changes
 from covid.edge.files import write_atomically
 from covid.errors import RunError
 from covid.project import PROJECT, command
@@ -23,7 +24,7 @@ HISTORY = (
 EpochRecord = Mapping[str, float | int | None]  # one epoch's figures, by the names in HISTORY
 CONTENT = (
     "config.yaml", "history.csv", "curves.png", "best.safetensors", "checkpoints", "summary.json",
-    "data_audit.json", "augmentation.png", "evaluation", "export", "tracker",
+    "samples.csv", "data_audit.json", "augmentation.png", "evaluation", "export", "tracker",
 )  # fmt: skip
 # What may differ when a run goes on: it decides how long and where, not what is learned.
 MAY_CHANGE = (
@@ -82,6 +83,28 @@ def start_run(folder: Path, config: Config, *, overwrite: bool) -> None:
     write_atomically(folder / "config.yaml", config.to_yaml())
 
 
+def check_same_images(
+    folder: Path, before: Sequence[Row], now: Sequence[Row], *, accept: bool
+) -> list[str]:
+    """A warning where a run goes on with other images than it began with.
+
+    Raises RunError for them unless `accept`: what it learnt, and its splits, are of the earlier.
+    """
+    changed = changes(before, now)
+    if changed is None:
+        return []
+    if not accept:
+        raise RunError(
+            f"{folder}: its images are not those that it was begun with, {changed}; put them "
+            f"back, go on all the same with --accept-changed-data, or start anew with --overwrite "
+            f"or --output."
+        )
+    return [
+        f"The run went on with other images than it was begun with, {changed}, as "
+        f"--accept-changed-data permits."
+    ]
+
+
 def _half_begun(folder: Path) -> set[Path]:
     """What a run leaves that was killed while it wrote the first of its files, config.yaml."""
     return set(folder.glob(".config.*.yaml"))
@@ -93,6 +116,14 @@ def status(folder: Path) -> str:
         return str(json.loads((folder / "summary.json").read_text())["status"])
     except (OSError, ValueError, KeyError, TypeError):
         return "unfinished"
+
+
+def lateral_images(folder: Path) -> int:
+    """How many lateral DICOM views a run's audit counted; 0 where nobody counted."""
+    try:
+        return int(json.loads((folder / "data_audit.json").read_text())["lateral_dicom"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def newest_run(runs: Path) -> Path:

@@ -5,16 +5,18 @@ from functools import reduce
 from operator import add
 from typing import Any
 
+import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
 from tqdm import tqdm
 
 from covid.config import Config
 from covid.data.audit import find_duplicates
-from covid.data.baseline import Baseline, measure_baseline
-from covid.data.cache import Images, Scan
-from covid.data.index import MAX_LISTED, Index, require_training_splits
+from covid.data.cache import Images, Original, Scan
+from covid.data.index import MAX_LISTED, Index, require_training_splits, targets_of
+from covid.data.shortcuts import Shortcuts, find_shortcuts
 from covid.data.source import data_name, is_synthetic
+from covid.edge.dicom_header import read_all_traits, sentences
 from covid.errors import DataError
 from covid.evaluation.selection import reason_against
 
@@ -27,10 +29,11 @@ class TrainingData:
     validation: list[int]
     mean: float  # of grey levels on a scale of 0..1, like the next
     std: float
+    originals: dict[int, Original]  # of every image that was read, by index of its sample
     audit: dict[str, Any]  # data_audit.json
     warnings: list[str]
     seen: int  # images that were read
-    baseline: str  # how well metadata alone predicts the label: one line
+    shortcuts: list[str]  # what is known by class and what that predicts, for the terminal
 
 
 def scan(
@@ -43,10 +46,13 @@ def scan(
 
     That fills the cache, so the first epoch decodes nothing again. Test images are read too, where
     there are any, since what is trained on must not be among them; one of them that cannot be
-    read is a warning. Raises DataError: see `require_training_splits`,
-    `Scan.require_readable` and `Duplicates.warnings`.
+    read is a warning. Images of which no target is known are left out, with another. Raises
+    DataError: see `targets_of`, `require_training_splits`, `Scan.require_readable` and
+    `Duplicates.warnings`.
     """
-    warnings = [*index.warnings, *require_training_splits(index, list(config.data.labels))]
+    targets = targets_of(config.label_space, index)
+    labels, uncertain = list(config.data.labels), config.data.uncertain
+    warnings = [*index.warnings, *require_training_splits(index, labels, uncertain)]
     train, validation = index.split("train"), index.split("validation")
     seen = scan_images(accelerator, images, train, "reading training images")
     evaluated = scan_images(accelerator, images, validation, "reading validation images")
@@ -69,16 +75,27 @@ def scan(
         every += tested
     duplicates = find_duplicates(index, every.fingerprints)
     warnings += duplicates.warnings(index, allowed=config.data.allow_duplicates)
-    baseline = metadata_baseline(accelerator, index, sorted(every.fingerprints))
-    warnings += baseline.warnings()
+    shortcuts = scan_shortcuts(accelerator, index, sorted(every.fingerprints), config)
+    warnings += shortcuts.warnings()
+    # Headers are the main process's business, as are warnings and the audit.
+    paths = [sample.path for sample in index.samples] if accelerator.is_main_process else []
+    traits = read_all_traits(paths)
+    warnings += sentences(traits, lateral_known=True)
     if images.problem:
         warnings.append(images.problem)
     train = [i for i in train if i not in every.unreadable]
     validation = [i for i in validation if i not in every.unreadable]
-    targets = config.label_space.encode(index.samples[i].label for i in validation)
+    unknown = set(np.flatnonzero(np.isnan(targets).all(axis=1)).tolist())
+    if unknown.intersection(train + validation):
+        warnings.append(
+            f"{len(unknown.intersection(train + validation)):,} images of which no label is known "
+            f"for certain are left out of training and validation."
+        )
+    train = [i for i in train if i not in unknown]
+    validation = [i for i in validation if i not in unknown]
     if not train or not validation:
-        raise DataError(f"{index.root}: no readable image is left to train or to validate on.")
-    reason = reason_against(config.select_by, config.label_space, targets)
+        raise DataError(f"{index.root}: no image is left to train or to validate on.")
+    reason = reason_against(config.select_by, config.label_space, targets[validation])
     if reason:
         raise DataError(
             f"{index.root}: in validation {reason}, so {config.select_by} is not defined there; "
@@ -95,20 +112,27 @@ def scan(
         "mean": mean,
         "std": std,
         "unreadable": list(every.unreadable.values()),
+        "lateral_dicom": sum(each.lateral for each in traits),
         "duplicates": duplicates.to_json(),
-        "metadata_baseline": baseline.to_json(),
+        **shortcuts.to_json(),
         "warnings": warnings,
     }
     read = len(every.fingerprints)
-    return TrainingData(train, validation, mean, std, audit, warnings, read, baseline.line())
+    return TrainingData(
+        train, validation, mean, std, every.originals, audit, warnings, read, shortcuts.lines()
+    )
 
 
-def metadata_baseline(accelerator: Accelerator, index: Index, indices: list[int]) -> Baseline:
-    """`measure_baseline`, by the main process for all: it needs no pixels, and files only once."""
-    evaluated = [measure_baseline(index, indices) if accelerator.is_main_process else None]
-    baseline = broadcast_object_list(evaluated)[0]
-    assert isinstance(baseline, Baseline)
-    return baseline
+def scan_shortcuts(
+    accelerator: Accelerator, index: Index, indices: list[int], config: Config
+) -> Shortcuts:
+    """`find_shortcuts`, by the main process for all: it needs no pixels, and files only once."""
+    main = accelerator.is_main_process
+    labels = list(config.data.labels)
+    evaluated = [find_shortcuts(index, indices, labels) if main else None]
+    shortcuts = broadcast_object_list(evaluated)[0]
+    assert isinstance(shortcuts, Shortcuts)
+    return shortcuts
 
 
 def scan_images(accelerator: Accelerator, images: Images, indices: list[int], what: str) -> Scan:

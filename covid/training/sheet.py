@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 
 from covid.data.batches import Batch, Split
+from covid.edge.labels import read_cell
 from covid.evaluation.contact_sheet import SheetRow, draw_contact_sheet
 from covid.training.epochs import augmented
 
@@ -17,7 +18,7 @@ IMAGES, WAYS = 8, 4
 def write_augmentation_sheet(path: Path, split: Split, labels: Sequence[str], title: str) -> None:
     """Eight training images, each as it is and as the first four epochs, or variants, show it.
 
-    `labels`, `[images]`, are those of the split's images. Where nothing is done to images they are
+    `labels`, `[images]`, are the split's images' cells. Where nothing is done to images they are
     shown as they are. Leaves `split` at one of its first epochs. Raises StorageError.
     """
     positions = choose_spread(labels, IMAGES)
@@ -40,8 +41,13 @@ def write_augmentation_sheet(path: Path, split: Split, labels: Sequence[str], ti
 
 
 def choose_spread(labels: Sequence[str], count: int) -> list[int]:
-    """Positions of up to `count` images: labels in turn, evenly through each label's images."""
-    places = {label: [p for p, each in enumerate(labels) if each == label] for label in set(labels)}
+    """Positions of up to `count` images: labels in turn, evenly through each label's images.
+
+    An image of several stands for the first one in its cell.
+    """
+    places: dict[str, list[int]] = {}
+    for position, cell in enumerate(labels):
+        places.setdefault(next(iter(read_cell(cell))), []).append(position)
     names = sorted(places)
     shares = {name: 0 for name in names}
     for turn in range(min(count, len(labels)) * len(names)):

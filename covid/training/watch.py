@@ -35,12 +35,15 @@ def has_gradient(optimizer: torch.optim.Optimizer) -> bool:
 
 
 def after_epoch(
-    decisions: npt.NDArray[np.bool_], targets: npt.NDArray[np.bool_], history: Sequence[EpochRecord]
+    decisions: npt.NDArray[np.bool_],
+    targets: npt.NDArray[np.bool_ | np.float32],
+    history: Sequence[EpochRecord],
 ) -> list[str]:
     """Sentences about the epoch that ended, the last record of `history`.
 
-    `decisions` and `targets` are those of the validation images, bool `[images, classes]`. Each
-    sentence is the same however often it holds, so that repeated ones can be dropped.
+    `decisions` and `targets` are those of the validation images, `[images, classes]`; a target is
+    NaN where it is not known. Each sentence is the same however often it holds, so that repeated
+    ones can be dropped.
     """
     sentences = []
     if _all_alike(decisions) and not _all_alike(targets):
@@ -75,5 +78,6 @@ def _gap(record: EpochRecord) -> float:
     return float(record["train_accuracy"] or 0) - float(record["validation_accuracy"] or 0)
 
 
-def _all_alike(labels: npt.NDArray[np.bool_]) -> bool:
-    return bool((labels == labels[:1]).all())
+def _all_alike(labels: npt.NDArray[np.bool_ | np.float32]) -> bool:
+    """Whether no label is true of one image and false of another."""
+    return not ((labels == 1).any(axis=0) & (labels == 0).any(axis=0)).any()

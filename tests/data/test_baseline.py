@@ -1,7 +1,7 @@
 """What metadata alone predicts: all where it gives the label away, chance where it does not."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,12 @@ import pytest
 from PIL import Image
 
 from covid.data import baseline
-from covid.data.baseline import MIN_PATIENTS, Baseline, measure_baseline
+from covid.data.baseline import (
+    MIN_PATIENTS,
+    Baseline,
+    measure_baseline,
+    measure_source_baseline,
+)
 from covid.data.index import Index, Sample
 from covid.data.source import load_index
 from tests.conftest import LABELS, PROJECT, MakeImages
@@ -24,6 +29,7 @@ def evaluate(
     images: int = 60,
     labels: tuple[str, ...] = ("covid", "normal", "pneumonia"),
     patient: Callable[[int], str | None] = lambda n: f"patient-{n}",
+    measure: Callable[[Index, Sequence[int]], Baseline] = measure_baseline,
 ) -> Baseline:
     """Images whose labels take turns, described by `cells(number, label)`."""
     samples = []
@@ -32,7 +38,7 @@ def evaluate(
         name = f"{n:04d}.png"
         columns = FILE | cells(n, label)
         samples.append(Sample(Path(name), name, label, "train", patient(n), columns))
-    return measure_baseline(Index((Path("root"),), tuple(samples), ()), range(images))
+    return measure(Index((Path("root"),), tuple(samples), ()), range(images))
 
 
 def overall(evaluated: Baseline) -> float:
@@ -147,6 +153,105 @@ def test_a_file_without_a_header_is_left_out(make_images: MakeImages) -> None:
 def test_of_many_images_every_nth_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baseline, "MAX_IMAGES", 50)
     assert evaluate(lambda n, label: {}, images=120).images == 40
+
+
+SEVERAL = ("covid|effusion", "effusion", "normal")  # two bear effusion, one of them covid
+
+
+def test_each_of_several_labels_of_an_image_is_predicted_against_the_rest() -> None:
+    evaluated = evaluate(lambda n, label: {"view": str("covid" in label)}, labels=SEVERAL)
+    assert evaluated.together is not None and evaluated.chance == 0.5
+    # Without covid are as many of effusion as of normal: 1 of 2 effusions is told from normal.
+    assert evaluated.together.per_class == {"covid": 1.0, "effusion": 0.75, "normal": 0.75}
+
+
+def test_of_several_labels_the_mean_is_said_of_all() -> None:
+    evaluated = evaluate(lambda n, label: {"view": str("covid" in label)}, labels=SEVERAL)
+    assert overall(evaluated) == pytest.approx((1 + 0.75 + 0.75) / 3)
+    assert evaluated.line() == (
+        "metadata alone (view) predicts each label against the rest with mean balanced accuracy "
+        "0.83, chance is 0.50 (cross-validated by patient)"
+    )
+
+
+def test_an_image_that_doubts_a_label_is_no_example_of_it() -> None:
+    # Were doubtful images examples of either side, no column would give covid away.
+    views = {"covid": "PA", "normal": "AP"}
+    evaluated = evaluate(
+        lambda n, label: {"view": views.get(label) or ("PA", "AP")[n % 2]},
+        labels=("covid", "covid?", "normal"),
+    )
+    assert evaluated.together is not None
+    assert evaluated.together.per_class["covid"] == 1.0
+
+
+def test_of_several_labels_one_with_few_patients_is_left_out_and_named() -> None:
+    baseline = evaluate(
+        lambda n, label: {"view": label},
+        90,
+        labels=(*SEVERAL * 4, "normal|hernia"),
+    )
+    assert baseline.together is not None and "hernia" not in baseline.together.per_class
+    assert baseline.note == "fewer than 10 patients with or without hernia"
+    assert "(view; fewer than 10 patients with or without hernia)" in baseline.line()
+
+
+def test_of_several_labels_none_with_enough_patients_are_not_evaluated() -> None:
+    baseline = evaluate(lambda n, label: {"view": label}, 6, labels=SEVERAL)
+    why = "fewer than 10 patients with or without covid, effusion, normal"
+    assert (baseline.together, baseline.note) == (None, why)
+
+
+def test_labels_that_are_given_away_on_average_are_warned_of() -> None:
+    (sentence,) = evaluate(lambda n, label: {"view": label}, labels=SEVERAL).warnings()
+    assert "predicts labels, each against the rest, with a mean balanced accuracy of" in sentence
+
+
+def from_source(cells: Cells) -> Baseline:
+    return evaluate(cells, measure=measure_source_baseline)
+
+
+def test_the_source_alone_is_evaluated_beside() -> None:
+    evaluated = from_source(lambda n, label: {"source": "a" if label == "covid" else "b"})
+    assert evaluated.together is not None and evaluated.together.per_class["covid"] == 1.0
+    assert evaluated.line() == (
+        "source alone predicts the label with balanced accuracy 0.67, chance is 0.33 "
+        "(cross-validated by patient)"
+    )
+
+
+def test_the_source_has_the_same_keys_as_metadata_but_for_its_columns() -> None:
+    def cells(n: int, label: str) -> dict[str, str]:
+        return {"source": label, "view": label}
+
+    assert set(from_source(cells).to_json()) == set(evaluate(cells).to_json()) - {"columns"}
+
+
+def test_metadata_does_not_look_at_the_source() -> None:
+    assert evaluate(lambda n, label: {"source": label}).note == "no column in which images differ"
+
+
+@pytest.mark.parametrize("source, why", [
+    ("", "no source is known"), (" kermany", "every image comes from kermany"),
+])  # fmt: skip
+def test_without_two_sources_none_is_evaluated(source: str, why: str) -> None:
+    evaluated = from_source(lambda n, label: {"source": source})
+    assert (evaluated.together, evaluated.note) == (None, why)
+    assert evaluated.line() == f"source alone: not evaluated, {why}"
+
+
+def test_a_source_between_those_images_that_are_looked_at_is_one_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(baseline, "MAX_IMAGES", 30)
+    evaluated = from_source(lambda n, label: {"source": "rare" if n == 1 else "kermany"})
+    assert (evaluated.images, evaluated.note) == (30, None)
+
+
+def test_sources_that_give_a_label_away_are_warned_of() -> None:
+    (sentence,) = from_source(lambda n, label: {"source": label}).warnings()
+    assert "source alone predicts the label with a balanced accuracy of 1.00" in sentence
+    assert "whatever a source leaves in the pixels" in sentence
 
 
 @pytest.mark.skipif(not (DATA / "xray3").is_dir(), reason="needs a real manifest, xray3")

@@ -100,6 +100,15 @@ def test_an_image_left_alone_joins_the_batch_before_it_and_all_else_stays(
     assert len(loaded) == len(usual)
 
 
+def test_what_is_not_known_is_an_outcome_of_its_own_to_a_balanced_order(images: Images) -> None:
+    kinds = np.array([[1, 0], [1, np.nan], [np.nan, np.nan]], dtype=np.float32)
+    targets = kinds[[0] * 20 + [1] * 3 + [2]]
+    split = Split(images, list(range(24)), targets, seed=0, balanced=True)
+    assert split.chances is not None
+    shares = [split.chances[:20].sum(), split.chances[20:23].sum(), split.chances[23]]
+    assert shares == pytest.approx([1 / 3] * 3)
+
+
 class RowsAndFlips:
     """Features that say which image they are of, and which drawing."""
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from covid.data.cache import Images, Original, Scan, make_room
+from covid.data.cache import Images, Original, Scan, make_room, open_images
 from covid.data.fingerprint import fingerprint
-from covid.data.index import Index
+from covid.data.index import Index, Sample
 from covid.data.source import load_index
 from covid.edge.images import read_grey, read_image
 from covid.errors import DataError, ImageError
@@ -317,3 +317,13 @@ def test_rows_that_another_run_removed_are_decoded_again(index: Index, tmp_path:
     make_room(tmp_path / "cache", 1e-9, unused_since=float("inf"))
     assert sets(tmp_path / "cache") == set()
     assert (images.read(all_indices(index)) == direct(index)).all()
+
+
+def test_an_earlier_network_s_images_are_made_grey_as_it_learnt_them(tmp_path: Path) -> None:
+    values = np.full((40, 40), 900, dtype=np.uint16)
+    values[0, 0] = 65535  # one hot pixel, which decided how dark all others became
+    Image.fromarray(values).save(tmp_path / "a.png")
+    sample = Sample(tmp_path / "a.png", "a.png", "normal", "train")
+    index = Index((tmp_path,), (sample,), ())
+    now, then = (open_images(index, 40, tmp_path / "cache", greys).read([0]) for greys in (2, 1))
+    assert (now[0, 9, 9], then[0, 9, 9]) == (900 >> 2, 900 >> 8)

@@ -6,9 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from covid.data.index import patients_in_two_splits, require_training_splits
+from covid.data.index import (
+    patients_in_two_splits,
+    require_training_splits,
+    require_whole_patients,
+    targets_of,
+)
 from covid.data.source import load_index
-from covid.data.splits import SPLITS
+from covid.data.splits import SPLITS, draw_splits
+from covid.edge.labels import LabelSpace
 from covid.errors import DataError
 from tests.conftest import LABELS, MakeImages, write_image
 
@@ -108,7 +114,7 @@ def change(root: Path, line: int, **values: str) -> None:
 
 def test_a_label_that_the_config_does_not_name_is_refused(manifest_root: Path) -> None:
     change(manifest_root, 0, label="tuberculosis")
-    with pytest.raises(DataError, match="has tuberculosis, which data.labels does not name"):
+    with pytest.raises(DataError, match="bear tuberculosis, which data.labels does not name"):
         load_index(manifest_root, LABELS)
 
 
@@ -166,14 +172,15 @@ def test_a_manifest_without_rows_is_refused(manifest_root: Path) -> None:
 def test_a_patient_in_two_splits_is_refused_with_the_count(manifest_root: Path) -> None:
     change(manifest_root, 0, patient="p1")
     change(manifest_root, 1, patient="p1")
+    index = load_index(manifest_root, LABELS)
     with pytest.raises(DataError, match=r"1 patients stand in two splits \(p1\)"):
-        load_index(manifest_root, LABELS)
+        require_whole_patients(index, allowed=False)
 
 
 def test_a_patient_in_two_splits_is_a_warning_where_it_is_allowed(manifest_root: Path) -> None:
     change(manifest_root, 0, patient="p1")
     change(manifest_root, 1, patient="p1")
-    index = load_index(manifest_root, LABELS, allow_patient_overlap=True)
+    index = require_whole_patients(load_index(manifest_root, LABELS), allowed=True)
     assert "1 patients stand in two splits" in index.warnings[0]
 
 
@@ -197,7 +204,7 @@ def test_an_empty_label_s_folder_is_refused(make_images: MakeImages) -> None:
 
 def test_a_folder_that_the_config_does_not_name_is_refused(make_images: MakeImages) -> None:
     root = make_images()
-    with pytest.raises(DataError, match="has pneumonia, which data.labels does not name"):
+    with pytest.raises(DataError, match="bear pneumonia, which data.labels does not name"):
         load_index(root, ["covid", "normal"])
 
 
@@ -243,5 +250,48 @@ def test_two_folders_of_one_split_are_refused(make_images: MakeImages) -> None:
 def test_a_manifest_without_splits_is_split_by_patient(manifest_root: Path) -> None:
     rows = [{k: v for k, v in row.items() if k != "split"} for row in rows_of(manifest_root)]
     write_manifest(manifest_root, [row | {"patient": row["path"][-5:]} for row in rows])
-    index = load_index(manifest_root, LABELS)
+    index = draw_splits(load_index(manifest_root, LABELS), seed=0)
     assert set(index.counts()) == set(SPLITS) and not patients_in_two_splits(index.samples)
+
+
+def test_targets_are_those_of_the_images_cells(manifest_root: Path) -> None:
+    change(manifest_root, 0, label="covid|normal")
+    change(manifest_root, 1, label="covid?|normal")
+    space = LabelSpace.from_labels("multilabel", {name: [name] for name in LABELS})
+    targets = targets_of(space, load_index(manifest_root, LABELS))
+    assert targets[0].tolist() == [1, 1, 0]
+    assert str(targets[1].tolist()) == "[nan, 1.0, 0.0]"
+
+
+def test_several_labels_where_each_image_has_one_are_refused_with_the_image(
+    manifest_root: Path,
+) -> None:
+    change(manifest_root, 0, label="covid|normal")
+    space = LabelSpace.from_labels("single_label", {name: [name] for name in LABELS})
+    with pytest.raises(DataError, match=r"1 images bear several labels \(covid-0.png\)"):
+        targets_of(space, load_index(manifest_root, LABELS))
+
+
+def test_a_label_in_doubt_is_no_image_to_train_on_unless_it_is_taken_for_true(
+    manifest_root: Path,
+) -> None:
+    change(manifest_root, 0, label="covid?")  # the one of training
+    index = load_index(manifest_root, LABELS)
+    for uncertain in ("ignore", "negative"):
+        with pytest.raises(DataError, match="train split has no image of covid without doubt"):
+            require_training_splits(index, LABELS, uncertain)
+    assert require_training_splits(index, LABELS, "positive") == []
+
+
+def test_of_two_names_that_become_one_the_certain_one_counts(manifest_root: Path) -> None:
+    change(manifest_root, 0, label="edema|oedema?")
+    renamed = {"edema": "covid", "oedema": "covid"}
+    index = load_index(manifest_root, LABELS, renamed=renamed)
+    assert index.samples[0].label == "covid"
+
+
+def test_a_folder_whose_name_is_no_label_is_refused(make_images: MakeImages) -> None:
+    root = make_images()
+    (root / "train/covid").rename(root / "train/covid|")
+    with pytest.raises(DataError, match="its name has an empty name in 'covid|'; rename it"):
+        load_index(root, LABELS)

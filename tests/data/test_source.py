@@ -1,6 +1,5 @@
 """Where images come from: folders, rendered ones that say so, and what somebody adds."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -79,9 +78,9 @@ class Arrays:
     def __init__(self, root: Path):
         self.root = root
 
-    def index(self, labels: Sequence[str], seed: int) -> Index:
+    def index(self) -> Index:
         samples = [
-            Sample(path, path.name, labels[0], "train", read=read_array)
+            Sample(path, path.name, "covid", "train", read=read_array)
             for path in sorted(self.root.glob("*.npy"))
         ]
         return Index((self.root,), tuple(samples), ())
@@ -94,5 +93,5 @@ def read_array(path: Path) -> Image.Image:
 def test_another_source_is_a_class_with_one_method(tmp_path: Path) -> None:
     pixels = (np.arange(32 * 32) % 251).astype(np.uint8).reshape(32, 32)
     np.save(tmp_path / "a.npy", pixels)
-    images = Images(join([Arrays(tmp_path).index(LABELS, 0)]), 32, tmp_path / "cache")
+    images = Images(join([Arrays(tmp_path).index()]), 32, tmp_path / "cache")
     assert (images.read([0])[0] == pixels).all()

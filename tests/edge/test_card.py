@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from covid.edge.card import INTENDED_USE, MAX_CARD_BYTES, RESIZE_IN_GRAPH, Card, read_card
+from covid.edge.images import PREPROCESSING_VERSION
 from covid.errors import ModelError
 from tests.edge.networks import CARD, brightness_graph, single_label_card, write_network
 
@@ -91,7 +92,7 @@ def test_the_card_has_every_key_of_the_contract() -> None:
     fields = json.loads(onnx.load_from_string(WHOLE).metadata_props[-1].value)
     assert list(fields) == [
         "format", "arch", "task", "classes", "labels", "implies", "thresholds", "image_size",
-        "resize", "mean", "std", "precision", "trained_on", "metrics", "golden",
+        "resize", "greys", "mean", "std", "precision", "trained_on", "metrics", "golden",
         "source_sha256", "content_sha256", "versions", "intended_use", "card_sha256",
     ]  # fmt: skip
     assert (fields["format"], fields["intended_use"]) == (2, INTENDED_USE)
@@ -214,13 +215,31 @@ def test_a_byte_behind_the_card_is_noticed(tmp_path: Path) -> None:
     refused(tmp_path, WHOLE + b"\0")
 
 
+# Greys --------------------------------------------------------------------------------------
+
+
+def test_a_file_says_the_greys_of_this_version(tmp_path: Path) -> None:
+    assert read_card(write_network(tmp_path)).greys == PREPROCESSING_VERSION
+
+
+def test_a_file_that_says_nothing_of_greys_learnt_from_those_of_version_1(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(forged(lambda fields: fields.pop("greys")))
+    assert read_card(tmp_path / "model.onnx").greys == 1
+
+
+@pytest.mark.parametrize("greys", [0, 3, "x", "2", 2.0, True, None, [2]])
+def test_greys_of_another_kind_are_refused(tmp_path: Path, greys: object) -> None:
+    message = refused(tmp_path, forged(lambda fields: fields.update(greys=greys)))
+    assert f"({greys!r}, and this version knows 1 and 2); update this program" in message
+
+
 # Malice -------------------------------------------------------------------------------------
 
 ODD: dict[str, list[Any]] = {
     "task": ["", None, ["multilabel"], "regression"],
     "classes": [[], ["a"], ["a", "a"], "covid", [1, 2], None, ["covid", "normal", ""],
                 ["covid", "normal", "pneumonia\x1b[2J"], ["covid", "normal", "a\nb"], {}],
-    "labels": [{}, [], {"covid": ["tuberculosis"]}, {"covid": "covid"}, {"covid": []}, None],
+    "labels": [{}, [], {"covid": ["tuberculosis"]}, {"covid": "covid"}, {"": []}, None],
     "implies": [{"tuberculosis": ["covid"]}, {"covid": ["x"]}, {"covid": 1}, [], 3],
     "thresholds": [None, [], [0.5], [0.5, 0.5, 2], [0.5, 0.5, -1], [0.5, 0.5, "0.5"], "abc", 0.5,
                    [0.5, 0.5, True], [0.5, 0.5, 10**400], {}],
@@ -248,6 +267,14 @@ def test_a_card_that_makes_no_sense_is_refused(tmp_path: Path, key: str) -> None
 def test_a_card_without_one_of_its_keys_is_refused(tmp_path: Path, key: str) -> None:
     message = refused(tmp_path, forged(lambda fields: fields.pop(key)))
     assert f"its `covid` metadata makes no sense ({key})" in message
+
+
+def test_a_key_may_carry_no_label_unless_each_image_has_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.onnx"
+    path.write_bytes(forged(partial(dict.update, labels={"covid": ["covid"], "none": []})))
+    assert read_card(path).space.labels["none"] == ()
+    single: dict[str, Any] = {"labels": {"none": []}, "task": "single_label", "thresholds": None}
+    assert "makes no sense (labels)" in refused(tmp_path, forged(partial(dict.update, **single)))
 
 
 def test_thresholds_of_a_task_without_any_are_refused(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from covid.edge.images import (
+    GREYS,
     MAX_PIXELS,
     Header,
     image_endings,
@@ -306,6 +307,45 @@ def test_signed_values_that_are_not_negative_read_as_unsigned_ones(
     write: Write, values: Array
 ) -> None:
     assert_reads_as(write(tiff(values)), upper_bits(values))
+
+
+@pytest.mark.parametrize("largest", [4095, 65535])
+def test_one_hot_pixel_darkens_nothing(write: Write, largest: int) -> None:
+    values = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
+    expected = values >> 4
+    values[0, 0], expected[0, 0] = largest, 255
+    assert_reads_as(write(png_of(values, 0)), expected)
+
+
+def test_more_bright_pixels_than_a_thousandth_are_a_part_of_the_picture(write: Write) -> None:
+    values = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
+    values[0, :5] = 65535  # of 4,096, four may be
+    assert_reads_as(write(png_of(values, 0)), values >> 8)
+
+
+def test_one_hot_pixel_among_shares_darkens_nothing(write: Write) -> None:
+    values = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
+    expected = np.rint(values * 255)
+    values[0, 0], expected[0, 0] = 3e38, 255
+    assert_reads_as(write(tiff(values)), expected)
+
+
+@examples
+@given(values=pixels(np.uint16))
+def test_version_1_of_the_greys_is_the_depth_of_the_largest_value(
+    write: Write, values: Array
+) -> None:
+    hot = np.tile(values, (40, 40))
+    hot[0, 0] = 40_000
+    expected = hot >> (8 if hot.max() >= 2**15 else 0)
+    actual = np.asarray(read_grey(write(png_of(hot, 0)), greys=1))
+    np.testing.assert_array_equal(actual, expected)
+
+
+def test_8_bits_are_the_same_in_every_version(write: Write) -> None:
+    path = write(pattern("grey"))
+    readings = [read_image(path, 24, greys=greys) for greys in GREYS]
+    assert all((reading == readings[0]).all() for reading in readings)
 
 
 def test_12_bits_in_a_file_of_16_use_the_whole_range(write: Write) -> None:

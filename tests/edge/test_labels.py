@@ -6,10 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from covid.edge.labels import LabelSpace
+from covid.edge.labels import DOUBT, JOINED, LabelSpace, Uncertain
 
 XRAY3 = {"covid": ("covid", "pneumonia"), "normal": ("normal",), "pneumonia": ("pneumonia",)}
+CHEST = {"No Finding": (), "Edema": ("Edema",), "Effusion": ("Effusion",)}
 NAMES = st.sampled_from(["a", "b", "c", "d", "e"])
+NAN = float("nan")
 
 
 @st.composite
@@ -60,6 +62,82 @@ def test_labels_of_one_cell_are_joined_by_a_plus() -> None:
     assert space.join(space.encode(["covid"])[0]) == "covid+pneumonia"
 
 
+def encoded(
+    labels: dict[str, tuple[str, ...]], cell: str, uncertain: Uncertain = "ignore"
+) -> list[float]:
+    space = LabelSpace.from_labels("multilabel", labels, uncertain)
+    row: list[float] = space.encode([cell])[0].tolist()
+    return row
+
+
+def alike(row: list[float], expected: list[float]) -> bool:
+    return np.array_equal(row, expected, equal_nan=True)
+
+
+@pytest.mark.parametrize(("cell", "row"), [
+    ("covid|normal", [1, 1, 1]), ("covid?", [NAN, 0, NAN]), ("pneumonia?", [0, 0, NAN]),
+    ("covid?|pneumonia", [NAN, 0, 1]), ("pneumonia?|covid", [1, 0, 1]),
+    ("normal|covid?", [NAN, 1, NAN]),
+])  # fmt: skip
+def test_a_key_in_doubt_leaves_what_no_certain_key_carries_unknown(
+    cell: str, row: list[float]
+) -> None:
+    assert alike(encoded(XRAY3, cell), row)
+
+
+@pytest.mark.parametrize(("uncertain", "row"), [("positive", [1, 0, 1]), ("negative", [0, 0, 0])])
+def test_doubt_can_be_taken_for_true_or_for_false(uncertain: Uncertain, row: list[float]) -> None:
+    assert encoded(XRAY3, "covid?", uncertain) == row
+
+
+@pytest.mark.parametrize(("cell", "row"), [
+    ("No Finding", [0, 0]), ("No Finding|Edema", [1, 0]), ("No Finding?|Edema", [1, 0]),
+    ("No Finding?|Edema?", [NAN, 0]), ("No Finding?", [NAN, NAN]),
+])  # fmt: skip
+def test_a_key_without_labels_adds_none_but_alone_its_doubt_leaves_all_unknown(
+    cell: str, row: list[float]
+) -> None:
+    assert alike(encoded(CHEST, cell), row)
+
+
+def test_a_lone_doubt_of_nothing_says_nothing_unless_it_is_taken_for_true() -> None:
+    assert encoded(CHEST, "No Finding?", "positive") == [0, 0]
+    assert alike(encoded(CHEST, "No Finding?", "negative"), [NAN, NAN])
+
+
+def test_a_single_label_in_doubt_leaves_the_whole_row_unknown() -> None:
+    labels = {name: (name,) for name in XRAY3}
+    space = LabelSpace.from_labels("single_label", labels)
+    assert np.isnan(space.encode(["covid?"])).all()
+    taken = LabelSpace.from_labels("single_label", labels, "positive")
+    assert taken.encode(["covid?"]).tolist() == [[1, 0, 0]]
+
+
+def test_a_single_label_takes_one_key() -> None:
+    space = LabelSpace.from_labels("single_label", {"a": ["a"], "b": ["b"]})
+    with pytest.raises(ValueError, match="several keys"):
+        space.encode(["a|b"])
+
+
+def test_no_cell_is_no_row() -> None:
+    assert LabelSpace.from_labels("multilabel", XRAY3).encode([]).shape == (0, 3)
+
+
+@given(label_spaces(), st.data())
+def test_what_is_ignored_is_what_taking_doubt_for_true_or_false_decides(
+    space: LabelSpace, data: st.DataObject
+) -> None:
+    keys = data.draw(st.lists(st.sampled_from(list(space.labels)), min_size=1, unique=True))
+    cell = JOINED.join(key + data.draw(st.sampled_from(["", DOUBT])) for key in keys)
+    ignored, positive, negative = (
+        LabelSpace.from_labels("multilabel", space.labels, uncertain).encode([cell])
+        for uncertain in ("ignore", "positive", "negative")
+    )
+    assert (np.isnan(ignored) == (positive != negative)).all()
+    assert np.array_equal(np.nan_to_num(ignored, nan=1), positive)
+    assert np.array_equal(np.nan_to_num(ignored, nan=0), negative)
+
+
 @given(label_spaces())
 def test_what_is_encoded_decodes_to_the_labels_of_its_key(space: LabelSpace) -> None:
     for key, row in zip(space.labels, space.encode(space.labels), strict=True):
@@ -89,3 +167,11 @@ def test_closing_twice_changes_nothing_more(space: LabelSpace, data: st.DataObje
 def test_closing_takes_nothing_away(space: LabelSpace, data: st.DataObject) -> None:
     decided = data.draw(arrays.arrays(np.bool_, (4, len(space.classes))))
     assert (space.close(decided) >= decided).all()
+
+
+def test_images_of_others_may_be_labelled_by_class() -> None:
+    space = LabelSpace.from_labels(
+        "multilabel", {"bacteria": ["pneumonia"], "virus": ["pneumonia"], "normal": ["normal"]}
+    )
+    targets = space.naming_classes().encode(["pneumonia", "virus", "normal"])
+    assert targets.tolist() == space.encode(["virus", "virus", "normal"]).tolist()

@@ -284,6 +284,18 @@ def test_providers_are_a_list(tmp_path: Path) -> None:
         covid.edge.load(write_network(tmp_path), providers="CPUExecutionProvider")
 
 
+def test_pixels_are_of_the_version_that_the_file_learnt_from(tmp_path: Path) -> None:
+    values = np.full((SIZE, SIZE, 20), 4095, np.uint16).reshape(SIZE * 4, SIZE * 5)
+    values[0, 0] = 65535  # hot: one in 1,280
+    Image.fromarray(values).save(tmp_path / "hot.png")
+    brightest = [
+        covid.edge.load(write_network(tmp_path, replace(CARD, greys=greys)))
+        .read(tmp_path / "hot.png")[-1, -1]
+        for greys in (1, 2)
+    ]
+    assert brightest == [15, 255]
+
+
 def test_a_provider_that_is_not_installed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="provider Abacus: is not in this onnxruntime, which has"):
         covid.edge.load(write_network(tmp_path), providers=["Abacus"])

@@ -16,7 +16,8 @@ from covid.evaluation.figures import (
 
 TARGETS = np.array([[True, False], [True, True], [False, False]])
 DECISIONS = np.array([[True, True], [False, True], [False, False]])
-ANSWERS = Answers(TARGETS, DECISIONS, DECISIONS.astype(np.float32))
+KNOWN = np.ones_like(TARGETS)
+ANSWERS = Answers(TARGETS, KNOWN, DECISIONS, DECISIONS.astype(np.float32))
 
 
 def test_no_two_figures_have_one_name() -> None:
@@ -40,7 +41,7 @@ def test_weights_count_images() -> None:
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 def test_an_image_that_weighs_two_counts_as_two_images(metric: Metric) -> None:
     twice = [0, 0, 1, 2]
-    double = Answers(TARGETS[twice], DECISIONS[twice], ANSWERS.probabilities[twice])
+    double = Answers(TARGETS[twice], KNOWN[twice], DECISIONS[twice], ANSWERS.probabilities[twice])
     weights = np.array([[2.0, 1, 1]])
     assert np.array_equal(
         metric.evaluate(ANSWERS.weighted(weights)), metric.evaluate(double.weighted())

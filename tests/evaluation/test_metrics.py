@@ -22,6 +22,7 @@ from tests.evaluation.examples import (
     SINGLE_LABEL,
     SPACES,
     Evaluated,
+    any_doubts,
     any_evaluation,
     evaluated,
 )
@@ -145,15 +146,17 @@ def test_quick_figures_are_those_of_metrics(evaluation: tuple[LabelSpace, Evalua
 
 @given(any_evaluation())
 @settings(max_examples=40)
-def test_a_macro_figure_is_the_mean_over_classes_or_undefined(
+def test_a_macro_figure_is_the_mean_over_classes_of_both_outcomes_or_undefined(
     evaluation: tuple[LabelSpace, Evaluated],
 ) -> None:
     space, (probabilities, targets, patients) = evaluation
     metrics = compute_metrics(space, probabilities, targets, patients, resamples=5)
     quick = quick_figures(space, probabilities, targets)
+    both = [name for name, of_class in zip(space.classes, targets.T, strict=True)
+            if of_class.any() and not of_class.all()]  # fmt: skip
     for name in ("precision", "recall", "specificity", "f1", "auroc", "average_precision"):
-        values = [row[name] for row in metrics["per_class"].values()]
-        mean = None if None in values else pytest.approx(np.mean(values))
+        values = [metrics["per_class"][of_class][name] for of_class in both]
+        mean = None if None in values or not values else pytest.approx(np.mean(values))
         assert quick[f"macro_{name}"] == mean
 
 
@@ -259,7 +262,8 @@ def test_a_folder_of_one_class_has_no_macro_f1(all_covid: dict[str, Any]) -> Non
 
 def test_one_sentence_a_reason_names_all_its_classes(all_covid: dict[str, Any]) -> None:
     assert sum("Every image bears covid, pneumonia:" in note for note in all_covid["notes"]) == 1
-    assert len(all_covid["notes"]) == 5  # absent, always, never decided, no patient, no width
+    # Absent, always, never decided, no class of both outcomes, no patient, no width.
+    assert len(all_covid["notes"]) == 6
 
 
 def test_a_class_that_is_there_but_never_found_has_f1_zero() -> None:
@@ -373,6 +377,69 @@ def test_shapes_that_disagree_are_a_bug(cut: str) -> None:
         patients = patients[1:]
     with pytest.raises(ValueError, match="classes|patients"):
         compute_metrics(MULTILABEL, probabilities, targets, patients)
+
+
+# Targets that are not known -------------------------------------------------------------------
+
+Doubts = tuple[LabelSpace, Evaluated, npt.NDArray[np.bool_]]
+
+
+@given(any_doubts())
+@settings(max_examples=60)
+@pytest.mark.filterwarnings("error")
+def test_images_that_are_not_known_change_none_of_a_class_s_figures(doubts: Doubts) -> None:
+    space, (probabilities, targets, patients), known = doubts
+    unknown = np.where(known, targets, np.nan)
+    metrics = compute_metrics(space, probabilities, unknown, patients, resamples=20)
+    json.dumps(metrics, allow_nan=False)
+    for column, name in enumerate(space.classes):
+        row, images = metrics["per_class"][name], known[:, column]
+        if not images.any():
+            assert row["support"] == 0 and {row[metric.name] for metric in METRICS[1:]} == {None}
+            continue
+        alone = compute_metrics(
+            space, probabilities[images], targets[images],
+            [patients[n] for n in np.flatnonzero(images)], resamples=20,
+        )  # fmt: skip
+        for figure in ("support", *(metric.name for metric in METRICS[1:])):
+            assert row[figure] == alone["per_class"][name][figure]
+        for metric in METRICS[1:]:
+            count = row["intervals"][metric.name]["patients"]
+            assert count == alone["per_class"][name]["intervals"][metric.name]["patients"]
+        if space.task == "multilabel":
+            assert metrics["confusion"][name] == alone["confusion"][name]
+    if space.task == "single_label":
+        assert np.sum(metrics["confusion"]) == known[:, 0].sum()
+
+
+@given(any_doubts())
+@settings(max_examples=60)
+def test_accuracy_is_of_what_is_known_of_images_of_which_anything_is(doubts: Doubts) -> None:
+    space, (probabilities, targets, _), known = doubts
+    decided = space.decide(probabilities)
+    correct = [(row == target)[which].all() for row, target, which
+               in zip(decided, targets, known, strict=True) if which.any()]  # fmt: skip
+    figures = quick_figures(space, probabilities, np.where(known, targets, np.nan))
+    assert figures["accuracy"] == pytest.approx(np.mean(correct))
+
+
+@given(any_doubts())
+@settings(max_examples=60)
+def test_a_mean_over_classes_counts_known_outcomes_only(doubts: Doubts) -> None:
+    space, (probabilities, targets, patients), known = doubts
+    unknown = np.where(known, targets, np.nan)
+    rows = compute_metrics(space, probabilities, unknown, patients, resamples=5)["per_class"]
+    both = [name for name, true, which in zip(space.classes, targets.T, known.T, strict=True)
+            if len(set(true[which].tolist())) == 2]  # fmt: skip
+    recalls = [rows[name]["recall"] for name in both]
+    expected = pytest.approx(np.mean(recalls)) if recalls else None
+    assert quick_figures(space, probabilities, unknown)["macro_recall"] == expected
+
+
+def test_nothing_that_is_known_is_the_user_s_mistake() -> None:
+    nothing = np.full((2, 3), np.nan)
+    with pytest.raises(DataError, match="every label of every image is in doubt"):
+        compute_metrics(MULTILABEL, np.zeros((2, 3)), nothing, [None] * 2)
 
 
 # A figure more -------------------------------------------------------------------------------

@@ -46,6 +46,35 @@ def test_a_formula_that_fails_has_a_sentence_too() -> None:
     assert any("odds is not defined for these answers: covid, normal" in note for note in notes)
 
 
+def test_classes_without_both_outcomes_are_named_as_left_out_of_the_mean() -> None:
+    notes = notes_of(["covid", "normal"], ["a", "b"], resamples=5)
+    assert any("Left out of macro F1: pneumonia; a mean over" in note for note in notes)
+
+
+def test_where_no_class_has_both_outcomes_there_is_no_mean() -> None:
+    notes = notes_of(["covid"], ["a"], resamples=5)
+    assert "No class is both borne and not borne: macro F1 cannot be determined." in notes
+
+
+def test_targets_that_are_not_known_are_counted_by_class() -> None:
+    targets = MULTILABEL.encode(["covid?", "covid?|pneumonia", "normal", "normal"])
+    targets[3] = np.nan
+    probabilities = np.full(targets.shape, 0.5, dtype=np.float32)
+    notes = compute_metrics(MULTILABEL, probabilities, targets, list("abcd"), resamples=5)["notes"]
+    assert (
+        "Targets that are not known count in no figure: 3 of covid, 1 of normal, 2 of pneumonia, "
+        "nor in accuracy 1 images of which none is known."
+    ) in notes
+
+
+def test_a_class_of_which_nothing_is_known_has_one_reason() -> None:
+    targets = MULTILABEL.encode(["covid?|pneumonia", "covid?|pneumonia"])
+    probabilities = np.full(targets.shape, 0.5, dtype=np.float32)
+    notes = compute_metrics(MULTILABEL, probabilities, targets, list("ab"), resamples=5)["notes"]
+    [reason] = [note for note in notes if "cannot be determined there" in note and "covid" in note]
+    assert reason.startswith("Of no image is it known whether it bears covid: precision, recall,")
+
+
 def test_some_images_without_a_patient_are_counted() -> None:
     notes = notes_of(["covid", "normal", "pneumonia"], ["a", None, None], resamples=5)
     assert any(note.startswith("2 of 3 images name no patient") for note in notes)

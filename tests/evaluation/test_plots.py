@@ -1,6 +1,7 @@
 """Pictures: what they say, that nothing is clipped or overlaps, and which images they show."""
 
 import errno
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from PIL import Image
 
 from covid.edge.labels import LabelSpace, Task
 from covid.errors import StorageError
+from covid.evaluation.figures import Answers
 from covid.evaluation.metrics import compute_metrics
 from covid.evaluation.page import fit, text_width
 from covid.evaluation.plots import (
@@ -34,15 +36,13 @@ LONG = (
     "viral pneumonia, other than covid", "tuberculosis", "Pneumocystisjiroveciipneumonia",
     "costs $5 and $6", "cardiomegaly",
 )  # fmt: skip
-Evaluated = tuple[
-    npt.NDArray[np.float32], npt.NDArray[np.bool_], npt.NDArray[np.bool_], list[str], LabelSpace
-]
+Evaluated = tuple[Answers, list[str], LabelSpace]
 
 
 def evaluated(
     classes: tuple[str, ...] = LONG[:3], task: Task = "multilabel", noise: float = 0.3
 ) -> Evaluated:
-    """Probabilities, targets, decisions and keys of twenty images a class; some are wrong."""
+    """Answers and cells of twenty images a class; some are wrong."""
     space = LabelSpace.from_labels(task, {name: [name] for name in classes})
     keys = list(classes) * 20
     targets = space.encode(keys)
@@ -50,22 +50,29 @@ def evaluated(
     scores = np.clip(0.15 + 0.7 * targets + shift, 0.001, 0.999)
     if task == "single_label":
         scores /= scores.sum(axis=1, keepdims=True)
-    probabilities = scores.astype(np.float32)
-    return probabilities, targets, space.decide(probabilities), keys, space
+    return Answers.of(space, scores.astype(np.float32), targets), keys, space
 
 
 def metrics_of(evaluation: Evaluated) -> dict[str, Any]:
-    probabilities, targets, _, keys, space = evaluation
+    answers, keys, space = evaluation
+    probabilities, targets = answers.probabilities, answers.targets
     return compute_metrics(space, probabilities, targets, [None] * len(keys), resamples=50)
 
 
 def examples_of(evaluation: Evaluated, title: str = TITLE) -> Figure:
-    probabilities, targets, decisions, keys, space = evaluation
-    chosen = choose_examples(probabilities, targets, decisions, keys)
-    images = np.zeros((len(chosen), 8, 8), dtype=np.uint8)
-    return examples_figure(
-        images, chosen, probabilities, targets, decisions, keys, space, title
-    )  # fmt: skip
+    answers, keys, space = evaluation
+    chosen = choose_examples(answers, keys)
+    return examples_figure(images_of(chosen), chosen, answers, keys, space, title)
+
+
+def images_of(chosen: Mapping[str, Sequence[int]]) -> npt.NDArray[np.uint8]:
+    return np.zeros((sum(map(len, chosen.values())), 8, 8), dtype=np.uint8)
+
+
+def answers_of(
+    probabilities: npt.NDArray[np.floating[Any]], targets: npt.NDArray[np.bool_]
+) -> Answers:
+    return Answers(targets, np.ones_like(targets), probabilities > 0.5, probabilities)
 
 
 def history(epochs: int) -> list[dict[str, float | int | None]]:
@@ -121,15 +128,12 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The three pictures, in a folder of their own."""
     folder = tmp_path_factory.mktemp("pictures")
     evaluation = evaluated()
-    probabilities, targets, decisions, keys, space = evaluation
-    chosen = choose_examples(probabilities, targets, decisions, keys)
-    images = np.zeros((len(chosen), 8, 8), dtype=np.uint8)
+    answers, keys, space = evaluation
+    chosen = choose_examples(answers, keys)
     paths = [folder / f"{name}.png" for name in ("curves", "confusion", "examples")]
     plot_curves(paths[0], history(3), TITLE, 2)
     plot_confusion(paths[1], metrics_of(evaluation), TITLE)
-    plot_examples(
-        paths[2], images, chosen, probabilities, targets, decisions, keys, space, TITLE
-    )  # fmt: skip
+    plot_examples(paths[2], images_of(chosen), chosen, answers, keys, space, TITLE)
     return paths
 
 
@@ -244,10 +248,9 @@ def test_examples_without_a_wrong_one_show_only_correct_ones() -> None:
 
 
 def test_examples_without_a_correct_one_show_only_wrong_ones() -> None:
-    probabilities, targets, _, keys, space = evaluated(noise=0.0)
-    flipped = 1 - probabilities
-    decisions = space.decide(flipped)
-    assert "Correct" not in said(examples_of((flipped, targets, decisions, keys, space)))
+    answers, keys, space = evaluated(noise=0.0)
+    flipped = Answers.of(space, 1 - answers.probabilities, answers.targets)
+    assert "Correct" not in said(examples_of((flipped, keys, space)))
 
 
 def test_dollar_signs_are_no_formulas() -> None:
@@ -259,37 +262,36 @@ def test_dollar_signs_are_no_formulas() -> None:
 def test_an_implied_label_is_explained() -> None:
     space = LabelSpace.from_labels("multilabel", {"covid": ["covid", "sick"], "sick": ["sick"]})
     probabilities = np.array([[0.9, 0.1]], dtype=np.float32)
-    targets, decisions = space.encode(["covid"]), space.decide(probabilities)
-    assert "implied" in said(examples_of((probabilities, targets, decisions, ["covid"], space)))
+    answers = Answers.of(space, probabilities, space.encode(["covid"]))
+    assert "implied" in said(examples_of((answers, ["covid"], space)))
 
 
 def test_up_to_three_correct_and_three_wrong_of_each_class_are_chosen() -> None:
-    probabilities, targets, decisions, keys, space = evaluated(noise=0.6)
-    chosen = choose_examples(probabilities, targets, decisions, keys)
-    correct = (targets == decisions).all(axis=1)
+    answers, keys, space = evaluated(noise=0.6)
+    chosen = choose_examples(answers, keys)
+    correct = (answers.targets == answers.decisions).all(axis=1)
     for key in space.labels:
-        of_key = sorted(bool(correct[n]) for n in chosen if keys[n] == key)
-        assert of_key == [False] * 3 + [True] * 3
+        assert {keys[place] for place in chosen[key]} == {key}
+        assert correct[chosen[key]].tolist() == [True] * 3 + [False] * 3
 
 
 def test_the_most_confident_mistakes_come_first() -> None:
     probabilities = np.array([[0.4, 0.6], [0.1, 0.9], [0.3, 0.7], [0.45, 0.55]])
     targets = np.array([[True, False]] * 4)
-    chosen = choose_examples(probabilities, targets, probabilities > 0.5, ["a"] * 4)
-    assert chosen == [1, 2, 0]
+    assert choose_examples(answers_of(probabilities, targets), ["a"] * 4) == {"a": [1, 2, 0]}
 
 
 def test_correct_ones_spread_from_the_most_to_the_least_confident() -> None:
     sure = np.array([0.6, 0.95, 0.7, 0.99, 0.8])
     probabilities = np.column_stack([sure, 1 - sure])
     targets = np.array([[True, False]] * 5)
-    assert choose_examples(probabilities, targets, probabilities > 0.5, ["a"] * 5) == [3, 4, 0]
+    assert choose_examples(answers_of(probabilities, targets), ["a"] * 5) == {"a": [3, 4, 0]}
 
 
 def test_the_confident_absence_of_a_label_that_is_there_is_a_confident_mistake() -> None:
     probabilities = np.array([[0.55, 0.55], [0.9, 0.01]])  # the second misses its second label
     targets = np.array([[True, False], [True, True]])
-    assert choose_examples(probabilities, targets, probabilities > 0.5, ["a", "a"]) == [1, 0]
+    assert choose_examples(answers_of(probabilities, targets), ["a", "a"]) == {"a": [1, 0]}
 
 
 @given(st.data())
@@ -302,10 +304,30 @@ def test_choices_are_of_the_data_and_never_twice(data: st.DataObject) -> None:
     flags = st.lists(st.booleans(), min_size=2 * images, max_size=2 * images)
     targets = np.array(data.draw(flags), dtype=bool).reshape(shape)
     keys = data.draw(st.lists(st.sampled_from("ab"), min_size=images, max_size=images))
-    chosen = choose_examples(probabilities, targets, probabilities >= 0.5, keys)
-    assert len(set(chosen)) == len(chosen)
-    assert all(0 <= place < images for place in chosen)
-    assert {keys[place] for place in chosen} == set(keys)
+    chosen = choose_examples(answers_of(probabilities, targets), keys)
+    places = [place for of_key in chosen.values() for place in of_key]
+    assert len(set(places)) == len(places)
+    assert all(keys[place] == key for key, of_key in chosen.items() for place in of_key)
+    assert set(chosen) == set(keys)
+
+
+def test_an_image_of_two_labels_is_shown_once_and_counts_for_both() -> None:
+    space = LabelSpace.from_labels("multilabel", {"a": ["a"], "b": ["b"]})
+    cells = ["a|b", "b"]
+    answers = Answers.of(space, np.array([[0.9, 0.8], [0.2, 0.3]]), space.encode(cells))
+    assert choose_examples(answers, cells) == {"a": [0], "b": [1]}
+    words = said(examples_of((answers, cells, space))).split("\n")
+    assert "1 of 1 correct" in words and "1 of 2 correct" in words
+
+
+def test_a_target_that_is_not_known_is_shown_as_a_question_and_is_no_mistake() -> None:
+    space = LabelSpace.from_labels("multilabel", {"a": ["a"], "b": ["b"], "none": []})
+    cells = ["a|b?", "none", "none?"]
+    probabilities = np.array([[0.9, 0.8], [0.2, 0.3], [0.9, 0.9]])
+    answers = Answers.of(space, probabilities, space.encode(cells))
+    assert choose_examples(answers, cells) == {"a": [0], "none": [1]}
+    words = said(examples_of((answers, cells, space))).split("\n")
+    assert "a, b?" in words and "2 of 2 images correct" in words and "Wrong" not in words
 
 
 @given(st.text(st.characters(codec="ascii", categories=("L", "N", "P", "Zs")), max_size=60),

@@ -16,7 +16,7 @@ IMAGES = st.lists(st.tuples(st.integers(0, 10), st.booleans(), st.integers(0, 3)
 
 def curve_of(images: list[tuple[int, bool, int]]) -> Curve:
     tenths, targets, weights = map(np.array, zip(*images, strict=True))
-    ranking = Ranking.of(tenths.astype(np.float32) / 10, targets)
+    ranking = Ranking.of(tenths.astype(np.float32) / 10, targets, np.ones(len(targets), bool))
     return ranking.curve(weights[None, :].astype(float))
 
 
@@ -58,6 +58,24 @@ def test_one_outcome_has_no_auroc(target: bool) -> None:
 
 
 def test_each_resample_has_its_own_figure() -> None:
-    ranking = Ranking.of(np.array([0.9, 0.5, 0.1]), np.array([True, False, True]))
+    targets = np.array([True, False, True])
+    ranking = Ranking.of(np.array([0.9, 0.5, 0.1]), targets, np.ones(3, bool))
     weights = np.array([[1.0, 1, 0], [0, 1, 1], [1, 1, 1]])
     assert ranking.curve(weights).auroc().tolist() == [1, 0, 0.5]
+
+
+def test_images_that_are_not_known_have_no_part() -> None:
+    probability, target = np.array([0.9, 0.5, 0.1, 0.7]), np.array([True, False, True, False])
+    known = np.array([True, True, True, False])
+    weights = np.array([[1.0, 2, 3, 4]])
+    curve = Ranking.of(probability, target, known).curve(weights)
+    alone = Ranking.of(probability[:3], target[:3], known[:3]).curve(weights[:, :3])
+    assert (curve.auroc(), curve.average_precision(), curve.total) == (
+        alone.auroc(), alone.average_precision(), alone.total,
+    )  # fmt: skip
+
+
+def test_where_no_image_is_known_there_is_no_figure() -> None:
+    ranking = Ranking.of(np.array([0.9]), np.array([False]), np.array([False]))
+    curve = ranking.curve(np.array([[1.0], [0]]))
+    assert np.isnan([curve.auroc(), curve.average_precision()]).all()

@@ -169,7 +169,7 @@ def evidence_of(
     """As for a run in `folder` that trained `network`."""
     weights = folder / "best.safetensors"
     weights.write_bytes(b"any bytes")
-    trained = Trained(network, config, 3, {})
+    trained = Trained(network, config, 3, {}, None)
     return gather_evidence(trained, weights, versions or {"onnx": "1"})
 
 

@@ -139,3 +139,16 @@ def test_an_agreement_is_acceptable_up_to_two_changed_in_a_hundred(
 ) -> None:
     result: Agreement = agreement(SPACE, likely(), changed(images), [None] * len(KEYS))
     assert (not differences(result)) == fine
+
+
+def test_what_is_not_known_is_no_fall() -> None:
+    targets = SPACE.encode(KEYS)
+    before, after = likely(), likely()
+    after[:30, COVID] = 0.3  # less than the others, who have 0.4
+    assert compare(SPACE, before, after, targets, [None] * len(KEYS), 1).auroc_fall["covid"] == 0.75
+    targets[:30, COVID] = np.nan
+    fall = compare(SPACE, before, after, targets, [None] * len(KEYS), 1).auroc_fall["covid"]
+    assert fall == 0
+    targets[:40, COVID] = np.nan
+    lost = compare(SPACE, before, after, targets, [None] * len(KEYS), 1)
+    assert lost.auroc_fall["covid"] is None and lost.drop is not None

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from covid.config import BCE, CrossEntropy, Focal
 from covid.errors import DataError
-from covid.model.losses import class_weights, focal, make_loss
+from covid.model.losses import Loss, class_weights, focal, make_loss
 
 LOGITS = arrays.arrays(np.float64, (4, 3), elements=st.floats(-20, 20))
 NAMES, TARGETS = ("a", "b"), np.array([[1, 0], [1, 0], [1, 0], [0, 1]], dtype=bool)
@@ -138,3 +138,80 @@ def test_a_class_of_all_images_has_no_balanced_weight() -> None:
     targets = np.array([[1, 0], [1, 1]], dtype=bool)
     with pytest.raises(DataError, match="2 of 2 training images are of it"):
         make_loss(BCE(name="bce", positive_weight="balanced"), NAMES, targets)
+
+
+# Targets that are not known ------------------------------------------------------------------
+
+WEIGHTED = [
+    BCE(name="bce"), BCE.model_validate({"name": "bce", "positive_weight": [2, 3, 5]}),
+    Focal(name="focal", gamma=2, alpha=0.25),
+    Focal.model_validate({"name": "focal", "positive_weight": [2, 3, 5]}),
+]  # fmt: skip
+KNOWN = arrays.arrays(np.bool_, (4, 3))
+THREE = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]], dtype=np.float32)
+
+
+def loss_and_gradient(
+    loss: Loss, logits: np.ndarray, targets: np.ndarray
+) -> tuple[float, torch.Tensor]:
+    inputs = torch.from_numpy(logits).requires_grad_()
+    value = loss(inputs, torch.from_numpy(targets))
+    value.backward()
+    assert inputs.grad is not None
+    return value.item(), inputs.grad
+
+
+@pytest.mark.parametrize("config", WEIGHTED)
+@given(LOGITS, TARGET_ARRAYS, KNOWN)
+def test_the_loss_is_the_mean_over_what_is_known(
+    config: BCE | Focal, logits: np.ndarray, targets: np.ndarray, known: np.ndarray
+) -> None:
+    loss = make_loss(config, "abc", THREE)
+    value, gradient = loss_and_gradient(loss, logits, np.where(known, targets, np.nan))
+    # One element at a time, beside logits that are certain and add nothing to a sum.
+    alone = []
+    for row, column in np.argwhere(known):
+        certain = np.where(targets[row : row + 1] == 1, 1e4, -1e4)
+        certain[0, column] = logits[row, column]
+        one, _ = loss_and_gradient(loss, certain, targets[row : row + 1])
+        alone.append(3 * one)
+    assert value == pytest.approx(np.mean(alone) if alone else 0, rel=1e-9, abs=1e-12)
+    assert (gradient[torch.from_numpy(~known)] == 0).all() and gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("config", WEIGHTED)
+@given(LOGITS, TARGET_ARRAYS, KNOWN)
+def test_what_is_not_known_makes_no_difference(
+    config: BCE | Focal, logits: np.ndarray, targets: np.ndarray, known: np.ndarray
+) -> None:
+    loss, unknown = make_loss(config, "abc", THREE), np.where(known, targets, np.nan)
+    value, gradient = loss_and_gradient(loss, logits, unknown)
+    other, same = loss_and_gradient(loss, np.where(known, logits, 1e30), unknown)
+    assert (value, gradient.tolist()) == (other, same.tolist())
+
+
+@given(LOGITS, arrays.arrays(np.bool_, 4), st.booleans())
+def test_cross_entropy_leaves_out_images_that_are_not_known(
+    logits: np.ndarray, known: np.ndarray, weighted: bool
+) -> None:
+    weights = {"positive_weight": [2, 3, 5]} if weighted else {}
+    config = CrossEntropy.model_validate({"name": "cross_entropy", **weights})
+    loss, targets = make_loss(config, "abc", THREE), np.eye(3)[[0, 1, 2, 0]]
+    # The weights are float32, as the logits of a network are.
+    logits, targets = logits.astype(np.float32), targets.astype(np.float32)
+    unknown = np.where(known[:, None], targets, np.float32(np.nan))
+    value, gradient = loss_and_gradient(loss, logits, unknown)
+    expected = loss_and_gradient(loss, logits[known], targets[known])[0] if known.any() else 0
+    assert value == expected
+    assert (gradient[torch.from_numpy(~known)] == 0).all() and gradient.isfinite().all()
+
+
+def test_balanced_weights_count_what_is_known() -> None:
+    targets = np.array([[1, 1], [0, np.nan], [0, 0], [np.nan, 0]], dtype=np.float32)
+    weights = class_weights(BCE(name="bce", positive_weight="balanced"), NAMES, targets)
+    assert weights is not None and weights.tolist() == [2, 2]
+    with pytest.raises(DataError, match="2 of 2 training images are of it"):
+        class_weights(
+            BCE(name="bce", positive_weight="balanced"), NAMES,
+            np.array([[1, 1], [1, 0], [np.nan, 0]], dtype=np.float32),
+        )  # fmt: skip

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision.models
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from covid.config import ModelConfig, load_config
+from covid.edge.images import PREPROCESSING_VERSION
 from covid.errors import WeightsError
 from covid.model.networks import Network, build_network
 from covid.model.weights import (
@@ -101,17 +103,39 @@ def test_a_file_of_imagenet_s_layout_fills_the_backbone(
 
 def test_a_trained_network_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     network = make().eval()
-    save_trained(tmp_path / "best.safetensors", network, CONFIG, 3, {"accuracy": 0.5})
+    save_trained(tmp_path / "best.safetensors", network, CONFIG, 3, {"accuracy": 0.5}, "f" * 64)
     trained = load_trained(tmp_path / "best.safetensors")
     images = torch.randint(0, 256, (2, 1, 64, 64), dtype=torch.uint8)
     with torch.inference_mode():
         assert torch.equal(trained.network(images), network(images))
     assert (trained.config, trained.epoch, trained.metrics) == (CONFIG, 3, {"accuracy": 0.5})
+    assert trained.trained_on_sha256 == "f" * 64
+
+
+def said_greys(path: Path, greys: str | None) -> Path:
+    """A trained network's file whose metadata say other greys, or none."""
+    save_trained(path, make(), CONFIG, 3, {}, "f" * 64)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    del metadata["greys"]
+    save_file(load_file(path), path, metadata | ({} if greys is None else {"greys": greys}))
+    return path
+
+
+def test_a_network_knows_the_greys_that_it_learnt_from(tmp_path: Path) -> None:
+    save_trained(tmp_path / "new.safetensors", make(), CONFIG, 3, {}, "f" * 64)
+    assert load_trained(tmp_path / "new.safetensors").greys == PREPROCESSING_VERSION
+    assert load_trained(said_greys(tmp_path / "old.safetensors", None)).greys == 1
+
+
+def test_greys_of_a_newer_version_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="made grey in a newer way .3.; update this program"):
+        load_trained(said_greys(tmp_path / "newer.safetensors", "3"))
 
 
 def test_a_trained_network_can_be_trained_on(tmp_path: Path) -> None:
     before = make(seed=1)
-    save_trained(tmp_path / "best.safetensors", before, CONFIG, 3, {})
+    save_trained(tmp_path / "best.safetensors", before, CONFIG, 3, {}, "f" * 64)
     network = make(seed=2)
     load_weights(network, model_config(tmp_path / "best.safetensors"), 64)
     head = "head.0.weight"

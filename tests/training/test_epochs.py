@@ -93,9 +93,13 @@ COUNT_IMAGES = """
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch.nn.functional import binary_cross_entropy_with_logits
+
+from covid.config import BCE
+from covid.model.losses import make_loss
 
 from covid.data.batches import Split, load_batches
 from covid.data.cache import Images
@@ -119,10 +123,29 @@ for skipped in (0, 1):
     steps = train_epoch(accelerator, prepared, remaining, binary_cross_entropy_with_logits,
                         optimizer, None, images)
     accelerator.print([step.images for step in steps])
+
+# One step of all 24 images, half of which are unknown to the second process.
+targets[:] = np.arange(3) % 2
+unknown = targets.copy()
+unknown[12:18] = np.nan
+loss = make_loss(BCE(name="bce"), SPACE.classes, targets)
+with torch.no_grad():
+    network.weight.fill_(1.0)
+split = Split(Images(index, 32, None), range(24), unknown)
+optimizer = torch.optim.SGD(network.parameters(), 0.1)
+prepared, optimizer, batches = accelerator.prepare(
+    network, optimizer, load_batches(split, batch_size=12, workers=0)
+)
+[step] = train_epoch(accelerator, prepared, batches, loss, optimizer, None, 24)
+pixels = torch.from_numpy(split.images.read(range(24)))[:, None]
+alone = MeanBrightness()
+loss(alone(pixels), torch.from_numpy(unknown)).backward()
+moved = (1 - network.weight.detach()) / 0.1
+accelerator.print(torch.allclose(moved, alone.weight.grad, rtol=1e-4))
 """
 
 
-def test_two_processes_count_every_image_once_in_an_epoch_that_goes_on_too(
+def test_two_processes_count_every_image_once_and_every_known_target_alike(
     make_images: MakeImages, tmp_path: Path
 ) -> None:
     script = tmp_path / "count.py"
@@ -131,7 +154,9 @@ def test_two_processes_count_every_image_once_in_an_epoch_that_goes_on_too(
     done = run_script("-m", "torch.distributed.run", "--nproc_per_node=2",
                       f"--master_port={free_port()}", script, make_images(),
                       environment=environment)  # fmt: skip
-    assert done.stdout.splitlines() == ["[10, 10, 4]", "[10, 4]"], done.stderr
+    counts, later, agree = done.stdout.splitlines() or [done.stderr] * 3
+    assert (counts, later) == ("[10, 10, 4]", "[10, 4]"), done.stderr
+    assert agree == "True", "the update is not that of the mean over all known targets"
 
 
 def test_an_epoch_moves_the_weights(split: Split) -> None:
@@ -148,6 +173,7 @@ def test_a_loss_that_is_no_number_stops_before_the_update(split: Split) -> None:
 
 def test_predictions_come_in_the_order_of_the_split(split: Split) -> None:
     split.begin_epoch(3)  # shuffled: predict puts them back
+    split.targets[5, 1] = float("nan")
     accelerator = Accelerator(cpu=True)
     batches = accelerator.prepare(load_batches(split, batch_size=5, workers=0))
     predictions = predict(accelerator, MeanBrightness(), batches)
@@ -155,7 +181,8 @@ def test_predictions_come_in_the_order_of_the_split(split: Split) -> None:
     expected = pixels.astype(np.float32).mean(axis=(1, 2)) / 255
     # A mean of 1,024 numbers in float32, summed in another order.
     assert np.allclose(predictions.logits[:, 0], expected, atol=1e-5)
-    assert (predictions.targets == split.targets.numpy().astype(bool)).all()
+    assert np.array_equal(predictions.targets, split.targets.numpy(), equal_nan=True)
+    assert np.isnan(predictions.targets).any()
 
 
 def test_prediction_is_in_eval_mode_whatever_it_was_given(split: Split) -> None:
@@ -176,6 +203,12 @@ def test_an_image_counts_as_right_when_all_its_labels_are() -> None:
     logits = np.array([[5, -5, -5], [5, 5, 5], [-5, -5, 5]], dtype=np.float32)
     targets = SPACE.encode(["covid", "covid", "pneumonia"])
     assert count_correct(SPACE, Predictions(logits, targets)) == 2
+
+
+def test_what_is_not_known_makes_no_image_wrong() -> None:
+    logits = np.array([[5, -5, -5], [-5, -5, 5]], dtype=np.float32)
+    targets = np.array([[1, np.nan, 1], [1, np.nan, 1]], dtype=np.float32)
+    assert count_correct(SPACE, Predictions(logits, targets)) == 1
 
 
 class Halving(nn.Module):
@@ -277,7 +310,19 @@ def test_accuracy_of_mixed_images_is_counted_by_the_larger_share(split: Split) -
         accelerator, prepared, batches, loss, optimizer, None, len(split), split.augmentation
     )
     counted = np.concatenate([step.predictions.targets for step in steps])
-    assert (counted == split.targets.numpy().astype(bool)[split.order]).all()
+    assert (counted == split.targets.numpy()[split.order]).all()
     mixed = asked[0]  # what the first step was trained on
     assert ((mixed > 0) & (mixed < 1)).any()
-    assert torch.equal(mixed > 0.5, torch.from_numpy(counted[:5]))
+    assert torch.equal(mixed > 0.5, torch.from_numpy(counted[:5]) == 1)
+
+
+def test_what_is_mixed_from_an_unknown_target_is_unknown(split: Split) -> None:
+    split.augmentation = Augmentation([MIXUP], seed=0)
+    batch = split.cut(range(24))
+    assert batch.partners is not None
+    unknown = batch.partners.positions[0]  # of the image that is mixed into the first
+    split.targets[unknown, 1] = float("nan")
+    _, targets = augmented(split.cut(range(24)), split.augmentation)
+    expected = (batch.positions == unknown) | (batch.partners.positions == unknown)
+    assert torch.equal(targets.isnan()[:, 1], expected) and expected.sum() > 1
+    assert not targets[:, [0, 2]].isnan().any()

@@ -79,3 +79,7 @@ def test_a_sheet_is_drawn_whatever_is_done_to_images(
     write_augmentation_sheet(tmp_path / "a.png", split, labels, "run · data")
     with Image.open(tmp_path / "a.png") as image:
         image.load()
+
+
+def test_an_image_of_several_labels_stands_for_the_first() -> None:
+    assert choose_spread(["a|b", "a|c", "a?", "b", "c|a"], 3) == [0, 3, 4]

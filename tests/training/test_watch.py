@@ -55,6 +55,11 @@ def test_one_decision_for_all_is_seen() -> None:
     assert after_epoch(SAME, SEEN, HEALTHY) == [ONE_DECISION]
 
 
+def test_targets_of_one_outcome_as_far_as_they_are_known_deserve_one_decision() -> None:
+    unknown = np.array([[1, 0], [np.nan, 0], [1, np.nan]], dtype=np.float32)
+    assert after_epoch(SAME, unknown, HEALTHY) == []
+
+
 def test_different_decisions_are_fine() -> None:
     assert after_epoch(SEEN, SAME, HEALTHY) == []
 
