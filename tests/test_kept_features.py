@@ -182,4 +182,4 @@ def test_a_cache_without_a_limit_keeps_all(root: Path, tmp_path: Path) -> None:
         os.utime(path, (0, 0))
     done = train(root, tmp_path / "second", "epochs=1", "data.image_size=40",
                  "data.cache_limit_gb=null")  # fmt: skip
-    assert (done.returncode, len(list((tmp_path / "cache").iterdir()))) == (0, 4)
+    assert (done.returncode, len(list((tmp_path / "cache").iterdir()))) == (0, 6)

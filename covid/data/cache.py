@@ -175,8 +175,9 @@ class Images:
         except ImageError as error:
             return str(error)  # not the error, which would hold on to the half-decoded image
         record["pixels"] = resize(grey, self.size)
-        record["width"], record["height"] = grey.size
-        record["content"] = np.frombuffer(hashlib.sha256(grey.tobytes()).digest(), dtype=np.uint8)
+        original = Original.of(grey)
+        record["width"], record["height"] = original.width, original.height
+        record["content"] = np.frombuffer(bytes.fromhex(original.content), dtype=np.uint8)
         return None
 
 

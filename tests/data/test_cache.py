@@ -1,19 +1,21 @@
 """The cache: the same pixels with and without, nothing stale or half, a full disk survived."""
 
 import errno
+import hashlib
 import multiprocessing
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from covid.data.cache import Images, Scan, make_room, open_images
+from covid.data.cache import Images, Original, Scan, make_room, open_images
 from covid.data.fingerprint import fingerprint
 from covid.data.index import Index, Sample
 from covid.data.source import load_index
-from covid.edge.images import read_image
+from covid.edge.images import read_grey, read_image
 from covid.errors import DataError, ImageError
 from tests.conftest import LABELS, MakeImages, write_image
 
@@ -68,6 +70,53 @@ def test_a_changed_image_is_not_served_stale(index: Index, tmp_path: Path) -> No
 def test_another_size_is_another_cache(index: Index, tmp_path: Path) -> None:
     Images(index, SIZE, tmp_path / "cache").scan(all_indices(index), ignore)
     assert Images(index, 40, tmp_path / "cache").read([0]).shape == (1, 40, 40)
+
+
+def recorded(index: Index, opened: list[str]) -> Index:
+    """The same images, whose names go into `opened` as they are decoded."""
+
+    def read(path: Path) -> Image.Image:
+        opened.append(path.name)
+        return read_grey(path)
+
+    return replace(index, samples=tuple(replace(sample, read=read) for sample in index.samples))
+
+
+def test_of_a_set_with_one_new_image_that_alone_is_decoded(index: Index, tmp_path: Path) -> None:
+    Images(index, SIZE, tmp_path / "cache").scan(all_indices(index), ignore)
+    write_image(index.roots[0] / "train" / "covid" / "a-new-one.png", seed=99)
+    opened: list[str] = []
+    larger = recorded(load_index(index.roots, LABELS), opened)
+    assert (
+        Images(larger, SIZE, tmp_path / "cache").read(all_indices(larger)) == direct(larger)
+    ).all()
+    assert opened == ["a-new-one.png"]
+
+
+def test_what_an_image_was_before_it_was_resized_comes_with_the_scan(index: Index) -> None:
+    scan = Images(index, SIZE, None).scan([3], ignore)
+    grey = read_grey(index.samples[3].path)
+    content = hashlib.sha256(grey.tobytes()).hexdigest()
+    assert scan.originals == {3: Original(grey.width, grey.height, content)}
+
+
+def test_what_an_image_was_is_known_without_decoding_it_again(index: Index, tmp_path: Path) -> None:
+    first = Images(index, SIZE, tmp_path / "cache").scan(all_indices(index), ignore)
+    opened: list[str] = []
+    again = Images(recorded(index, opened), SIZE, tmp_path / "cache")
+    assert again.scan(all_indices(index), ignore).originals == first.originals and opened == []
+
+
+def test_of_an_unreadable_image_nothing_is_known(index: Index) -> None:
+    index.samples[4].path.write_bytes(b"no image")
+    scan = Images(index, SIZE, None).scan(all_indices(index), ignore)
+    assert 4 not in scan.originals and len(scan.originals) == len(index.samples) - 1
+
+
+def test_a_file_that_is_gone_is_an_unreadable_image(index: Index, tmp_path: Path) -> None:
+    index.samples[4].path.unlink()
+    scan = Images(index, SIZE, tmp_path / "cache").scan(all_indices(index), ignore)
+    assert "there is no such file" in scan.unreadable[4]
 
 
 def test_a_half_written_row_is_decoded_again(index: Index, tmp_path: Path) -> None:
@@ -150,7 +199,8 @@ def test_mean_and_deviation_are_those_of_the_pixels(index: Index) -> None:
 def test_scans_of_shares_add_up_to_the_scan_of_all(index: Index) -> None:
     images, indices = Images(index, SIZE, None), all_indices(index)
     parts = images.scan(indices[::2], ignore) + images.scan(indices[1::2], ignore)
-    assert (parts.histogram == images.scan(indices, ignore).histogram).all()
+    whole = images.scan(indices, ignore)
+    assert (parts.histogram == whole.histogram).all() and parts.originals == whole.originals
 
 
 def test_the_scan_has_the_fingerprint_of_every_readable_image(index: Index) -> None:
@@ -178,7 +228,7 @@ MEGABYTE = 1e-3  # GB
 
 def keep(folder: Path, name: str, used: int, length: int = 1_000_000) -> None:
     folder.mkdir(exist_ok=True)
-    for ending, content in (("rows", bytes(length)), ("checksums", b"1234")):
+    for ending, content in (("rows", bytes(length)), ("checksums", b"1234"), ("keys", b"1234")):
         path = folder / f"{name}.{ending}"
         path.write_bytes(content)
         os.utime(path, (used, used))
@@ -199,7 +249,7 @@ def sets(folder: Path) -> set[str]:
 def test_what_was_not_used_for_longest_goes_first_and_no_more_than_must(
     full: Path, kept: int
 ) -> None:
-    # Beside a megabyte, each set has a checksum and what is left of a disk's last block.
+    # Beside a megabyte, each set has a checksum, a key and what is left of a disk's last blocks.
     make_room(full, max(1e-9, 1.05 * MEGABYTE * kept), unused_since=1000)
     assert sets(full) == set(list(AGES)[3 - kept :])
 

@@ -1,5 +1,6 @@
 """Images kept one by one: a new one leaves the others, and none is ever taken for another."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,6 +67,14 @@ def test_a_changed_image_leaves_the_others_where_they_are(index: Index, cache: P
     assert absent(*open_again(index, cache)) == [index.samples[3].name]
 
 
+def test_a_change_shows_where_size_and_time_of_change_stay(index: Index, cache: Path) -> None:
+    path = index.samples[3].path
+    before = path.stat()
+    path.write_bytes(path.read_bytes()[::-1])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert absent(*open_again(index, cache)) == [index.samples[3].name]
+
+
 def test_an_image_that_went_away_leaves_the_others_where_they_are(
     index: Index, cache: Path
 ) -> None:
@@ -82,7 +91,7 @@ def test_another_root_beside_it_leaves_the_first_as_it_is(
     index: Index, tmp_path: Path, cache: Path
 ) -> None:
     write_image(tmp_path / "clinic" / "train" / "covid" / "a.png", seed=99)
-    both = load_index([*index.roots, tmp_path / "clinic"], LABELS)
+    both = load_index([tmp_path / "clinic", *index.roots], LABELS)
     store = ImageStore(both, SIZE, cache)
     records = np.zeros(len(both.samples), dtype=record_type(SIZE))
     places = store.read(range(len(records)), records)
