@@ -16,7 +16,6 @@ from accelerate.state import AcceleratorState, GradientState
 from safetensors.torch import load_file
 
 import evaluate as evaluate_script
-import export as export_script
 import train as train_script
 from tests.conftest import PROJECT, clean_environment
 
@@ -55,11 +54,6 @@ def evaluate(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return called(evaluate_script.main, "evaluate.py", *command)
 
 
-def export(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    """export.py's `main` in this process."""
-    return called(export_script.main, "export.py", *command)
-
-
 def called(
     main: Callable[[], int], name: str, *command: str | Path
 ) -> subprocess.CompletedProcess[str]:
@@ -67,6 +61,8 @@ def called(
     AcceleratorState._reset_state(True)
     GradientState._reset_state()
     kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    matmul, conv = torch.backends.cuda.matmul, torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    precision = matmul.fp32_precision, conv.fp32_precision
     line = [name, *map(str, command)]
     printed, complained = io.StringIO(), io.StringIO()
     with (
@@ -76,6 +72,7 @@ def called(
     ):
         patch.setattr(sys, "argv", line)
         code = main()
+    matmul.fp32_precision, conv.fp32_precision = precision  # which evaluate.py sets for good
     for number, handler in kept.items():
         signal.signal(number, handler)
     return subprocess.CompletedProcess(line, code, printed.getvalue(), complained.getvalue())

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from covid.data.cache import Images
+from covid.data.samples import rows_of, to_csv
 from covid.data.source import load_index
 from covid.edge.model import load
 from tests.conftest import (
@@ -25,7 +26,7 @@ from tests.conftest import (
     run_script,
     write_split_images,
 )
-from tests.runs import export, train
+from tests.runs import train
 
 # Learns the images' brightness in two epochs, to a margin that 8 bits leave alone.
 LEARNING = (
@@ -155,12 +156,16 @@ def held_back(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Held:
 
     noisy = tuple(replace(sample, read=read_noise) for sample in index.samples)
     sound = kept.rename(output.parent / "cache")
+    learnt = (run / "samples.csv").read_bytes()
     try:
-        Images(replace(index, samples=noisy), 32, kept).scan(range(len(noisy)), lambda count: None)
+        images = Images(replace(index, samples=noisy), 32, kept)
+        noise = images.scan(range(len(noisy)), lambda count: None).originals
+        (run / "samples.csv").write_text(to_csv(rows_of(index, noise)))  # as if it had learnt noise
         return run_script("export.py", run, "--output", output), output
     finally:
         shutil.rmtree(kept)
         sound.rename(kept)
+        (run / "samples.csv").write_bytes(learnt)
 
 
 def test_an_export_that_was_held_back_ends_with_1(held_back: Held) -> None:
@@ -206,7 +211,9 @@ def test_a_run_whose_images_moved_and_were_renamed_is_exported_from_where_they_a
         shutil.copy(path, tmp_path / f"moved/{number}.png")
         lines.append(f"{number}.png,{path.parent.name}")
     (tmp_path / "moved/manifest.csv").write_text("\n".join(lines))
-    done = export(run, "--data", tmp_path / "moved", "--output", tmp_path / "out", "--no-int8")
+    done = run_script(
+        "export.py", run, "--data", tmp_path / "moved", "--output", tmp_path / "out", "--no-int8"
+    )
     assert done.returncode == 0, done.stderr
     content = (tmp_path / "out/model.onnx").read_bytes()
     card = json.loads(content[content.rindex(b'{"format"') :])
@@ -218,7 +225,7 @@ def test_a_folder_that_lacks_some_of_the_run_s_images_is_refused(
     run: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(run.parent / "images/validation", tmp_path / "some")
-    done = export(run, "--data", tmp_path / "some", "--output", tmp_path / "out")
+    done = run_script("export.py", run, "--data", tmp_path / "some", "--output", tmp_path / "out")
     refused(done, "lacks some of the 168 images of the run, by content")
 
 

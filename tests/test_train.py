@@ -58,7 +58,7 @@ def test_the_weights_say_what_rebuilds_the_network(finished: Path) -> None:
     with safe_open(finished / "best.safetensors", framework="pt") as file:
         metadata = {key: json.loads(value) for key, value in file.metadata().items()}
     assert set(metadata) == {
-        "config", "labels", "mean", "std", "epoch", "metrics", "trained_on_sha256",
+        "config", "labels", "mean", "std", "epoch", "metrics", "trained_on_sha256", "greys",
     }  # fmt: skip
     assert metadata["labels"]["covid"] == ["covid", "pneumonia"]
 

@@ -1,4 +1,4 @@
-"""Pictures of a run and of its evaluation: learning curves, confusion, correct and wrong images.
+"""Pictures of a run and of its figures: learning curves, confusion.
 
 Each `plot_*` writes one PNG, whole or not at all; the `*_figure` beside it makes what is
 written. Two colours carry meaning, one for what is correct or validated and one for what is
@@ -16,13 +16,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from covid.edge.labels import DOUBT, LabelSpace, read_cell
-from covid.evaluation.figures import Answers
 from covid.evaluation.page import (
     FAINT,
     INK,
     LARGE,
-    LEADING,
     MARGIN,
     NORMAL,
     SMALL,
@@ -38,7 +35,6 @@ RULE, TRACK, EMPTY = "#d5dbe1", "#e9edf1", "#f4f6f8"
 # A green that leans to blue and a red that leans to orange: people who take plain green and red
 # for one colour can tell these apart (Okabe & Ito, Color Universal Design, 2008).
 CORRECT, WRONG, TRAINING = "#0b7a75", "#c4441c", "#8a97a6"
-EXAMPLES_PER_CLASS = 3  # correct images, and wrong ones, of a class in examples.png
 MARKED_EPOCHS = 30  # points of longer runs are too close to be told apart
 
 
@@ -59,67 +55,6 @@ def plot_confusion(path: Path, metrics: Mapping[str, Any], title: str) -> None:
     `title` names run and data. Raises StorageError where `path` cannot be written.
     """
     save(confusion_figure(metrics, title), path)
-
-
-def plot_examples(
-    path: Path,
-    images: npt.NDArray[np.uint8],
-    chosen: Mapping[str, Sequence[int]],
-    answers: Answers,
-    cells: Sequence[str],
-    space: LabelSpace,
-    title: str,
-) -> None:
-    """Correct and wrong images of each key, with what the network said of them.
-
-    `images`: uint8 `[chosen, size, size]`, those that `choose_examples` chose, key by key, and no
-    others. `answers` and `cells` are of all images, so that the picture can say how many of a key
-    are correct. `title` names run and data. Raises StorageError where `path` cannot be written.
-    """
-    save(examples_figure(images, chosen, answers, cells, space, title), path)
-
-
-def choose_examples(
-    answers: Answers, cells: Sequence[str], each: int = EXAMPLES_PER_CLASS
-) -> dict[str, list[int]]:
-    """The images worth looking at: per key up to `each` correct ones and `each` wrong ones.
-
-    `cells` are the images' own, `[images]`. Returns rows, key by key, correct before wrong. The
-    correct ones spread evenly from the most to the least confident; the wrong ones are the most
-    confident. Images that are equally confident keep their order. An image of several keys stands
-    under the first of them that has room for it; one of which no target is known under none.
-    """
-    decisions, known = answers.decisions, answers.known
-    # How probable the network holds each of its own answers, the absence of a label included.
-    belief = np.where(decisions, answers.probabilities, 1 - answers.probabilities)
-    mistaken = known & (decisions != answers.targets)
-    # A correct decision is as firm as its weakest answer, a wrong one as its firmest mistake.
-    confidence = np.where(
-        answers.correct,
-        np.where(known, belief, np.inf).min(axis=1),
-        np.where(mistaken, belief, -np.inf).max(axis=1),
-    )
-    left = answers.judged.copy()
-    chosen: dict[str, list[int]] = {}
-    for key, of_key in _images_of_keys(cells).items():
-        chosen[key] = []
-        for correct in (True, False):
-            rows = of_key[left[of_key] & (answers.correct[of_key] == correct)]
-            rows = rows[np.argsort(-confidence[rows], kind="stable")]
-            if correct and len(rows) > each:
-                rows = rows[np.linspace(0, len(rows) - 1, each).round().astype(int)]
-            chosen[key] += rows[:each].tolist()
-        left[chosen[key]] = False
-    return {key: places for key, places in chosen.items() if places}
-
-
-def _images_of_keys(cells: Sequence[str]) -> dict[str, npt.NDArray[np.intp]]:
-    """The images that bear each key, in doubt or not, in order."""
-    images: dict[str, list[int]] = {}
-    for image, cell in enumerate(cells):
-        for key in read_cell(cell):
-            images.setdefault(key, []).append(image)
-    return {key: np.array(places) for key, places in images.items()}
 
 
 def curves_figure(
@@ -229,92 +164,6 @@ def _draw_matrix(
             middle = left + side / 2
             page.text(middle, top + 0.4 * high, f"{count:,}", LARGE - 1, ink, ha="center")
             page.text(middle, top + 0.73 * high, percent, SMALL, ink, ha="center")
-
-
-def examples_figure(
-    images: npt.NDArray[np.uint8],
-    chosen: Mapping[str, Sequence[int]],
-    answers: Answers,
-    cells: Sequence[str],
-    space: LabelSpace,
-    title: str,
-) -> Figure:
-    """What `plot_examples` writes."""
-    tile, gap, name_width, between = 1.85, 0.2, 1.2, 0.35  # between correct and wrong
-    high = tile + 0.6 + 0.16 * len(space.classes) + 0.3
-    rows = [key for key in space.labels if key in chosen]
-    of_keys, pictures = _images_of_keys(cells), iter(images)
-    shown = {key: [(place, next(pictures)) for place in places] for key, places in chosen.items()}
-    examples = {
-        (key, good): [pair for pair in shown[key] if bool(answers.correct[pair[0]]) == good]
-        for key in rows for good in (True, False)
-    }  # fmt: skip
-    columns = {good: max(len(examples[key, good]) for key in rows) for good in (True, False)}
-    blocks = [good for good in (True, False) if columns[good]]
-    width = 2 * MARGIN + name_width + sum(columns.values()) * (tile + gap) - gap
-    width = max(width + between * (len(blocks) - 1), 6.5)
-    line = f"{int(answers.correct.sum()):,} of {_images(int(answers.judged.sum()))} correct"
-    page = Page(width, 0.35 + high * len(rows), "Examples", title, line)
-    x = MARGIN + name_width
-    for good in blocks:
-        heading = "Correct, most to least confident" if good else "Wrong, most confident first"
-        inner = columns[good] * (tile + gap) - gap
-        color = CORRECT if good else WRONG
-        page.text(x, page.top + 0.08, fit(heading, inner, NORMAL), NORMAL, color, weight="bold")
-        for row, key in enumerate(rows):
-            y = page.top + 0.35 + row * high
-            for column, (place, picture) in enumerate(examples[key, good]):
-                left = x + column * (tile + gap)
-                page.axes.imshow(picture, cmap="gray", vmin=0, vmax=255,
-                                 extent=(left, left + tile, y + tile, y))  # fmt: skip
-                page.box(left, y, tile, tile, "none", edgecolor=color, linewidth=2.5)
-                said = "correct" if good else "wrong"
-                _draw_answer(page, left, y + tile + 0.14, tile, said, color, answers, place, space)
-            if not examples[key, good]:
-                page.text(x, y + tile / 2, "none", SMALL, FAINT)
-        x += inner + gap + between - gap
-    for row, key in enumerate(rows):
-        y = page.top + 0.35 + row * high
-        of_key = of_keys[key][answers.judged[of_keys[key]]]
-        correct = int(answers.correct[of_key].sum())
-        name = fit(key, name_width - 0.15, NORMAL, 3)
-        page.text(MARGIN, y + 0.07, name, NORMAL, weight="bold", hang=True)
-        below = y + 0.07 + (name.count("\n") + 1) * NORMAL * LEADING / 72
-        page.text(MARGIN, below, f"{correct:,} of {len(of_key):,} correct", SMALL, FAINT)
-    foot = "Bars are probabilities, dark where decided" + " or implied" * bool(space.implies)
-    foot += "; the tick is the threshold." if space.thresholds else "."
-    page.text(MARGIN, page.height - MARGIN, foot, SMALL, FAINT)
-    return page.finish()
-
-
-def _draw_answer(
-    page: Page, x: float, y: float, width: float, said: str, color: str,
-    answers: Answers, image: int, space: LabelSpace,
-) -> None:  # fmt: skip
-    """Below an image: the verdict, the target, the decision, and one bar per class.
-
-    A target that is not known stands there with a question mark.
-    """
-    page.text(x, y, said, SMALL, color, weight="bold")
-    decision, probabilities = answers.decisions[image], answers.probabilities[image]
-    target = [*space.names(answers.targets[image]),
-              *(f"{name}{DOUBT}" for name in space.names(~answers.known[image]))]  # fmt: skip
-    both = (("target", target), ("decision", space.names(decision)))
-    for line, (what, listed) in enumerate(both, start=1):
-        names = ", ".join(listed) or "none"
-        page.text(x, y + 0.16 * line, what, SMALL - 1, FAINT)
-        page.text(x + 0.5, y + 0.16 * line, fit(names, width - 0.5, SMALL - 1), SMALL - 1)
-    label, bar = 0.44 * width, 0.39 * width
-    for place, name in enumerate(space.classes):
-        middle = y + 0.52 + 0.16 * place
-        value = float(probabilities[place])
-        page.text(x, middle, fit(name, label - 0.06, SMALL - 1), SMALL - 1)
-        page.box(x + label, middle - 0.04, bar, 0.08, TRACK)
-        page.box(x + label, middle - 0.04, bar * value, 0.08, INK if decision[place] else TRAINING)
-        if space.thresholds:
-            tick = x + label + bar * space.thresholds[place]
-            page.box(tick - 0.004, middle - 0.065, 0.008, 0.13, FAINT)
-        page.text(x + width, middle, f"{value:.2f}", SMALL - 1, ha="right")
 
 
 def _images(count: int) -> str:

@@ -92,8 +92,9 @@ def test_the_card_has_every_key_of_the_contract() -> None:
     fields = json.loads(onnx.load_from_string(WHOLE).metadata_props[-1].value)
     assert list(fields) == [
         "format", "arch", "task", "classes", "labels", "implies", "thresholds", "image_size",
-        "resize", "greys", "mean", "std", "precision", "trained_on", "metrics", "golden",
-        "source_sha256", "content_sha256", "versions", "intended_use", "card_sha256",
+        "resize", "greys", "mean", "std", "precision", "trained_on",
+        "trained_on_sha256", "metrics", "golden", "source_sha256", "content_sha256", "versions",
+        "intended_use", "card_sha256",
     ]  # fmt: skip
     assert (fields["format"], fields["intended_use"]) == (2, INTENDED_USE)
     assert fields["content_sha256"] == hashlib.sha256(GRAPH).hexdigest()
