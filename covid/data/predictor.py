@@ -1,0 +1,152 @@
+"""A trained network and the images that it is evaluated on: its own, or those of others."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from covid.data.cache import Original
+from covid.data.index import UNSPLIT, Index, some
+from covid.data.samples import (
+    Row,
+    moved_images,
+    own_images,
+    require_unchanged,
+    seen_in_training,
+)
+from covid.data.source import load_index
+from covid.edge.labels import LabelSpace
+from covid.errors import ConfigError, DataError, RunError
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a network answers about the images of an index that can be read."""
+
+    originals: dict[int, Original]  # of those images, by index of the sample
+    probabilities: npt.NDArray[np.float32]  # [images, classes], in that order
+    read_images: Callable[[list[int]], npt.NDArray[np.uint8]]  # indices of samples to pixels
+    about: Mapping[str, Any]  # for metrics.json, after what it is about the network and the data
+    warnings: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A trained network, however it is kept, and how images are put to it."""
+
+    name: str  # in titles
+    folder: Path  # whose `evaluation/` takes the report unless --output names another place
+    space: LabelSpace
+    about: Mapping[str, Any]  # which network it is, for metrics.json
+    trained_on: list[Row] | None  # its run's samples.csv; None where that is not at hand
+    open_own: Callable[[], Index] | None  # its own images; None: it has none
+    lateral_known: bool  # whether it was trained on lateral views too
+    read: Callable[[Index, list[int], str], dict[int, Original]]  # what some images are
+    predict: Callable[[Index, list[int], str], Predictions]  # of some images of a split
+    main_process_first: Callable[[], AbstractContextManager[None]]  # while images are searched
+    is_main_process: bool  # the one that writes
+
+
+def open_own_images(predictor: Predictor) -> Index:
+    """The run's own images, in the splits that it was trained with."""
+    assert predictor.open_own is not None  # see `open_trained`
+    with predictor.main_process_first():
+        index = predictor.open_own()
+    if predictor.trained_on is not None:
+        return own_images(index, predictor.trained_on)
+    if index.unsplit:
+        raise RunError(
+            f"{predictor.folder}: has no samples.csv, and its images lie in no splits, so nobody "
+            f"knows which of them it was trained on; train anew."
+        )
+    return index
+
+
+def open_other_images(
+    predictor: Predictor, roots: Sequence[Path], renamed: Sequence[str]
+) -> tuple[Index, bool]:
+    """The images in `roots`, and whether they are the run's own, which have moved.
+
+    A set without splits is one split, `test`.
+    """
+    names = list(predictor.space.labels)
+    with predictor.main_process_first():
+        index = load_index(
+            [root.absolute() for root in roots], names, renamed=parse_labels(renamed, names)
+        )
+    trained_on = predictor.trained_on
+    if trained_on is not None and len(index.samples) >= len(trained_on):
+        # Only then can all of the run's images be among them, which their content shows.
+        originals = predictor.read(index, list(range(len(index.samples))), "all")
+        moved = moved_images(index, originals, trained_on)
+        if moved is not None:
+            return moved, True
+    splits = ("test" if sample.split == UNSPLIT else sample.split for sample in index.samples)
+    return index.with_splits(splits), False
+
+
+def parse_labels(renamed: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    """`THEIRS=OURS` to a mapping; OURS is one of `names`, or empty. Raises ConfigError."""
+    mapping: dict[str, str] = {}
+    for text in renamed:
+        theirs, equals, ours = (part.strip() for part in text.partition("="))
+        if not equals or not theirs:
+            raise ConfigError(
+                f"--label {text}: must look like THEIRS=OURS, or THEIRS= to leave images out."
+            )
+        if ours and ours not in names:
+            raise ConfigError(f"--label {text}: {ours} is none of {', '.join(names)}.")
+        if mapping.setdefault(theirs, ours) != ours:
+            raise ConfigError(f"--label {text}: {theirs} is {mapping[theirs] or 'left out'} too.")
+    return mapping
+
+
+def check_images(
+    predictor: Predictor,
+    index: Index,
+    originals: dict[int, Original],
+    *,
+    own: bool,
+    allow_seen: bool,
+) -> list[str]:
+    """Warnings about images that were predicted; DataError where figures would mean nothing.
+
+    The run's own must be as they were; none of others may be among those it was trained on.
+    """
+    trained_on = predictor.trained_on
+    if trained_on is None:
+        return [
+            f"{predictor.name}: its run's samples.csv is not at hand, so it is not known whether "
+            f"it was trained on some of these images."
+        ]
+    if own:
+        require_unchanged(index, originals, trained_on)
+        return []
+    seen = seen_in_training(index, originals, trained_on)
+    if not seen:
+        return []
+    sentence = (
+        f"{index.root}: {len(seen):,} of {len(originals):,} images are among those that "
+        f"{predictor.name} was trained on ({some(seen)})"
+    )
+    if not allow_seen:
+        raise DataError(
+            f"{sentence}, so figures would be too good; take them out, choose another --split, or "
+            f"evaluate all the same with --allow-seen."
+        )
+    return [f"{sentence}, which --allow-seen permits."]
+
+
+def indices_of(index: Index, split: str) -> list[int]:
+    """Raises DataError where the split has no images."""
+    indices = index.split(split)
+    if not indices:
+        raise DataError(
+            f"{index.root}: has no {split} images; choose with --split among "
+            f"{', '.join(sorted(index.counts().keys() - {UNSPLIT}))}."
+        )
+    return indices

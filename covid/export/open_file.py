@@ -1,0 +1,86 @@
+"""An exported file as a predictor, by the way that predict.py takes: no PyTorch anywhere."""
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from covid.data.cache import Original, open_images
+from covid.data.index import MAX_LISTED, Index
+from covid.data.predictor import Predictions, Predictor
+from covid.data.samples import rows_for_file
+from covid.edge import load
+from covid.edge.images import read_grey, resize
+from covid.edge.predict import predict_files
+from covid.errors import DataError
+
+
+def open_file(path: Path) -> Predictor:
+    """What is evaluated of an ONNX file. Raises what `covid.edge.load` does."""
+    model = load(path, spinning=False)  # images are decoded meanwhile
+    card = model.card
+
+    def bar(indices: list[int], what: str) -> tqdm[Any]:
+        return tqdm(total=len(indices), desc=what, unit=" images", leave=False, delay=1,
+                    disable=None)  # fmt: skip
+
+    def read(index: Index, indices: list[int], split: str) -> dict[int, Original]:
+        with bar(indices, f"reading {split} images") as progress:
+            images = open_images(index, card.image_size, None, card.greys)
+            return images.scan(indices, progress.update).originals
+
+    def predict_images(index: Index, indices: list[int], split: str) -> Predictions:
+        files = [index.samples[i].path for i in indices]
+        originals: dict[Path, Original] = {}
+
+        def read_once(file: Path) -> npt.NDArray[np.uint8]:
+            grey = read_grey(file, greys=card.greys)
+            originals[file] = Original.of(grey)
+            return resize(grey, card.image_size)
+
+        predictions = []
+        with bar(indices, f"evaluating {split}") as progress:
+            for prediction in predict_files(
+                files, read_once, lambda images: model.run(images).probabilities, card.space,
+                decoders=model.decoders, batch_size=model.batch_size,
+            ):  # fmt: skip
+                predictions.append(prediction)
+                progress.update()
+        unreadable = [prediction.error for prediction in predictions if prediction.error]
+        if unreadable:
+            rest = len(unreadable) - MAX_LISTED
+            more = f" (and {rest} more)" if rest > 0 else ""
+            raise DataError(
+                f"{len(unreadable)} of {len(indices)} images cannot be read: "
+                f"{' '.join(unreadable[:MAX_LISTED])}{more} Repair or remove them."
+            )
+        return Predictions(
+            {i: originals[file] for i, file in zip(indices, files, strict=True)},
+            np.array([list(each.probabilities.values()) for each in predictions], dtype=np.float32),
+            lambda wanted: np.stack([model.read(index.samples[i].path) for i in wanted]),
+            {},
+            [],
+        )
+
+    return Predictor(
+        name=path.name,
+        folder=path.parent,
+        space=card.space.naming_classes(),
+        about={
+            "model": path.name,
+            "precision": card.precision,
+            "source_sha256": card.source_sha256,
+            "trained_on": card.trained_on,
+            "trained_on_sha256": card.trained_on_sha256,
+        },
+        trained_on=rows_for_file(path, card.trained_on_sha256),
+        open_own=None,
+        lateral_known=False,  # a file does not say
+        read=read,
+        predict=predict_images,
+        main_process_first=nullcontext,
+        is_main_process=True,
+    )

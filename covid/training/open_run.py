@@ -1,0 +1,87 @@
+"""A run as a predictor: its best network, in full precision, on the device that there is."""
+
+from pathlib import Path
+
+from tqdm import tqdm
+
+from covid.config import resolve
+from covid.data.batches import Split, load_batches
+from covid.data.cache import Images, Original, open_images
+from covid.data.index import Index, targets_of
+from covid.data.predictor import Predictions, Predictor
+from covid.data.samples import digest, read_rows
+from covid.data.source import NAME_FOLDER, open_source
+from covid.model.weights import load_trained
+from covid.training.epochs import predict
+from covid.training.launch import loader_workers, start_accelerator, use_full_precision
+from covid.training.report import rendering_bar
+from covid.training.run import best_weights, lateral_images, newest_run, runs_folder
+from covid.training.scan import scan_images
+
+
+def open_run(folder: Path | None) -> Predictor:
+    """The best network of a run, None being the newest finished one, in full precision."""
+    folder = folder or newest_run(runs_folder())
+    trained = load_trained(best_weights(folder))
+    config, space = trained.config, trained.config.label_space.naming_classes()
+    accelerator = start_accelerator(precision="no")
+    use_full_precision()
+    trained_on = read_rows(folder)
+    notes = []
+    if trained_on is not None and digest(trained_on) != trained.trained_on_sha256:
+        notes.append(
+            f"{folder}: samples.csv is not the one that best.safetensors was trained on; the run "
+            f"went on with changed images, or a file was replaced."
+        )
+
+    def images_of(index: Index) -> Images:
+        cache_dir = resolve(config.data.cache_dir) if config.data.cache else None
+        return open_images(index, config.data.image_size, cache_dir, trained.greys)
+
+    def read(index: Index, indices: list[int], split: str) -> dict[int, Original]:
+        images = images_of(index)
+        return scan_images(accelerator, images, indices, f"reading {split} images").originals
+
+    def predict_images(index: Index, indices: list[int], split: str) -> Predictions:
+        images = images_of(index)
+        seen = scan_images(accelerator, images, indices, f"reading {split} images")
+        if not config.data.skip_unreadable:
+            seen.require_readable(len(indices))
+        indices = [i for i in indices if i not in seen.unreadable]
+        batches = load_batches(
+            Split(images, indices, targets_of(space, index)[indices]),
+            batch_size=config.batch_size,
+            workers=loader_workers(accelerator),
+        )
+        bar = tqdm(total=len(indices), desc=f"evaluating {split}", unit=" images", leave=False,
+                   delay=1, disable=None if accelerator.is_main_process else True)  # fmt: skip
+        with bar:
+            predictions = predict(
+                accelerator, trained.network.to(accelerator.device), accelerator.prepare(batches),
+                bar.update,
+            )  # fmt: skip
+        return Predictions(
+            {i: seen.originals[i] for i in indices},
+            predictions.probabilities(space.task),
+            images.read,
+            {"unreadable": len(seen.unreadable)},
+            [*notes, *([images.problem] if images.problem else [])],
+        )
+
+    return Predictor(
+        name=config.name,
+        folder=folder,
+        space=space,
+        about={
+            "run": config.name,
+            "epoch": trained.epoch,
+            "trained_on_sha256": trained.trained_on_sha256,
+        },
+        trained_on=trained_on,
+        open_own=lambda: open_source(config, advice=NAME_FOLDER, progress=rendering_bar()),
+        lateral_known=lateral_images(folder) > 0,
+        read=read,
+        predict=predict_images,
+        main_process_first=accelerator.main_process_first,
+        is_main_process=accelerator.is_main_process,
+    )
