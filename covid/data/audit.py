@@ -78,7 +78,7 @@ class Duplicates:
 def find_duplicates(index: Index, fingerprints: Mapping[int, bytes]) -> Duplicates:
     """Compares all images whose `fingerprint` is known, by index of the sample.
 
-    20,000 images take some seconds. A mirrored or turned copy is not found.
+    112,120 images take half a minute of one core. A mirrored or turned copy is not found.
     """
     splits: dict[str, list[int]] = {}
     alike: dict[bytes, list[int]] = defaultdict(list)
@@ -130,9 +130,11 @@ def near_pairs(ones: Words, others: Words) -> Iterator[tuple[Integers, Integers,
         distance = np.zeros((len(block), len(others)), dtype=np.uint16)
         for word in range(ones.shape[1]):
             distance += np.bitwise_count(block[:, None, word] ^ others[None, :, word])
-        seeable = np.any(block, axis=1, keepdims=True)
-        close = (distance <= MAX_DIFFERENT_BITS) & seen & seeable
-        rows, columns = np.nonzero(close)
+        seeable = np.any(block, axis=1)
+        # Of a flat array, since NumPy finds the few that are close in that far sooner.
+        rows, columns = np.divmod(np.flatnonzero(distance <= MAX_DIFFERENT_BITS), len(others))
+        kept = seeable[rows] & seen[columns]
+        rows, columns = rows[kept], columns[kept]
         yield rows + start, columns, distance[rows, columns].astype(np.int64)
 
 

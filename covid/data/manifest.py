@@ -45,7 +45,10 @@ def _samples_of_rows(
     manifest: Path,
     rows: Sequence[Mapping[str, str | None]],
 ) -> tuple[list[Sample], list[str]]:
-    names = [_inside(manifest, line, row.get("path")) for line, row in enumerate(rows, start=2)]
+    folders: dict[str, str] = {}
+    names = [
+        _inside(manifest, line, row.get("path"), folders) for line, row in enumerate(rows, start=2)
+    ]
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
         raise DataError(f"{manifest}: {len(twice)} files have two rows ({some(twice)}); keep one.")
@@ -79,14 +82,24 @@ def _samples_of_rows(
     ]
 
 
-def _inside(manifest: Path, line: int, path: str | None) -> str:
-    """A row's path with '/', once it is known to stay below the root."""
+def _inside(manifest: Path, line: int, path: str | None, folders: dict[str, str]) -> str:
+    """A row's path with '/', once it is known to stay below the root.
+
+    `folders` remembers where those of earlier rows truly lie, which takes long to find out.
+    """
     name = os.path.normpath((path or "").strip().replace("\\", "/"))
     if name == ".":
         raise DataError(f"{manifest} line {line}: the column path is empty.")
     if os.path.isabs(name) or re.match(r"[A-Za-z]:", name) or name.split("/")[0] == "..":
         raise DataError(f"{manifest} line {line}: {path} leads outside {manifest.parent}.")
-    if not (manifest.parent / name).resolve().is_relative_to(manifest.parent.resolve()):
+    folder, file = os.path.split(name)
+    for each in ("", folder):
+        if each not in folders:
+            folders[each] = os.path.realpath(manifest.parent / each)
+    place = os.path.join(folders[folder], file)
+    if os.path.islink(place):
+        place = os.path.realpath(place)
+    if not place.startswith(os.path.join(folders[""], "")):
         raise DataError(f"{manifest} line {line}: {path} is a link outside {manifest.parent}.")
     return name
 

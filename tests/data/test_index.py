@@ -151,6 +151,22 @@ def test_a_link_that_leads_outside_the_root_is_refused(manifest_root: Path, tmp_
         load_index(manifest_root, LABELS)
 
 
+def test_a_linked_folder_outside_the_root_is_refused(manifest_root: Path, tmp_path: Path) -> None:
+    write_image(tmp_path / "outside" / "a.png", 5)
+    (manifest_root / "linked").symlink_to(tmp_path / "outside")
+    change(manifest_root, 0, path="linked/a.png")
+    with pytest.raises(DataError, match="linked/a.png is a link outside"):
+        load_index(manifest_root, LABELS)
+
+
+def test_links_that_stay_below_the_root_are_followed(manifest_root: Path) -> None:
+    (manifest_root / "covid-0.png").rename(manifest_root / "here.png")
+    (manifest_root / "linked").symlink_to(manifest_root)
+    (manifest_root / "there.png").symlink_to(manifest_root / "here.png")
+    change(manifest_root, 0, path="linked/there.png")
+    assert "linked/there.png" in {s.name for s in load_index(manifest_root, LABELS).samples}
+
+
 def test_a_split_of_another_name_is_refused_with_its_line(manifest_root: Path) -> None:
     change(manifest_root, 2, split="holdout")
     with pytest.raises(DataError, match="line 4: the split 'holdout' is none of"):
