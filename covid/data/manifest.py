@@ -73,7 +73,8 @@ def _samples_of_rows(
         )
     ]  # fmt: skip
     endings = image_endings()
-    unlisted = [n for n in on_disk - set(names) if os.path.splitext(n)[1].lower() in endings]
+    masks = {os.path.normpath((row.get("mask") or "").strip().replace("\\", "/")) for row in rows}
+    unlisted = [n for n in on_disk - {*names, *masks} if os.path.splitext(n)[1].lower() in endings]
     if not unlisted:
         return samples, []
     return samples, [

@@ -96,6 +96,13 @@ def test_images_that_the_manifest_does_not_list_are_counted(make_images: MakeIma
     assert "does not list 2 images" in load_index(root, LABELS).warnings[0]
 
 
+def test_the_masks_that_a_manifest_names_are_not_images_left_out(make_images: MakeImages) -> None:
+    root = make_images(counts={"train": 1})
+    row = {"path": "train/covid/covid-0.png", "label": "covid", "split": "train"}
+    write_manifest(root, [row | {"mask": "train/normal/normal-0.png"}])
+    assert "does not list 1 images" in load_index(root, LABELS).warnings[0]
+
+
 def test_unknown_columns_are_kept(manifest_root: Path) -> None:
     assert load_index(manifest_root, LABELS).samples[0].columns == {"device": "x"}
 
