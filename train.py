@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from covid.errors import TrainingError, UserError
+from covid.errors import ConfigError, TrainingError, UserError
 from covid.project import missing_package
 
 
@@ -66,6 +66,8 @@ def train(arguments: argparse.Namespace) -> int:
     from covid.training.scan import scan
     from covid.training.sheet import write_augmentation_sheet
 
+    if arguments.accept_changed_data and not arguments.resume:
+        raise ConfigError("--accept-changed-data: is about a run that goes on; add --resume.")
     config = load_config(arguments.config, arguments.set)
     check_select_by(config.select_by, str(arguments.config))
     find_architecture(config.model.arch)  # a name that is none fails now, not after all images

@@ -224,3 +224,8 @@ def test_bad_input_stops_with_one_sentence(
     done = train(root, tmp_path / "run")
     refused(done, BAD_INPUT[how])
     assert len(done.stderr.splitlines()) == 1 and not (tmp_path / "run").exists()
+
+
+def test_changed_data_is_accepted_only_where_a_run_goes_on(root: Path, tmp_path: Path) -> None:
+    done = train(root, tmp_path / "run", flags=("--accept-changed-data",))
+    refused(done, "is about a run that goes on; add --resume")

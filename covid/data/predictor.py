@@ -13,6 +13,7 @@ from covid.data.cache import Original
 from covid.data.index import UNSPLIT, Index, some
 from covid.data.samples import (
     Row,
+    may_hold,
     moved_images,
     own_images,
     require_unchanged,
@@ -79,8 +80,8 @@ def open_other_images(
             [root.absolute() for root in roots], names, renamed=parse_labels(renamed, names)
         )
     trained_on = predictor.trained_on
-    if trained_on is not None and len(index.samples) >= len(trained_on):
-        # Only then can all of the run's images be among them, which their content shows.
+    if trained_on is not None and may_hold(index, trained_on):
+        # Whether all of the run's images are among them, their content shows.
         originals = predictor.read(index, list(range(len(index.samples))), "all")
         moved = moved_images(index, originals, trained_on)
         if moved is not None:

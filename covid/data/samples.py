@@ -7,14 +7,17 @@ image changes its split, and none that was trained on is taken for another.
 
 import csv
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from covid.data.cache import Original
 from covid.data.index import UNSPLIT, Index, some
+from covid.edge.images import read_header
 from covid.edge.table import csv_line, plain_cell
-from covid.errors import DataError, RunError
+from covid.errors import DataError, ImageError, RunError
 
 FILE = "samples.csv"
 
@@ -150,6 +153,21 @@ def own_images(index: Index, rows: Sequence[Row]) -> Index:
             f"({some(sorted(absent))}); put them back, or name their folder with --data FOLDER."
         )
     return _in_splits(index, [splits.get(_text(sample.name), UNSPLIT) for sample in index.samples])
+
+
+def may_hold(index: Index, rows: Sequence[Row]) -> bool:
+    """Whether all of the run's images can be among those of `index`, by their sizes.
+
+    Headers say so, and no picture is decoded: a large set of others is seen to be that in seconds.
+    """
+    if len(index.samples) < len(rows):
+        return False
+    sizes: Counter[tuple[int, ...]] = Counter()
+    for sample in index.samples:
+        with suppress(ImageError):  # who reads it learns what is wrong
+            header = read_header(sample.path)
+            sizes[tuple(sorted((header.width, header.height)))] += 1  # upright or as stored
+    return sizes >= Counter(tuple(sorted((row.width, row.height))) for row in rows)
 
 
 def moved_images(

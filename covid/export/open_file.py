@@ -23,7 +23,7 @@ def open_file(path: Path) -> Predictor:
     model = load(path, spinning=False)  # images are decoded meanwhile
     card = model.card
 
-    def bar(indices: list[int], what: str) -> tqdm[Any]:
+    def bar(indices: list[int], what: str) -> "tqdm[Any]":
         return tqdm(total=len(indices), desc=what, unit=" images", leave=False, delay=1,
                     disable=None)  # fmt: skip
 

@@ -1,6 +1,8 @@
 """samples.csv: what is written is read again, what changed is told, what moved is found."""
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from covid.data.samples import (
     changes,
     digest,
     keep_splits,
+    may_hold,
     moved_images,
     own_images,
     read_rows,
@@ -24,6 +27,7 @@ from covid.data.samples import (
     to_csv,
 )
 from covid.errors import DataError, RunError
+from tests.conftest import write_image
 
 SPLITS = ("train", "validation", "test")
 ROWS = [
@@ -74,8 +78,6 @@ def test_rows_are_of_the_images_whose_content_is_known() -> None:
 
 
 def test_the_digest_is_that_of_the_file(tmp_path: Path) -> None:
-    import hashlib
-
     content = to_csv(ROWS).encode()
     assert digest(ROWS) == hashlib.sha256(content).hexdigest()
 
@@ -126,8 +128,6 @@ def test_added_and_removed_images_are_counted_and_named() -> None:
 
 @pytest.mark.parametrize("field", ["content", "label", "patient", "split"])
 def test_an_image_of_another_meaning_has_changed(field: str) -> None:
-    from dataclasses import replace
-
     other = replace(ROWS[0], **{field: "other"})  # type: ignore[arg-type]  # all four are text
     assert changes(ROWS, [other, *ROWS[1:]]) == "1 changed (a.png)"
 
@@ -155,6 +155,17 @@ def test_images_that_moved_are_found_by_content() -> None:
     index = index_of(["x/1.png", "x/2.png", "x/3.png"], [UNSPLIT] * 3, [None] * 3)
     moved = moved_images(index, originals, ROWS)
     assert moved is not None and splits_of(moved) == list(SPLITS)
+
+
+def test_sizes_tell_whether_a_set_may_hold_the_run_s_images(tmp_path: Path) -> None:
+    for name, size in (("a", 40), ("b", 40), ("c", 50)):
+        write_image(tmp_path / f"{name}.png", seed=1, size=size)
+    samples = [Sample(tmp_path / f"{name}.png", name, "normal", UNSPLIT) for name in "abc"]
+    index = Index((tmp_path,), tuple(samples), ())
+    rows = [replace(row, width=40, height=40) for row in ROWS[:2]]
+    assert may_hold(index, rows)
+    assert not may_hold(index, [*rows, replace(ROWS[2], width=40, height=40)])
+    assert not may_hold(index, [*rows, *rows])
 
 
 def test_a_set_without_one_of_the_images_is_another_set() -> None:

@@ -297,7 +297,8 @@ def test_validation_without_a_class_is_evaluated_by_what_is_left(
         logits=evidence.logits[left], probabilities=evidence.probabilities[left],
     )  # fmt: skip
     verdict = write(tmp_path / "out", small, others).attempts[-1].verdict
-    assert verdict is not None and verdict.drop is None
+    assert verdict is not None
+    assert (verdict.drop, verdict.auroc_fall["covid"]) == (0.0, None)
 
 
 # A disk that is full ------------------------------------------------------------------------
