@@ -71,7 +71,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         index, own = open_other_images(predictor, arguments.data, arguments.label)
     targets = targets_of(predictor.space, index)
     predictions = predictor.predict(index, indices_of(index, split), split)
-    notes = check_images(
+    seen, notes = check_images(
         predictor, index, predictions.originals, own=own, allow_seen=arguments.allow_seen
     )
     if not predictor.is_main_process:
@@ -87,6 +87,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
             "synthetic": is_synthetic(index),
             "split": split,
             "samples_sha256": digest(rows_of(index, predictions.originals)),
+            "seen_in_training": seen,
             **predictions.about,
         },
         space=predictor.space,

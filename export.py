@@ -7,6 +7,7 @@
 import argparse
 import math
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,6 +109,8 @@ def export(arguments: argparse.Namespace) -> int:
 
 def main() -> int:
     arguments = parse_arguments()
+    # As all else that goes wrong: one sentence, without the line of code that it comes from.
+    warnings.formatwarning = lambda message, *_: f"Warning: {message}\n"
     try:
         return export(arguments)
     except UserError as error:

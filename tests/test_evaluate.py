@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from covid.data.samples import Row, digest, to_csv
-from tests.conftest import LABELS, free_port, run_script, write_image, write_split_images
+from covid.data.cache import Original
+from covid.data.samples import Row, digest, rows_of, to_csv
+from covid.data.source import load_index
+from covid.edge.images import read_grey
+from tests.conftest import LABELS, PROJECT, free_port, run_script, write_image, write_split_images
 from tests.edge.networks import CARD, write_network
 from tests.runs import arguments, evaluate
 
@@ -147,8 +150,7 @@ def test_a_name_that_is_not_ours_is_refused_with_the_way_to_map_it(
     finished: Path, elsewhere: Path
 ) -> None:
     done = evaluate(finished, "--data", elsewhere)
-    refused(done, "say which is meant with --label tuberculosis=covid or leave it out with "
-                  "--label tuberculosis=")  # fmt: skip
+    refused(done, "--label tuberculosis=OURS, or leave it out with --label tuberculosis=")
 
 
 def test_a_name_that_no_image_bears_is_refused(finished: Path, elsewhere: Path) -> None:
@@ -176,6 +178,7 @@ def test_training_images_are_evaluated_where_that_is_allowed(
     mapped = ("--label", "tuberculosis=covid")
     done = evaluate(finished, "--data", elsewhere, *mapped, "--allow-seen")
     assert (done.returncode, "which --allow-seen permits" in done.stderr) == (0, True)
+    assert metrics_of(finished / "evaluation" / "elsewhere-test")["seen_in_training"] == 1
 
 
 def test_the_run_s_own_images_that_moved_keep_their_splits(
@@ -283,10 +286,15 @@ def test_an_onnx_file_s_metrics_say_which_file_and_which_images(
     )
     assert done.returncode == 0, done.stderr
     metrics = metrics_of(tmp_path / "v")
-    about = ("model", "precision", "source_sha256", "data", "synthetic", "split", "images")
+    about = ("model", "precision", "source_sha256", "trained_on_sha256", "seen_in_training",
+             "data", "synthetic", "split", "images")  # fmt: skip
     assert [metrics[key] for key in about] == [
-        "model.onnx", "fp32", "0" * 64, "clinic", False, "validation", 9,
+        "model.onnx", "fp32", "0" * 64, None, None, "clinic", False, "validation", 9,
     ]  # fmt: skip
+    index = load_index(root, LABELS)
+    chosen = index.split("validation")
+    originals = {i: Original.of(read_grey(index.samples[i].path)) for i in chosen}
+    assert metrics["samples_sha256"] == digest(rows_of(index, originals))
 
 
 def test_an_onnx_file_s_probabilities_are_those_of_predict(
@@ -343,6 +351,20 @@ def test_a_file_in_its_run_s_folder_refuses_images_that_it_was_trained_on(
     shutil.copytree(root / "train/covid", tmp_path / "data/covid")
     done = evaluate(exported, "--data", tmp_path / "data")
     refused(done, "1 of 4 images are among those that model.onnx was trained on (covid/covid-0")
+
+
+@pytest.mark.parametrize(("name", "label", "images"), [
+    ("montgomery", "tuberculosis=pneumonia", 138), ("jsrt", "nodule=", 93),
+])  # fmt: skip
+def test_real_sets_of_other_hospitals_are_evaluated_whole(
+    exported: Path, name: str, label: str, images: int
+) -> None:
+    real = PROJECT.parent / "shared" / "data" / name
+    if not real.is_dir():
+        pytest.skip(f"{real} is not there")
+    done = evaluate(exported, "--data", real, "--label", label)
+    assert done.returncode == 0, done.stderr
+    assert metrics_of(exported.parent / "evaluation" / f"{name}-test")["images"] == images
 
 
 def test_an_onnx_file_that_is_damaged_is_refused(exported: Path, root: Path) -> None:

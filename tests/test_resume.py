@@ -23,6 +23,7 @@ from tests.runs import (
     LAUNCH,
     LONG,
     arguments,
+    evaluate,
     features_kept,
     interrupt,
     refused,
@@ -133,6 +134,33 @@ def test_resume_with_another_image_can_be_accepted_and_is_recorded(
     warnings = json.loads((run / "summary.json").read_text())["warnings"]
     assert any("1 added (new.png), as --accept-changed-data permits" in w for w in warnings)
     assert splits_of(run) == before | {"new.png": "train"}
+
+
+def test_an_image_of_training_that_is_held_out_now_is_refused_all_the_same(
+    drawn: tuple[Path, Path]
+) -> None:
+    run, images = drawn
+    splits = splits_of(run)
+    trained = next(name for name, split in splits.items() if split == "train")
+    labels = {name: Path(name).parent.name for name in splits}
+    lines = [f"{name},{labels[name]},{'test' if name == trained else split}"
+             for name, split in splits.items()]  # fmt: skip
+    (images / "manifest.csv").write_text("\n".join(["path,label,split", *lines]))
+    done = train(images, run, "epochs=1", flags=("--resume", "--accept-changed-data"))
+    refused(done, f"1 images that it was trained on stand in validation or test now ({trained})")
+
+
+def test_a_run_s_test_split_stays_what_it_was_when_the_manifest_gains_an_image(
+    drawn: tuple[Path, Path]
+) -> None:
+    run, images = drawn
+    tested = {name for name, split in splits_of(run).items() if split == "test"}
+    add_image(images)
+    done = evaluate(run)
+    assert done.returncode == 0, done.stderr
+    assert "1 images are not among the run's and are left out (new.png)" in done.stderr
+    with (run / "evaluation/test/predictions.csv").open(newline="") as file:
+        assert {row["path"] for row in csv.DictReader(file)} == tested
 
 
 def splits_of(run: Path) -> dict[str, str]:

@@ -12,21 +12,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from covid.collections.collection import (
-    MAX_AGE,
     NOT_ENTERED,
     Advance,
     Collection,
     Contents,
     Row,
-    as_sex,
     not_recognised,
     read_table,
 )
+from covid.collections.headers import ATTRIBUTES as HEADER_ATTRIBUTES
+from covid.collections.headers import OLDEST, OVER, facts_of, text_of
 from covid.edge.dicom import ENDINGS
 from covid.edge.dicom_header import (
     TRAIT_ATTRIBUTES,
     Traits,
-    is_lateral,
     read_attributes,
     sentences,
     traits_of,
@@ -41,17 +40,13 @@ SPLIT_FOLDERS = {
     "train": "train", "training": "train", "test": "test", "testing": "test",
     "validation": "validation", "val": "validation", "valid": "validation",
 }  # fmt: skip
-VIEWS = {"AP", "PA", "LLD", "RLD", "LLO", "RLO"}  # PS3.3 C.8.1.1.3, without the lateral ones
-# HIPAA's safe harbour, 45 CFR 164.514(b)(2)(i)(C), has all ages over 89 in one group: 90 or older.
-OLDEST, OVER = 89, "90"
-PER_YEAR = {"Y": 1, "M": 12, "W": 52, "D": 365}  # PS3.5's units of an age
 MAX_SOURCE = 64  # characters that an attribute of this kind may have
 
 # What leads to a person, looked for in paths and written nowhere.
 PERSONAL = ("PatientID", "PatientName", "PatientBirthDate", "AccessionNumber", "OtherPatientIDs")
 UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 ATTRIBUTES: tuple[str | int, ...] = (
-    *TRAIT_ATTRIBUTES, *PERSONAL, *UIDS, "PatientSex", "PatientAge", "Manufacturer",
+    *TRAIT_ATTRIBUTES, *PERSONAL, *UIDS, *HEADER_ATTRIBUTES, "Manufacturer",
     "ManufacturerModelName",
 )  # fmt: skip
 EXPECTED = (
@@ -101,20 +96,26 @@ def read(folder: Path, advance: Advance) -> Contents:
         if place is None:
             counts["unlisted"] += 1
             continue
-        number = _text(header, "PatientID")
+        number = text_of(header, "PatientID")
         if number:
             key = key or _key(folder)
         patient = _hash(key, number) if key and number else ""
-        age = _age(_text(header, "PatientAge"))
+        if listed is None and _leads_to(place.label, header, (*PERSONAL, *UIDS)):
+            raise DataError(
+                f"{folder}: a folder that would be a label is called after the patient's name, "
+                f"number or birth date, or a UID, and no such thing is written anywhere; list the "
+                f"files in {folder / LABELS} with the columns path,label."
+            )
+        facts = facts_of(header)
         rows.append(
             Row(
-                name, place.label, split=place.split, patient=patient, view=_view(header),
-                sex=as_sex(_text(header, "PatientSex")), age=age, source=_source(header),
+                name, place.label, split=place.split, patient=patient, view=facts.view,
+                sex=facts.sex, age=facts.age, source=_source(header),
             )
         )  # fmt: skip
         traits.append(traits_of(header))
         counts["no number"] += not number
-        counts["over"] += age == OVER
+        counts["over"] += facts.age == OVER
         counts["personal paths"] += _leads_to(name, header, PERSONAL)
         counts["uid paths"] += _leads_to(name, header, UIDS)
     if listed:
@@ -203,32 +204,9 @@ def _hash(key: bytes, number: str) -> str:
     return hmac.new(key, message, hashlib.sha256).hexdigest()[:HASH_DIGITS]
 
 
-def _text(header: Any, name: str) -> str:
-    value = header.get(name)
-    return " ".join(str(value).split()) if value is not None else ""
-
-
-def _view(header: Any) -> str:
-    if is_lateral(header):
-        return "LATERAL"
-    view = _text(header, "ViewPosition").upper()
-    return view if view in VIEWS else ""  # anything may be typed there
-
-
-def _age(text: str) -> str:
-    """Years of "045Y" or "006M", OVER above OLDEST, empty where it is no age."""
-    parts = re.fullmatch(r"(\d{1,3})([DWMY])", text.upper())
-    if parts is None:
-        return ""
-    years = round(int(parts[1]) / PER_YEAR[parts[2]], 1)
-    if years > MAX_AGE:
-        return ""
-    return OVER if years > OLDEST else f"{years:g}"
-
-
 def _source(header: Any) -> str:
     """The device: its manufacturer and model, for a hospital's name would say where one was."""
-    manufacturer, model = _text(header, "Manufacturer"), _text(header, "ManufacturerModelName")
+    manufacturer, model = text_of(header, "Manufacturer"), text_of(header, "ManufacturerModelName")
     repeated = model.lower().startswith(manufacturer.lower())
     name = model if repeated else f"{manufacturer} {model}"
     return "".join(letter for letter in name if letter.isprintable()).strip()[:MAX_SOURCE]
@@ -239,7 +217,7 @@ def _leads_to(path: str, header: Any, attributes: tuple[str, ...]) -> bool:
     path = path.lower()
     words = set(re.split(r"[\W_]+", path))
     for attribute in attributes:
-        text = _text(header, attribute).lower()
+        text = text_of(header, attribute).lower()
         parts = re.split(r"[\W_]+", text) if attribute == "PatientName" else []
         for part in filter(None, (text, *(part for part in parts if len(part) > 1))):
             if part in words or len(part) > 4 and part in path:  # "12" is in many a path

@@ -30,6 +30,7 @@ COLUMNS = (
 REMARKS = ("exclude", "unchanged", "suboptimal study")
 QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 OLDEST = 120  # years; a difference of years outside 0..120 is a slip in one of the dates
+VIEWS = {"L": "lateral", "AP_horizontal": "AP Supine"}  # as other collections name them
 
 
 def read_padchest(folder: Path, advance: Advance) -> Contents:
@@ -65,7 +66,8 @@ def read_padchest(folder: Path, advance: Advance) -> Contents:
             rows.append(
                 Row(
                     images[stem], "|".join(cells), patient=row["PatientID"],
-                    view=row["Projection"], sex=_sex(row), age=_age(row),
+                    view=VIEWS.get(row["Projection"], row["Projection"]), sex=_sex(row),
+                    age=_age(row), source=row.get("Manufacturer_DICOM", ""),
                 )
             )  # fmt: skip
     if not rows:

@@ -16,6 +16,7 @@ from covid.collections.collection import (
     presence_notes,
     read_table,
 )
+from covid.collections.headers import read_facts
 from covid.errors import DataError
 
 LABELS, CLASSES = "stage_2_train_labels.csv", "stage_2_detailed_class_info.csv"
@@ -52,13 +53,14 @@ def read(folder: Path, advance: Advance) -> Contents:
         if path is None:
             absent.append(name)
             continue
+        facts = read_facts(folder / path)
         label = classes.get(name)
         unclassed += bool(classes) and label is None
         rows.append(
             Row(
                 path,
                 label or (OPACITY if target else NO_OPACITY),
-                patient=patients.get(name, ""),
+                patient=patients.get(name, ""), view=facts.view, sex=facts.sex, age=facts.age,
             )
         )
         advance(1)

@@ -14,6 +14,7 @@ from covid.collections.collection import (
     not_recognised,
     read_table,
 )
+from covid.collections.headers import read_facts
 from covid.errors import DataError
 
 EXPECTED = (
@@ -97,11 +98,13 @@ def _rows_of_split(
 ) -> tuple[list[Row], list[str]]:
     """Rows of the images in folder `name`, and what is to be said of them."""
     images = by_stem(images_below(folder, folder / name))
-    rows = [
-        Row(images[image], label, split=split, view="PA")
-        for image, given in votes.items()
-        if image in images and (label := "|".join(_labels(given)))
-    ]
+    rows = []
+    for image, given in votes.items():
+        if image in images and (label := "|".join(_labels(given))):
+            facts = read_facts(folder / images[image])
+            rows.append(
+                Row(images[image], label, split, view="PA", sex=facts.sex, age=facts.age)
+            )
     listed = len(images.keys() & votes)
     said = (
         (len(votes) - listed, f"of {len(votes)} labelled images are not in {name}/: left out."),

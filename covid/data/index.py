@@ -1,6 +1,7 @@
 """The table of samples that every source of images gives, and that several sources add up to."""
 
 import os
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -138,10 +139,13 @@ def with_labels(
     if unknown:
         offer = ""
         if renamed is not None:
+            theirs = shlex.quote(unknown[0])
             offer = (
-                f"; say which is meant with --label {unknown[0]!r}={labels[0]!r} or leave it out "
-                f"with --label {unknown[0]!r}="
-            ).replace("'", '"' if " " in unknown[0] + labels[0] else "")
+                f"; say which of these is meant with --label {theirs}=OURS, or leave it out with "
+                f"--label {theirs}="
+            )
+        else:
+            offer = "; add it to data.labels, mapped to what is true of such images, or to []"
         raise DataError(
             f"{index.root}: images bear {some(unknown)}, which data.labels does not name "
             f"(it names {', '.join(labels)}){offer}."

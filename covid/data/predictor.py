@@ -113,23 +113,24 @@ def check_images(
     *,
     own: bool,
     allow_seen: bool,
-) -> list[str]:
-    """Warnings about images that were predicted; DataError where figures would mean nothing.
+) -> tuple[int | None, list[str]]:
+    """How many of others' images were trained on (None: not known), and warnings.
 
-    The run's own must be as they were; none of others may be among those it was trained on.
+    Raises DataError where figures would mean nothing: the run's own images must be as they were,
+    and none of others may be among those that it was trained on, unless `allow_seen`.
     """
     trained_on = predictor.trained_on
     if trained_on is None:
-        return [
+        return None, [
             f"{predictor.name}: its run's samples.csv is not at hand, so it is not known whether "
             f"it was trained on some of these images."
         ]
     if own:
         require_unchanged(index, originals, trained_on)
-        return []
+        return 0, []
     seen = seen_in_training(index, originals, trained_on)
     if not seen:
-        return []
+        return 0, []
     sentence = (
         f"{index.root}: {len(seen):,} of {len(originals):,} images are among those that "
         f"{predictor.name} was trained on ({some(seen)})"
@@ -139,7 +140,7 @@ def check_images(
             f"{sentence}, so figures would be too good; take them out, choose another --split, or "
             f"evaluate all the same with --allow-seen."
         )
-    return [f"{sentence}, which --allow-seen permits."]
+    return len(seen), [f"{sentence}, which --allow-seen permits."]
 
 
 def indices_of(index: Index, split: str) -> list[int]:

@@ -1,8 +1,9 @@
 """samples.csv: which images a run is about, what their pixels were, and the split of each.
 
-A run writes it once, before the first step. Whoever judges the run later takes the splits from
-there, by name where the images lie as they did and by content where they have moved, so that no
-image changes its split, and none that was trained on is taken for another.
+A run writes it before the first step, and again only where it goes on with other images. Whoever
+judges the run later takes the splits from there, by name where the images lie as they did and by
+content where they have moved, so that no image changes its split, and none that was trained on is
+taken for another.
 """
 
 import csv
@@ -92,6 +93,14 @@ def read_rows(folder: Path) -> list[Row] | None:
         ) from None
 
 
+def another_list(run: Path) -> str:
+    """The sentence for a samples.csv whose digest the network does not bear."""
+    return (
+        f"{run}: {FILE} is not the one that best.safetensors was trained on; the run went on with "
+        f"changed images, or a file was replaced."
+    )
+
+
 def rows_for_file(path: Path, trained_on_sha256: str | None) -> list[Row] | None:
     """The samples.csv that an ONNX file's card names, where it lies beside or above; else None."""
     for folder in (path.absolute().parent, path.absolute().parent.parent):
@@ -136,6 +145,12 @@ def changes(before: Sequence[Row], now: Sequence[Row]) -> str | None:
     return ", ".join(parts) or None
 
 
+def held_out_now(before: Sequence[Row], now: Sequence[Row]) -> list[str]:
+    """The names of images, by content, that were trained on and now stand in another split."""
+    trained = {row.content for row in before if row.split == "train"}
+    return [row.path for row in now if row.split != "train" and row.content in trained]
+
+
 def _meaning(row: Row) -> tuple[str, ...]:
     return row.content, row.label, row.patient, row.split
 
@@ -146,6 +161,18 @@ def own_images(index: Index, rows: Sequence[Row]) -> Index:
     Raises DataError where one of them is not there any more.
     """
     splits = {row.path: row.split for row in rows}
+    said = {row.path: (row.label, row.patient) for row in rows}
+    others = [
+        sample.name
+        for sample in index.samples
+        if said.get(_text(sample.name), (sample.label, sample.patient or ""))
+        != (sample.label, sample.patient or "")
+    ]
+    if others:
+        index = index.with_warning(
+            f"{index.root}: {len(others):,} images bear another label or patient than when the "
+            f"run was trained ({some(others)}); what they bear now counts."
+        )
     absent = splits.keys() - {_text(sample.name) for sample in index.samples}
     if absent:
         raise DataError(

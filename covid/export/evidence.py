@@ -1,6 +1,7 @@
 """What exported files are evaluated by: validation images, and what the network says of them."""
 
 import hashlib
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,16 @@ from tqdm import tqdm
 
 from covid.config import Config, resolve
 from covid.data.cache import Images, Scan, open_images
-from covid.data.index import Index, targets_of
-from covid.data.samples import Row, moved_images, own_images, read_rows, require_unchanged
+from covid.data.index import Index, some, targets_of
+from covid.data.samples import (
+    Row,
+    another_list,
+    digest,
+    moved_images,
+    own_images,
+    read_rows,
+    require_unchanged,
+)
 from covid.data.source import NAME_FOLDER, data_name, open_source
 from covid.edge.card import RESIZE, Card
 from covid.edge.labels import LabelSpace, Task
@@ -92,6 +101,8 @@ def gather_evidence(
     """
     config = trained.config
     rows = read_rows(weights.parent)
+    if rows is not None and trained.trained_on_sha256 not in (None, digest(rows)):
+        warnings.warn(another_list(weights.parent), stacklevel=2)
     index, images = _open_images(trained, rows, weights.parent, moved=moved)
     training, validation = (
         _readable(config, index, images, split, None if moved else rows)
@@ -147,9 +158,12 @@ def _open_images(
     originals = _scan(images, list(range(len(index.samples))), "reading all images").originals
     placed = moved_images(index, originals, rows)
     if placed is None:
+        there = {original.content for original in originals.values()}
+        absent = [row.path for row in rows if row.content not in there]
         raise DataError(
-            f"{index.root}: lacks some of the {len(rows):,} images of the run, by content and "
-            f"whatever they are called; name the folder that holds them all with --data."
+            f"{index.root}: lacks {len(absent):,} of the {len(rows):,} images of the run, by "
+            f"content and whatever they are called ({some(absent)}); name the folder that holds "
+            f"them all, as they were, with --data."
         )
     return placed, images
 

@@ -9,7 +9,7 @@ from covid.data.batches import Split, load_batches
 from covid.data.cache import Images, Original, open_images
 from covid.data.index import Index, targets_of
 from covid.data.predictor import Predictions, Predictor
-from covid.data.samples import digest, read_rows
+from covid.data.samples import another_list, digest, read_rows
 from covid.data.source import NAME_FOLDER, open_source
 from covid.model.weights import load_trained
 from covid.training.epochs import predict
@@ -29,10 +29,7 @@ def open_run(folder: Path | None) -> Predictor:
     trained_on = read_rows(folder)
     notes = []
     if trained_on is not None and digest(trained_on) != trained.trained_on_sha256:
-        notes.append(
-            f"{folder}: samples.csv is not the one that best.safetensors was trained on; the run "
-            f"went on with changed images, or a file was replaced."
-        )
+        notes.append(another_list(folder))
 
     def images_of(index: Index) -> Images:
         cache_dir = resolve(config.data.cache_dir) if config.data.cache else None

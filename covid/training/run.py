@@ -12,7 +12,8 @@ from typing import Any
 
 from covid.config import Config, load_config
 from covid.config_tree import leaves
-from covid.data.samples import Row, changes
+from covid.data.index import some
+from covid.data.samples import Row, changes, held_out_now
 from covid.edge.files import write_atomically
 from covid.errors import RunError
 from covid.project import PROJECT, command
@@ -93,6 +94,13 @@ def check_same_images(
     changed = changes(before, now)
     if changed is None:
         return []
+    held_out = held_out_now(before, now)
+    if held_out:
+        raise RunError(
+            f"{folder}: {len(held_out):,} images that it was trained on stand in validation or "
+            f"test now ({some(held_out)}), where they would be judged; put them back, or start "
+            f"anew with --overwrite or --output."
+        )
     if not accept:
         raise RunError(
             f"{folder}: its images are not those that it was begun with, {changed}; put them "
@@ -119,9 +127,9 @@ def status(folder: Path) -> str:
 
 
 def lateral_images(folder: Path) -> int:
-    """How many lateral DICOM views a run's audit counted; 0 where nobody counted."""
+    """How many of a run's training images are lateral views; 0 where nobody counted."""
     try:
-        return int(json.loads((folder / "data_audit.json").read_text())["lateral_dicom"])
+        return int(json.loads((folder / "data_audit.json").read_text())["lateral_views"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0
 

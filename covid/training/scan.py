@@ -16,7 +16,7 @@ from covid.data.cache import Images, Original, Scan
 from covid.data.index import MAX_LISTED, Index, require_training_splits, targets_of
 from covid.data.shortcuts import Shortcuts, find_shortcuts
 from covid.data.source import data_name, is_synthetic
-from covid.edge.dicom_header import read_all_traits, sentences
+from covid.edge.dicom_header import LATERAL_VIEWS, read_all_traits, sentences
 from covid.errors import DataError
 from covid.evaluation.selection import reason_against
 
@@ -112,7 +112,7 @@ def scan(
         "mean": mean,
         "std": std,
         "unreadable": list(every.unreadable.values()),
-        "lateral_dicom": sum(each.lateral for each in traits),
+        "lateral_views": lateral_views(index, train) if accelerator.is_main_process else 0,
         "duplicates": duplicates.to_json(),
         **shortcuts.to_json(),
         "warnings": warnings,
@@ -121,6 +121,15 @@ def scan(
     return TrainingData(
         train, validation, mean, std, every.originals, audit, warnings, read, shortcuts.lines()
     )
+
+
+def lateral_views(index: Index, indices: list[int]) -> int:
+    """Images that are lateral by the manifest's `view` or else by their DICOM header."""
+    samples = [index.samples[i] for i in indices]
+    views = [sample.columns.get("view", "").strip().upper() for sample in samples]
+    unsaid = [sample.path for sample, view in zip(samples, views, strict=True) if not view]
+    said = sum(view in LATERAL_VIEWS for view in views)
+    return said + sum(each.lateral for each in read_all_traits(unsaid))
 
 
 def scan_shortcuts(

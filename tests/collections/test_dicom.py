@@ -126,8 +126,8 @@ def test_an_age_is_not_made_of_the_birth_date(put: Put, tmp_path: Path) -> None:
     ("header", "view"),
     [
         ({"ViewPosition": "AP"}, "AP"),
-        ({"ViewPosition": "LL"}, "LATERAL"),
-        ({"PatientOrientation": ["A", "F"]}, "LATERAL"),
+        ({"ViewPosition": "LL"}, "lateral"),
+        ({"PatientOrientation": ["A", "F"]}, "lateral"),
         ({"PatientOrientation": ["L", "F"]}, ""),
         ({"ViewPosition": "ZYXWV"}, ""),  # anything may be typed there
     ],
@@ -219,10 +219,20 @@ def test_nothing_that_leads_to_a_person_is_in_any_output(put: Put, tmp_path: Pat
             assert len(part) < 4 or part.lower() not in text, part
 
 
+@pytest.mark.parametrize("folder", [NUMBER, "Zyxwv_Quentin", "ulf", "1.2.826.0.1.11"])
+def test_a_folder_called_after_a_person_is_no_label(
+    put: Put, tmp_path: Path, folder: str
+) -> None:
+    put(f"{folder}/1.dcm", **PERSONAL)
+    with pytest.raises(DataError, match="would be a label is called after the patient") as error:
+        read(tmp_path)
+    assert folder not in str(error.value)
+
+
 @pytest.mark.parametrize(
     "name",
     [
-        f"normal/{NUMBER}/1.dcm", "normal/zyxwv_q/1.dcm", "normal/19310215.dcm", "ulf/1.dcm",
+        f"normal/{NUMBER}/1.dcm", "normal/zyxwv_q/1.dcm", "normal/19310215.dcm",
         "normal/ACC-991-a.dcm",
     ],
 )  # fmt: skip

@@ -98,3 +98,13 @@ def test_a_folder_with_an_archive_names_what_was_expected(tmp_path: Path) -> Non
     touch(tmp_path, f"{LABELS}.zip")
     with pytest.raises(DataError, match=rf"expected {LABELS}.*it holds {LABELS}\.zip"):
         read(RSNA, tmp_path)
+
+
+def test_view_sex_and_age_are_those_of_the_headers(tmp_path: Path) -> None:
+    files = pytest.importorskip("tests.edge.dicom_files")
+    (tmp_path / "stage_2_train_images").mkdir()
+    path = tmp_path / "stage_2_train_images/a.dcm"
+    files.dicom(path, files.RAMP, ViewPosition="AP", PatientSex="F", PatientAge="051Y")
+    (tmp_path / LABELS).write_text("patientId,x,y,width,height,Target\na,,,,,0\n")
+    (row,) = RSNA.read(tmp_path, lambda count: None).rows
+    assert (row.view, row.sex, row.age) == ("AP", "F", "51")

@@ -15,6 +15,7 @@ from covid.data.samples import (
     Row,
     changes,
     digest,
+    held_out_now,
     keep_splits,
     may_hold,
     moved_images,
@@ -138,10 +139,21 @@ def test_a_run_s_own_images_stand_in_its_splits() -> None:
 
 
 def test_an_image_that_the_run_did_not_know_is_in_no_split_and_told() -> None:
-    index = index_of(["a.png", "b.png", "c.png", "d.png"], [UNSPLIT] * 4, [None] * 4)
+    names = ["a.png", "b.png", "c.png", "d.png"]
+    index = index_of(names, [UNSPLIT] * 4, ["pa", "pb", "pc", None])
     placed = own_images(index, ROWS)
     assert splits_of(placed)[3] == UNSPLIT
     assert "1 images are not among the run's and are left out (d.png)" in placed.warnings[0]
+
+
+def test_an_image_of_another_label_or_patient_is_told() -> None:
+    index = index_of(["a.png", "b.png", "c.png"], [UNSPLIT] * 3, ["pa", "pb", "another"])
+    assert "1 images bear another label or patient" in own_images(index, ROWS).warnings[0]
+
+
+def test_what_was_trained_on_is_known_where_it_is_held_out_now() -> None:
+    assert held_out_now(ROWS, [replace(ROWS[0], path="new.png", split="test")]) == ["new.png"]
+    assert held_out_now(ROWS, [*ROWS, replace(ROWS[2], split="train")]) == []
 
 
 def test_a_missing_image_is_named() -> None:
