@@ -11,8 +11,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from covid.errors import ConfigError, UserError
-from covid.project import missing_package
+from covid.errors import ConfigError, exit_code
 
 if TYPE_CHECKING:
     from covid.data.predictor import Predictor
@@ -49,10 +48,10 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def evaluate(arguments: argparse.Namespace) -> None:
+def evaluate(arguments: argparse.Namespace) -> int:
     """Opens what is trained and the images, predicts; files to a folder, figures to the terminal.
 
-    Of several processes all predict and one writes.
+    Of several processes all predict and one writes. Returns the exit code.
     """
     # Imported here, and below, because they take time that --help should not, and torch only for
     # a run.
@@ -75,7 +74,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         predictor, index, predictions.originals, own=own, allow_seen=arguments.allow_seen
     )
     if not predictor.is_main_process:
-        return
+        return 0
 
     indices = list(predictions.originals)
     samples = [index.samples[i] for i in indices]
@@ -110,6 +109,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         f"\n{output} holds metrics.json, predictions.csv, confusion.png, examples.png.\n"
         f"For learning and research, not for diagnosis."
     )
+    return 0
 
 
 def open_trained(arguments: argparse.Namespace) -> "Predictor":
@@ -137,18 +137,7 @@ def main() -> int:
     arguments = parse_arguments()
     # As all else that goes wrong: one sentence, without the line of code that it comes from.
     warnings.formatwarning = lambda message, *_: f"Warning: {message}\n"
-    try:
-        evaluate(arguments)
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    except ModuleNotFoundError as error:
-        print(f"Error: {missing_package(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(lambda: evaluate(arguments), "Interrupted.")
 
 
 if __name__ == "__main__":

@@ -11,8 +11,7 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
-from covid.errors import UserError
-from covid.project import missing_package
+from covid.errors import exit_code
 
 
 def fraction(text: str) -> float:
@@ -111,17 +110,7 @@ def main() -> int:
     arguments = parse_arguments()
     # As all else that goes wrong: one sentence, without the line of code that it comes from.
     warnings.formatwarning = lambda message, *_: f"Warning: {message}\n"
-    try:
-        return export(arguments)
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    except ModuleNotFoundError as error:
-        print(f"Error: {missing_package(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted; no half-written file was left.", file=sys.stderr)
-        return 130
+    return exit_code(lambda: export(arguments), "Interrupted; no half-written file was left.")
 
 
 if __name__ == "__main__":

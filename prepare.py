@@ -15,8 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from covid.errors import ConfigError, DataError, UserError
-from covid.project import missing_package
+from covid.errors import ConfigError, DataError, exit_code
 
 if TYPE_CHECKING:
     from covid.collections.collection import Advance, Collection, Row
@@ -175,17 +174,7 @@ def main() -> int:
     arguments = parse_arguments()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may lack a name's characters
         sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        return prepare(arguments)
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    except ModuleNotFoundError as error:
-        print(f"Error: {missing_package(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted; no half-written file was left.", file=sys.stderr)
-        return 130
+    return exit_code(lambda: prepare(arguments), "Interrupted; no half-written file was left.")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from covid.errors import ConfigError, TrainingError, UserError
-from covid.project import missing_package
+from covid.errors import ConfigError, LaunchError, TrainingError, exit_code
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -100,6 +99,7 @@ def train(arguments: argparse.Namespace) -> int:
             folder, before, rows, accept=arguments.accept_changed_data
         )
         data.warnings.extend(accepted)
+        rows += samples.remembered(before, rows)
     targets = targets_of(space, index)
     augmentation = Augmentation.from_config(config.data, config.seed)
     train_split = Split(
@@ -248,25 +248,21 @@ def train(arguments: argparse.Namespace) -> int:
 
 def main() -> int:
     arguments = parse_arguments()
-    try:
-        return train(arguments)
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    except ModuleNotFoundError as error:
-        print(f"Error: {missing_package(error)}", file=sys.stderr)
-        return 2
-    except RuntimeError as error:
-        from covid.training.launch import partner_is_gone
 
-        if not partner_is_gone(error):
-            raise
-        print("Error: Another process of this run is gone, so this one ends too; --resume goes on "
-              "from the last checkpoint.", file=sys.stderr)  # fmt: skip
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted before the first step; nothing was lost.", file=sys.stderr)
-        return 130
+    def work() -> int:
+        try:
+            return train(arguments)
+        except RuntimeError as error:
+            from covid.training.launch import partner_is_gone
+
+            if not partner_is_gone(error):
+                raise
+            raise LaunchError(
+                "Another process of this run is gone, so this one ends too; --resume goes on from "
+                "the last checkpoint."
+            ) from None
+
+    return exit_code(work, "Interrupted before the first step; nothing was lost.")
 
 
 if __name__ == "__main__":

@@ -152,7 +152,7 @@ def side(which: str, folder: Path) -> dict[str, Any]:
             with timed("duplicates"):
                 find_duplicates(index, seen.fingerprints)
             with timed("audit"):
-                find_shortcuts(index, sorted(seen.fingerprints), list(LABELS))
+                find_shortcuts(index, sorted(seen.fingerprints), config.data.labels)
         with timed("samples.csv"):
             samples.to_csv(samples.rows_of(index, originals))
     status = Path("/proc/self/status").read_text()  # Linux's own count, in KiB

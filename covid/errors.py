@@ -4,6 +4,9 @@ The scripts print the message to stderr and exit with code 2, without a tracebac
 that is not one of these is a bug and keeps its traceback.
 """
 
+import sys
+from collections.abc import Callable
+
 
 class UserError(Exception):
     """Something the user can correct; its message names the file or key and what to do.
@@ -50,3 +53,32 @@ class TrainingError(UserError):
 
 class StorageError(UserError):
     """A file cannot be written: the disk is full, read-only, or not writable by this user."""
+
+
+def exit_code(work: Callable[[], int], interrupted: str) -> int:
+    """What a script's `work` returns, 2 for a mistake of the user's, 130 where it is interrupted.
+
+    The last two come with a sentence on stderr; `interrupted` is that of the last.
+    """
+    try:
+        return work()
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(f"Error: {missing_package(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(interrupted, file=sys.stderr)
+        return 130
+
+
+def missing_package(error: ModuleNotFoundError) -> str:
+    """The sentence for a package that is not installed; raises `error` where that is a bug."""
+    name = (error.name or "").partition(".")[0]
+    if name in ("", "covid"):
+        raise error
+    return (
+        f"{name} is not installed; install all that training needs with `pip install '.[train]'` "
+        f"in the project's folder."
+    )

@@ -15,14 +15,3 @@ def command(script: str, launcher: str = "") -> str:
     if not INSTALLED:
         return f"{launcher or 'python'} {script}.py"
     return f"{launcher} -m covid.scripts.{script}" if launcher else f"covid-{script}"
-
-
-def missing_package(error: ModuleNotFoundError) -> str:
-    """The sentence for a package that is not installed; raises `error` where that is a bug."""
-    name = (error.name or "").partition(".")[0]
-    if name in ("", "covid"):
-        raise error
-    return (
-        f"{name} is not installed; install all that training needs with `pip install '.[train]'` "
-        f"in the project's folder."
-    )

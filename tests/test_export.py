@@ -26,7 +26,7 @@ from tests.conftest import (
     run_script,
     write_split_images,
 )
-from tests.runs import train
+from tests.runs import refused, train
 
 # Learns the images' brightness in two epochs, to a margin that 8 bits leave alone.
 LEARNING = (
@@ -181,11 +181,6 @@ def test_an_export_that_was_held_back_says_why(held_back: Held) -> None:
     failed = [check["name"] for check in report["parity"]["checks"] if not check["holds"]]
     assert (report["holds"], failed) == (False, ["pixels"])
     assert "FAILS  pixels" in held_back[0].stdout
-
-
-def refused(done: subprocess.CompletedProcess[str], sentence: str) -> None:
-    assert done.returncode == 2, done.stderr
-    assert sentence in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:

@@ -13,6 +13,12 @@ from covid.errors import DataError
 # Called with the number of files or rows that were just done.
 Advance = Callable[[int], object]
 SPLITS = ("train", "validation", "test")
+PER_YEAR = {"Y": 1, "M": 12, "W": 52, "D": 365}  # DICOM's units of an age (PS3.5, 6.2: AS)
+# What folders of splits are called.
+SPLIT_NAMES = {
+    "train": "train", "training": "train", "test": "test", "testing": "test",
+    "validation": "validation", "val": "validation", "valid": "validation",
+}  # fmt: skip
 MAX_AGE = 120  # years; the tables hold some of several hundred, which are mistakes of typing
 MAX_LISTED = 3  # how many files a note names before it only counts
 # What macOS puts beside the files of an archive: copies of their names without their content.
@@ -115,7 +121,7 @@ def images_below(folder: Path, place: Path | None = None) -> list[str]:
     endings, names = image_endings(), list[str]()
     if place is not None and not place.is_dir():
         return names
-    for where, folders, files in os.walk(place or folder, onerror=_refuse):
+    for where, folders, files in os.walk(place or folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(NOT_ENTERED)]
         below = os.path.relpath(where, folder).replace(os.sep, "/")
         lead = "" if below == "." else f"{below}/"
@@ -127,7 +133,8 @@ def images_below(folder: Path, place: Path | None = None) -> list[str]:
     return sorted(names)
 
 
-def _refuse(error: OSError) -> None:
+def refuse(error: OSError) -> None:
+    """Raises DataError for a folder that `os.walk` cannot list, which it would pass by."""
     raise DataError(f"{error.filename}: cannot be read ({error.strerror}).")
 
 
@@ -163,8 +170,7 @@ def as_age(text: str) -> str:
     parts = re.fullmatch(r"(\d+)(?:\.\d+)?([YMWD]?)", text.upper())
     if parts is None:
         return ""
-    per_year = {"": 1, "Y": 1, "M": 12, "W": 52, "D": 365}[parts[2]]
-    years = int(parts[1]) // per_year
+    years = int(parts[1]) // PER_YEAR[parts[2] or "Y"]
     return str(years) if years <= MAX_AGE else ""
 
 

@@ -85,8 +85,8 @@ def read(folder: Path, advance: Advance) -> Contents:
     )
     notes.append(
         "Every class comes from other hospitals than the next, as the column source shows, and "
-        "parts of it are `kermany`, `rsna` and `cohen`: do not judge a network on one that learnt "
-        "from the other."
+        "parts of it are `kermany`, `rsna` and `cohen`: do not evaluate a network on one that "
+        "learnt from the other."
     )
     return Contents(rows, notes)
 

@@ -18,7 +18,6 @@ from covid.edge.images import image_endings
 from covid.errors import DataError
 
 # What its lists and folders of images are called -> our split.
-SPLIT_OF = {"train": "train", "val": "validation", "test": "test"}
 MISSPELT = {"rnsa": "rsna"}  # as COVIDx 9 and CXR-2 and later write the source of some images
 EXPECTED = (
     "train.txt and test.txt (val.txt too, where there is one; older ones are called "
@@ -43,7 +42,7 @@ def read_covidx(folder: Path, advance: Advance) -> Contents:
     """
     rows: list[Row] = []
     notes: list[str] = []
-    for name, split in SPLIT_OF.items():
+    for name, split in (("train", "train"), ("val", "validation"), ("test", "test")):
         images = [path.removeprefix(f"{name}/") for path in images_below(folder, folder / name)]
         path = _list_of(folder, name)
         if path is not None:

@@ -13,12 +13,14 @@ from typing import Any, NamedTuple
 
 from covid.collections.collection import (
     NOT_ENTERED,
+    SPLIT_NAMES,
     Advance,
     Collection,
     Contents,
     Row,
     not_recognised,
     read_table,
+    refuse,
 )
 from covid.collections.headers import ATTRIBUTES as HEADER_ATTRIBUTES
 from covid.collections.headers import OLDEST, OVER, facts_of, text_of
@@ -36,10 +38,6 @@ from covid.errors import DataError, ImageError, StorageError
 LABELS, KEY = "labels.csv", ".patient-key"
 KEY_BYTES = 32  # as long as SHA-256's output, beyond which a longer key adds nothing (RFC 2104)
 HASH_DIGITS = 16  # hexadecimal: among a million patients two alike come with 1 in 37 million
-SPLIT_FOLDERS = {
-    "train": "train", "training": "train", "test": "test", "testing": "test",
-    "validation": "validation", "val": "validation", "valid": "validation",
-}  # fmt: skip
 MAX_SOURCE = 64  # characters that an attribute of this kind may have
 
 # What leads to a person, looked for in paths and written nowhere.
@@ -131,7 +129,7 @@ def read(folder: Path, advance: Advance) -> Contents:
 def _files(folder: Path) -> Iterator[str]:
     """Files that may be DICOM, by name in order, relative with '/'; hidden ones not."""
     names = []
-    for place, folders, files in os.walk(folder, onerror=_refuse):
+    for place, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(NOT_ENTERED)]
         below = Path(place).relative_to(folder)
         names += [(below / name).as_posix() for name in files if not name.startswith(".")]
@@ -141,16 +139,12 @@ def _files(folder: Path) -> Iterator[str]:
             yield name
 
 
-def _refuse(error: OSError) -> None:
-    raise DataError(f"{error.filename}: cannot be read ({error.strerror}).")
-
-
 def _listed(folder: Path) -> dict[str, Place]:
     """Path -> what labels.csv says of it. Raises DataError."""
     places: dict[str, Place] = {}
     for line, row in enumerate(read_table(folder / LABELS, ("path", "label")), start=2):
         path = os.path.normpath(row["path"].replace("\\", "/"))
-        split = SPLIT_FOLDERS.get(row.get("split", "").lower(), "")
+        split = SPLIT_NAMES.get(row.get("split", "").lower(), "")
         if not row["label"] or path == ".":
             raise DataError(f"{folder / LABELS} line {line}: path or label is empty.")
         if row.get("split") and not split:
@@ -167,7 +161,7 @@ def _listed(folder: Path) -> dict[str, Place]:
 def _place_of(folder: Path, name: str) -> Place:
     """The label by the first folder, or the second where the first is a split. Raises DataError."""
     parts = name.split("/")[:-1]
-    split = SPLIT_FOLDERS.get(parts[0].lower(), "") if parts else ""
+    split = SPLIT_NAMES.get(parts[0].lower(), "") if parts else ""
     if len(parts) < (2 if split else 1):
         raise DataError(
             f"{folder / name}: nothing says what is true of it; put it into a folder named after "

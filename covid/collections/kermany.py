@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from covid.collections.collection import (
+    SPLIT_NAMES,
     Advance,
     Collection,
     Contents,
@@ -14,7 +15,6 @@ from covid.collections.collection import (
     some,
 )
 
-SPLITS = {"train": "train", "val": "validation", "test": "test"}
 PLACE = re.compile(r"(?:^|/)(train|val|test)/(NORMAL|PNEUMONIA)/([^/]+)$", re.IGNORECASE)
 KIND = re.compile(r"^(bacteria|virus)-|_(bacteria|virus)_", re.IGNORECASE)
 # Kaggle's two kinds of name, then Mendeley's: disease, patient, number of the patient's image.
@@ -42,7 +42,7 @@ def read(folder: Path, advance: Advance) -> Contents:
         if place is None:
             others.append(path)
             continue
-        split, kind, name = SPLITS[place[1].lower()], place[2].lower(), place[3]
+        split, kind, name = SPLIT_NAMES[place[1].lower()], place[2].lower(), place[3]
         key = (split, kind, name)
         if key in rows:
             copies.append(path)

@@ -81,7 +81,7 @@ def read(folder: Path, advance: Advance) -> Contents:
         )
     notes.append(
         f"`{OPACITY}` is an opacity that looks like pneumonia. The images are a part of "
-        f"ChestX-ray14 (`nih14`): do not judge a network on one that learnt from the other."
+        f"ChestX-ray14 (`nih14`): do not evaluate a network on one that learnt from the other."
     )
     return Contents(rows, notes)
 

@@ -8,6 +8,7 @@ from covid.collections.collection import (
     Advance,
     Contents,
     Row,
+    as_age,
     by_stem,
     images_below,
     not_recognised,
@@ -20,7 +21,6 @@ ONE_LUNG_FOLDERS = ("leftmask", "rightmask")
 SEX = re.compile(r"(?:Sex:|^)\s*([MF])(?:\b|ale|emal)", re.IGNORECASE)
 # "Patient's Age: 027Y", "male 45yrs", "male , 29yrs", "male 16month", "female 64days"
 AGE = re.compile(r"(?:Age:|male?)\W*(\d+)\s*([dwmy])", re.IGNORECASE)
-IN_A_YEAR = {"d": 365, "w": 52, "m": 12, "y": 1}
 
 
 def read_tuberculosis(
@@ -85,5 +85,4 @@ def read_reading(text: str) -> tuple[str, str]:
     A number without a unit is no age: most are years, but some are months or days.
     """
     sex, age = SEX.search(text.strip()), AGE.search(text)
-    years = str(int(age[1]) // IN_A_YEAR[age[2].lower()]) if age else ""
-    return (sex[1].upper() if sex else ""), years
+    return (sex[1].upper() if sex else ""), as_age(f"{age[1]}{age[2]}") if age else ""

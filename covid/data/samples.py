@@ -1,7 +1,7 @@
 """samples.csv: which images a run is about, what their pixels were, and the split of each.
 
 A run writes it before the first step, and again only where it goes on with other images. Whoever
-judges the run later takes the splits from there, by name where the images lie as they did and by
+evaluates the run later takes the splits from there, by name where the images lie as they did and by
 content where they have moved, so that no image changes its split, and none that was trained on is
 taken for another.
 """
@@ -11,7 +11,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from covid.data.cache import Original
@@ -21,6 +21,8 @@ from covid.edge.table import csv_line, plain_cell
 from covid.errors import DataError, ImageError, RunError
 
 FILE = "samples.csv"
+# The split of an image that was trained on before it was taken out of a run that went on.
+REMOVED = "removed"
 
 
 @dataclass(frozen=True)
@@ -117,8 +119,8 @@ def keep_splits(index: Index, rows: Sequence[Row]) -> Index:
     A new image of a known patient goes where the patient is. So nothing moves to where it was
     not, and nothing that was held out is trained on.
     """
-    of_image = {row.path: row.split for row in rows}
-    of_patient = {row.patient: row.split for row in rows if row.patient}
+    of_image = {row.path: row.split for row in present(rows)}
+    of_patient = {row.patient: row.split for row in present(rows) if row.patient}
     return index.with_splits(
         sample.split
         if sample.split != UNSPLIT
@@ -132,7 +134,7 @@ def changes(before: Sequence[Row], now: Sequence[Row]) -> str | None:
 
     Changed is an image whose pixels, label, patient or split are others.
     """
-    old, new = ({row.path: _meaning(row) for row in rows} for rows in (before, now))
+    old, new = ({row.path: _meaning(row) for row in present(rows)} for rows in (before, now))
     parts = [
         f"{len(paths):,} {what} ({some(paths)})"
         for paths, what in (
@@ -145,9 +147,24 @@ def changes(before: Sequence[Row], now: Sequence[Row]) -> str | None:
     return ", ".join(parts) or None
 
 
+def present(rows: Sequence[Row]) -> list[Row]:
+    """Without those that are only remembered."""
+    return [row for row in rows if row.split != REMOVED]
+
+
+def remembered(before: Sequence[Row], now: Sequence[Row]) -> list[Row]:
+    """Rows of images, by content, that were trained on and are trained on no more."""
+    trained = {row.content for row in now if row.split == "train"}
+    return [replace(row, split=REMOVED) for row in _trained(before) if row.content not in trained]
+
+
+def _trained(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row.split in ("train", REMOVED)]
+
+
 def held_out_now(before: Sequence[Row], now: Sequence[Row]) -> list[str]:
     """The names of images, by content, that were trained on and now stand in another split."""
-    trained = {row.content for row in before if row.split == "train"}
+    trained = {row.content for row in _trained(before)}
     return [row.path for row in now if row.split != "train" and row.content in trained]
 
 
@@ -160,6 +177,7 @@ def own_images(index: Index, rows: Sequence[Row]) -> Index:
 
     Raises DataError where one of them is not there any more.
     """
+    rows = present(rows)
     splits = {row.path: row.split for row in rows}
     said = {row.path: (row.label, row.patient) for row in rows}
     others = [
@@ -187,6 +205,7 @@ def may_hold(index: Index, rows: Sequence[Row]) -> bool:
 
     Headers say so, and no picture is decoded: a large set of others is seen to be that in seconds.
     """
+    rows = present(rows)
     if len(index.samples) < len(rows):
         return False
     sizes: Counter[tuple[int, ...]] = Counter()
@@ -204,6 +223,7 @@ def moved_images(
 
     None where one of the run's images is not among those of `index`.
     """
+    rows = present(rows)
     splits: dict[str, list[Row]] = {}
     for row in rows:
         splits.setdefault(row.content, []).append(row)
@@ -237,7 +257,7 @@ def _in_splits(index: Index, splits: Sequence[str]) -> Index:
 
 def require_unchanged(index: Index, originals: Mapping[int, Original], rows: Sequence[Row]) -> None:
     """Raises DataError where an image, by its name, has other pixels than the run saw."""
-    contents = {row.path: row.content for row in rows}
+    contents = {row.path: row.content for row in present(rows)}
     changed = [
         index.samples[i].name
         for i, original in sorted(originals.items())
@@ -254,5 +274,5 @@ def seen_in_training(
     index: Index, originals: Mapping[int, Original], rows: Sequence[Row]
 ) -> list[str]:
     """The names of images that, by content, are among those that the run was trained on."""
-    trained = {row.content for row in rows if row.split == "train"}
+    trained = {row.content for row in _trained(rows)}
     return [index.samples[i].name for i, o in sorted(originals.items()) if o.content in trained]

@@ -112,18 +112,21 @@ def read_all_traits(paths: Iterable[Path]) -> list[Traits]:
     Other files are passed by; so are those whose header cannot be read, since reading their
     pixels says why.
     """
-    traits = []
-    for path in paths:
-        ending = path.suffix.lower()
-        if ending in image_endings() and ending not in ENDINGS:
-            continue
-        try:
-            header = read_attributes(path, TRAIT_ATTRIBUTES)
-        except ImageError:
-            continue
-        if header is not None and "Rows" in header:  # else a report, or an index of a folder
-            traits.append(traits_of(header))
-    return traits
+    traits = [read_traits(path) for path in paths]
+    return [each for each in traits if each]
+
+
+def read_traits(path: Path) -> Traits | None:
+    """What one file's header says; None where it is no DICOM image, or cannot be read."""
+    ending = path.suffix.lower()
+    if ending in image_endings() and ending not in ENDINGS:
+        return None
+    try:
+        header = read_attributes(path, TRAIT_ATTRIBUTES)
+    except ImageError:
+        return None
+    # Without rows it is a report, or an index of a folder.
+    return traits_of(header) if header is not None and "Rows" in header else None
 
 
 def survey(paths: Iterable[Path], *, lateral_known: bool = False) -> list[str]:

@@ -87,10 +87,10 @@ def _stream_of(file: BinaryIO) -> tuple[int, bool]:
     frames = int(dataset.get("NumberOfFrames") or 1)
     stream = pydicom.encaps.get_frame(dataset.PixelData, 0, number_of_frames=frames)
     file.seek(0)
-    found = get_j2k_parameters(stream)
-    if not found:
+    parameters = get_j2k_parameters(stream)
+    if not parameters:
         raise ValueError("its JPEG 2000 stream has no beginning")
-    return found["precision"], found["is_signed"]
+    return parameters["precision"], parameters["is_signed"]
 
 
 def _unsigned(file: BinaryIO, syntax: Any, precision: int) -> npt.NDArray[Any]:

@@ -57,7 +57,7 @@ def choose_examples(
         np.where(known, belief, np.inf).min(axis=1),
         np.where(mistaken, belief, -np.inf).max(axis=1),
     )
-    left = answers.judged.copy()
+    left = answers.evaluated.copy()
     chosen: dict[str, list[int]] = {}
     of_keys = _images_of_keys(cells)
     frequent = sorted(of_keys, key=lambda key: -len(of_keys[key]))[:MAX_KEYS]
@@ -106,8 +106,8 @@ def examples_figure(
     blocks = [good for good in (True, False) if columns[good]]
     width = 2 * MARGIN + name_width + sum(columns.values()) * (tile + gap) - gap
     width = max(width + between * (len(blocks) - 1), 6.5)
-    judged = int(answers.judged.sum())
-    line = f"{int(answers.correct.sum()):,} of {judged:,} image{'s' * (judged != 1)} correct"
+    evaluated = int(answers.evaluated.sum())
+    line = f"{int(answers.correct.sum()):,} of {evaluated:,} image{'s' * (evaluated != 1)} correct"
     page = Page(width, 0.35 + high * len(rows), "Examples", title, line)
     x = MARGIN + name_width
     for good in blocks:
@@ -129,7 +129,7 @@ def examples_figure(
         x += inner + gap + between - gap
     for row, key in enumerate(rows):
         y = page.top + 0.35 + row * high
-        of_key = of_keys[key][answers.judged[of_keys[key]]]
+        of_key = of_keys[key][answers.evaluated[of_keys[key]]]
         correct = int(answers.correct[of_key].sum())
         name = fit(key, name_width - 0.15, NORMAL, 3)
         page.text(MARGIN, y + 0.07, name, NORMAL, weight="bold", hang=True)

@@ -71,7 +71,7 @@ class Answers:
         return np.asarray(positive & negative)
 
     @cached_property
-    def judged(self) -> Booleans:
+    def evaluated(self) -> Booleans:
         """Images of which any target is known: `[images]`."""
         return np.asarray(np.any(self.known, axis=1))
 
@@ -79,7 +79,7 @@ class Answers:
     def correct(self) -> Booleans:
         """Images of which every known target was decided so, and one is known: `[images]`."""
         agree: Booleans = (self.decisions == self.targets) | ~self.known
-        return np.asarray(np.all(agree, axis=1) & self.judged)
+        return np.asarray(np.all(agree, axis=1) & self.evaluated)
 
     def are(self, kind: Kind | None) -> Booleans:
         """Which images are of this kind, all known ones where it is None: `[images, classes]`."""
@@ -113,7 +113,7 @@ class Weighted:
     @cached_property
     def images(self) -> Floats:
         """Images of which any target is known."""
-        return self.sum(self.answers.judged)
+        return self.sum(self.answers.evaluated)
 
     @cached_property
     def correct(self) -> Floats:

@@ -56,7 +56,7 @@ def unknown_notes(space: LabelSpace, answers: Answers) -> Iterator[str]:
     counts = (~answers.known).sum(axis=0).tolist()
     parts = [f"{n:,} of {name}" for name, n in zip(space.classes, counts, strict=True) if n]
     if parts:
-        images = int((~answers.judged).sum())
+        images = int((~answers.evaluated).sum())
         also = f", nor in accuracy {images:,} images of which none is known" if images else ""
         yield f"Targets that are not known count in no figure: {', '.join(parts)}{also}."
 

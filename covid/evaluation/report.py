@@ -82,7 +82,7 @@ def predictions_csv(evaluation: Evaluation) -> str:
         # Six decimals: float32 has no more to say of a number below 1.
         numbers = [f"{value:.6f}" for value in answers.probabilities[image]]
         predicted = space.join(answers.decisions[image])
-        correct = "true" if answers.correct[image] else "false" if answers.judged[image] else ""
+        correct = "true" if answers.correct[image] else "false" if answers.evaluated[image] else ""
         own = zip(answers.targets[image], answers.known[image], strict=True)
         outcomes = [str(int(target)) if known else "" for target, known in own]
         lines.append(csv_line([name, cell, *numbers, predicted, correct, *outcomes]))

@@ -21,6 +21,7 @@ from covid.data.samples import (
     digest,
     moved_images,
     own_images,
+    present,
     read_rows,
     require_unchanged,
 )
@@ -159,7 +160,7 @@ def _open_images(
     placed = moved_images(index, originals, rows)
     if placed is None:
         there = {original.content for original in originals.values()}
-        absent = [row.path for row in rows if row.content not in there]
+        absent = [row.path for row in present(rows) if row.content not in there]
         raise DataError(
             f"{index.root}: lacks {len(absent):,} of the {len(rows):,} images of the run, by "
             f"content and whatever they are called ({some(absent)}); name the folder that holds "

@@ -98,7 +98,7 @@ def check_same_images(
     if held_out:
         raise RunError(
             f"{folder}: {len(held_out):,} images that it was trained on stand in validation or "
-            f"test now ({some(held_out)}), where they would be judged; put them back, or start "
+            f"test now ({some(held_out)}), where they would be evaluated; put them back, or start "
             f"anew with --overwrite or --output."
         )
     if not accept:

@@ -13,10 +13,10 @@ from tqdm import tqdm
 from covid.config import Config
 from covid.data.audit import find_duplicates
 from covid.data.cache import Images, Original, Scan
-from covid.data.index import MAX_LISTED, Index, require_training_splits, targets_of
+from covid.data.index import MAX_LISTED, Index, Sample, require_training_splits, targets_of
 from covid.data.shortcuts import Shortcuts, find_shortcuts
 from covid.data.source import data_name, is_synthetic
-from covid.edge.dicom_header import LATERAL_VIEWS, read_all_traits, sentences
+from covid.edge.dicom_header import LATERAL_VIEWS, Traits, read_traits, sentences
 from covid.errors import DataError
 from covid.evaluation.selection import reason_against
 
@@ -78,9 +78,9 @@ def scan(
     shortcuts = scan_shortcuts(accelerator, index, sorted(every.fingerprints), config)
     warnings += shortcuts.warnings()
     # Headers are the main process's business, as are warnings and the audit.
-    paths = [sample.path for sample in index.samples] if accelerator.is_main_process else []
-    traits = read_all_traits(paths)
-    warnings += sentences(traits, lateral_known=True)
+    samples = index.samples if accelerator.is_main_process else ()
+    traits = [read_traits(sample.path) for sample in samples]
+    warnings += sentences([each for each in traits if each], lateral_known=True)
     if images.problem:
         warnings.append(images.problem)
     train = [i for i in train if i not in every.unreadable]
@@ -112,7 +112,7 @@ def scan(
         "mean": mean,
         "std": std,
         "unreadable": list(every.unreadable.values()),
-        "lateral_views": lateral_views(index, train) if accelerator.is_main_process else 0,
+        "lateral_views": sum(is_lateral_view(samples[i], traits[i]) for i in train if samples),
         "duplicates": duplicates.to_json(),
         **shortcuts.to_json(),
         "warnings": warnings,
@@ -123,13 +123,10 @@ def scan(
     )
 
 
-def lateral_views(index: Index, indices: list[int]) -> int:
-    """Images that are lateral by the manifest's `view` or else by their DICOM header."""
-    samples = [index.samples[i] for i in indices]
-    views = [sample.columns.get("view", "").strip().upper() for sample in samples]
-    unsaid = [sample.path for sample, view in zip(samples, views, strict=True) if not view]
-    said = sum(view in LATERAL_VIEWS for view in views)
-    return said + sum(each.lateral for each in read_all_traits(unsaid))
+def is_lateral_view(sample: Sample, traits: Traits | None) -> bool:
+    """By the manifest's `view`, or else by what its DICOM header says."""
+    view = sample.columns.get("view", "").strip().upper()
+    return view in LATERAL_VIEWS if view else traits is not None and traits.lateral
 
 
 def scan_shortcuts(
@@ -137,8 +134,7 @@ def scan_shortcuts(
 ) -> Shortcuts:
     """`find_shortcuts`, by the main process for all: it needs no pixels, and files only once."""
     main = accelerator.is_main_process
-    labels = list(config.data.labels)
-    evaluated = [find_shortcuts(index, indices, labels) if main else None]
+    evaluated = [find_shortcuts(index, indices, config.data.labels) if main else None]
     shortcuts = broadcast_object_list(evaluated)[0]
     assert isinstance(shortcuts, Shortcuts)
     return shortcuts

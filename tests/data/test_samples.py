@@ -21,6 +21,7 @@ from covid.data.samples import (
     moved_images,
     own_images,
     read_rows,
+    remembered,
     require_unchanged,
     rows_for_file,
     rows_of,
@@ -154,6 +155,26 @@ def test_an_image_of_another_label_or_patient_is_told() -> None:
 def test_what_was_trained_on_is_known_where_it_is_held_out_now() -> None:
     assert held_out_now(ROWS, [replace(ROWS[0], path="new.png", split="test")]) == ["new.png"]
     assert held_out_now(ROWS, [*ROWS, replace(ROWS[2], split="train")]) == []
+
+
+def test_an_image_that_was_trained_on_and_removed_stays_known() -> None:
+    now = [*ROWS[1:], *remembered(ROWS, ROWS[1:])]
+    assert [(row.path, row.split) for row in now][-1] == ("a.png", "removed")
+    index, originals = like(ROWS[:1])
+    assert seen_in_training(index, originals, now) == ["a.png"]
+    assert held_out_now(now, [replace(ROWS[0], split="test")]) == ["a.png"]
+
+
+def test_a_removed_image_is_no_part_of_the_run_any_more() -> None:
+    now = [*ROWS[1:], *remembered(ROWS, ROWS[1:])]
+    index, originals = like(ROWS[1:])
+    assert changes(now, ROWS[1:]) is None
+    assert splits_of(own_images(index, now)) == ["validation", "test"]
+    assert moved_images(index, originals, now) is not None
+
+
+def test_an_image_that_is_trained_on_under_another_name_is_not_removed() -> None:
+    assert remembered(ROWS, [replace(ROWS[0], path="new.png"), *ROWS[1:]]) == []
 
 
 def test_a_missing_image_is_named() -> None:

@@ -142,7 +142,7 @@ def test_a_file_deflated_as_a_whole_is_not_inflated(tmp_path: Path) -> None:
         read_attributes(path, ["Rows"])
 
 
-@pytest.mark.filterwarnings("ignore")
+@pytest.mark.filterwarnings("ignore:Expected .* VR:UserWarning:pydicom")
 def test_a_damaged_header_never_stops_a_survey(tmp_path: Path) -> None:
     sound = dicom(tmp_path / "a.dcm", RAMP, **WINDOW, ViewPosition="PA", NumberOfFrames=1,
                   VOILUTSequence=table(0, 1)).read_bytes()  # fmt: skip

@@ -26,7 +26,6 @@ def scanned(index: Index, config: Config) -> TrainingData:
     return scan(Accelerator(cpu=True), index, Images(index, SIZE, None), config)
 
 
-@pytest.mark.filterwarnings("ignore")  # scikit-learn's, of so few images
 def test_dicom_headers_are_surveyed_once_and_lateral_views_kept_in_the_audit(
     tmp_path: Path, config: Config
 ) -> None:
