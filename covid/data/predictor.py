@@ -29,7 +29,8 @@ class Predictions:
     """What a network answers about the images of an index that can be read."""
 
     originals: dict[int, Original]  # of those images, by index of the sample
-    probabilities: npt.NDArray[np.float32]  # [images, classes], in that order
+    probabilities: npt.NDArray[np.float32]  # [images, classes], in that order, like the next
+    logits: npt.NDArray[np.float32]
     read_images: Callable[[list[int]], npt.NDArray[np.uint8]]  # indices of samples to pixels
     about: Mapping[str, Any]  # for metrics.json, after what it is about the network and the data
     warnings: Sequence[str]

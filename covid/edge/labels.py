@@ -48,8 +48,8 @@ class LabelSpace:
     """What can be true of an image, and how probabilities become decisions.
 
     `labels` maps a key to the labels true of it, for `multilabel` to none too; `implies` a label
-    to those that follow from it; `thresholds` has one number per class, or is None for
-    `single_label`.
+    to those that follow from it; `thresholds` has one number per class. For `single_label` it is
+    None, or t and 1 - t where two classes are decided by another probability than the larger one.
     """
 
     task: Task
@@ -121,7 +121,8 @@ class LabelSpace:
     def decide(self, probabilities: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.bool_]:
         """Probabilities `[images, classes]` in 0..1 to decisions: bool, the same shape.
 
-        `single_label`: the largest probability, the first of equals. `multilabel`: each
+        `single_label`: the largest probability, the first of equals, or where there are
+        thresholds, the first class where it reaches its own and else the second. `multilabel`: each
         probability that reaches its threshold, then everything that those labels imply.
         """
         if self.thresholds is None:
@@ -129,7 +130,14 @@ class LabelSpace:
             decided[np.arange(len(probabilities)), probabilities.argmax(axis=1)] = True
             return decided
         decided = probabilities >= np.array(self.thresholds, dtype=probabilities.dtype)
+        if self.task == "single_label":
+            decided[:, 1] = ~decided[:, 0]
+            return decided
         return self.close(decided)
+
+    def with_thresholds(self, thresholds: Mapping[str, float]) -> "LabelSpace":
+        """The same, deciding by other thresholds, one of each class. Raises KeyError."""
+        return replace(self, thresholds=tuple(thresholds[name] for name in self.classes))
 
     def close(self, decided: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Switches on what the labels that are on imply, chains of implication included."""

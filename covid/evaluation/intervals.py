@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+Floats = npt.NDArray[np.float64]
+
 Z = 1.959964  # what 95 % of a standard normal distribution lie within
 MIN_DIFFERING_PATIENTS = 3  # patients who must differ before their variance says anything
 
@@ -39,28 +41,35 @@ def proportion(outcomes: npt.NDArray[np.bool_], patients: Sequence[str | None]) 
     _, cluster = np.unique(names, return_inverse=True)
     images = np.bincount(cluster).astype(float)
     true = np.bincount(cluster, weights=outcomes).astype(float)
-    total, clusters = len(outcomes), len(images)
-    share = float(true.sum() / total)
+    share, low, high = (float(each) for each in wilson(true, images))
+    return Proportion(share, low, high, int(true.sum()), len(outcomes), len(images))
+
+
+def wilson(true: Floats, images: Floats) -> tuple[Floats, Floats, Floats]:
+    """Share, lower and upper limit, `[...]`, of many proportions of the same images at once.
+
+    `images` `[clusters]` is how many images each patient has, at least one; `true`
+    `[..., clusters]` of how many the outcome is true, in each proportion. See `proportion`.
+    """
+    total = images.sum()
+    share = true.sum(axis=-1) / total
     effective = _effective_number(share, images, true)
     centre = share + Z**2 / (2 * effective)
     spread = Z * np.sqrt(share * (1 - share) / effective + Z**2 / (4 * effective**2))
     scale = 1 + Z**2 / effective
-    low, high = float((centre - spread) / scale), float((centre + spread) / scale)
-    return Proportion(
-        share, max(0.0, min(low, share)), min(1.0, max(high, share)), int(true.sum()), total,
-        clusters,
-    )  # fmt: skip
+    low = np.maximum(0.0, np.minimum((centre - spread) / scale, share))
+    high = np.minimum(1.0, np.maximum((centre + spread) / scale, share))
+    return share, low, high
 
 
-def _effective_number(
-    share: float, images: npt.NDArray[np.float64], true: npt.NDArray[np.float64]
-) -> float:
-    """`images` and those for which the outcome is `true`, of each patient."""
-    total, clusters = float(images.sum()), len(images)
+def _effective_number(share: Floats, images: Floats, true: Floats) -> Floats:
+    total, clusters = images.sum(), len(images)
     if clusters == 1:
-        return 1.0
-    differing = min(int((true > 0).sum()), int((true < images).sum()))
-    if share in (0.0, 1.0) or differing < MIN_DIFFERING_PATIENTS:
-        return float(clusters)
-    between = clusters / (clusters - 1) * float(((true - share * images) ** 2).sum()) / total**2
-    return total / max(1.0, between / (share * (1 - share) / total))
+        return np.ones_like(share)
+    differing = np.minimum((true > 0).sum(axis=-1), (true < images).sum(axis=-1))
+    deviation = ((true - share[..., None] * images) ** 2).sum(axis=-1)
+    between = clusters / (clusters - 1) * deviation / total**2
+    with np.errstate(divide="ignore", invalid="ignore"):  # shares of 0 and 1, not used below
+        clustered = total / np.maximum(1.0, between / (share * (1 - share) / total))
+    unknown = (share == 0) | (share == 1) | (differing < MIN_DIFFERING_PATIENTS)
+    return np.where(unknown, float(clusters), clustered)

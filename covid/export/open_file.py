@@ -41,11 +41,18 @@ def open_file(path: Path) -> Predictor:
             originals[file] = Original.of(grey)
             return resize(grey, card.image_size)
 
+        logits: list[npt.NDArray[np.float32]] = []
+
+        def infer(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+            outputs = model.run(images)
+            logits.append(outputs.logits)
+            return outputs.probabilities
+
         predictions = []
         with bar(indices, f"evaluating {split}") as progress:
             for prediction in predict_files(
-                files, read_once, lambda images: model.run(images).probabilities, card.space,
-                decoders=model.decoders, batch_size=model.batch_size,
+                files, read_once, infer, card.space, decoders=model.decoders,
+                batch_size=model.batch_size,
             ):  # fmt: skip
                 predictions.append(prediction)
                 progress.update()
@@ -60,6 +67,7 @@ def open_file(path: Path) -> Predictor:
         return Predictions(
             {i: originals[file] for i, file in zip(indices, files, strict=True)},
             np.array([list(each.probabilities.values()) for each in predictions], dtype=np.float32),
+            np.concatenate(logits),
             lambda wanted: np.stack([model.read(index.samples[i].path) for i in wanted]),
             {},
             [],

@@ -60,6 +60,7 @@ def open_run(folder: Path | None) -> Predictor:
         return Predictions(
             {i: seen.originals[i] for i in indices},
             predictions.probabilities(space.task),
+            predictions.logits,
             images.read,
             {"unreadable": len(seen.unreadable)},
             [*notes, *([images.problem] if images.problem else [])],
