@@ -18,7 +18,9 @@ from PIL import Image
 from covid.data.cache import Images
 from covid.data.samples import rows_of, to_csv
 from covid.data.source import load_index
+from covid.edge.card import read_card
 from covid.edge.model import load
+from covid.evaluation.operating_file import write_operating_point
 from tests.conftest import (
     LABELS,
     PROJECT,
@@ -26,6 +28,7 @@ from tests.conftest import (
     run_script,
     write_split_images,
 )
+from tests.export.networks import PLATT, POINT
 from tests.runs import refused, train
 
 # Learns the images' brightness in two epochs, to a margin that 8 bits leave alone.
@@ -34,7 +37,8 @@ LEARNING = (
     "model.dropout=0.0",
 )  # fmt: skip
 CARD = (
-    "format", "arch", "task", "classes", "labels", "implies", "thresholds", "image_size", "resize",
+    "format", "arch", "task", "classes", "labels", "implies", "thresholds", "operating_point",
+    "calibration", "image_size", "resize",
     "mean", "std", "precision", "trained_on", "trained_on_sha256", "metrics", "golden",
     "source_sha256", "content_sha256", "versions", "intended_use",
 )  # fmt: skip
@@ -129,6 +133,26 @@ def test_a_run_goes_to_its_own_folder_unless_told_otherwise(run: Path, tmp_path:
     assert sorted(path.name for path in (copied / "export").iterdir()) == [
         "model.onnx", "report.json",
     ]  # fmt: skip
+
+
+def test_what_a_run_chose_goes_into_its_files(run: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "run"
+    shutil.copytree(run, copied)
+    write_operating_point(copied, POINT, PLATT)
+    done = run_script("export.py", copied, "--no-int8")
+    assert done.returncode == 0, done.stderr + done.stdout
+    card = read_card(copied / "export/model.onnx")
+    assert (card.operating_point, card.calibration) == (POINT, PLATT)
+    assert card.space.thresholds == (0.3, 0.62, 0.45)
+    assert "Thresholds: sensitivity=0.95, chosen on validation (45 images)." in done.stdout
+    assert "Recalibrated by platt on validation (45 images)." in done.stdout
+
+
+def test_thresholds_of_another_network_are_refused(run: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "run"
+    shutil.copytree(run, copied)
+    write_operating_point(copied, replace(POINT, thresholds={"covid": 0.5}), None)
+    refused(run_script("export.py", copied), "operating_point.json: is about covid, and the")
 
 
 def test_a_killed_export_leaves_no_file_under_a_final_name(run: Path, tmp_path: Path) -> None:

@@ -45,8 +45,8 @@ def judge(classes: Mapping[str, Mapping[str, Any]]) -> Judgement:
     A class with fewer than 10 patients who have it, or who do not, or whose AUROC has no interval,
     cannot be told. Of others the network should not be used where the interval of the AUROC holds
     0.5 or lies below it, or ends below 0.75; and cannot be told where it is wider than 0.2. Neither
-    thresholds nor a recalibration, which were fitted on the same images, have a say: they do not
-    change the order of images that the AUROC is of.
+    thresholds nor a recalibration, which were fitted on the same images, have a say: but for a
+    temperature of three classes or more, they do not change the order that the AUROC is of.
     """
     against, undecided, few = [], [], []
     for name, row in classes.items():
@@ -138,7 +138,7 @@ def judgement_tables(rows: Mapping[str, Mapping[str, Any]]) -> str:
         "class": list(rows),
         f"{of}s with": [f"{row['with']:,}" for row in rows.values()],
         "without": [f"{row['without']:,}" for row in rows.values()],
-        "AUROC (95 %)": [_range(row["auroc"], 3) for row in rows.values()],
+        "AUROC (95 %)": [_range(row["auroc"]) for row in rows.values()],
     }
     both = [(name, when, row[when]) for name, row in rows.items() for when in ("before", "after")]
     compared = {
@@ -146,20 +146,21 @@ def judgement_tables(rows: Mapping[str, Mapping[str, Any]]) -> str:
         "threshold": [
             "–" if row["threshold"] is None else f"{row['threshold']:.3g}" for _, _, row in both
         ],
-        "sensitivity (95 %)": [_range(row["sensitivity"], 2) for _, _, row in both],
-        "specificity (95 %)": [_range(row["specificity"], 2) for _, _, row in both],
-        "slope": [_number(row["slope"]["value"], 2) for _, _, row in both],
-        "intercept": [_number(row["intercept"]["value"], 2) for _, _, row in both],
+        "sensitivity (95 %)": [_range(row["sensitivity"]) for _, _, row in both],
+        "specificity (95 %)": [_range(row["specificity"]) for _, _, row in both],
+        "slope": [_number(row["slope"]["value"]) for _, _, row in both],
+        "intercept": [_number(row["intercept"]["value"]) for _, _, row in both],
     }
     return "\n\n".join([*fold_table(classes, COLUMNS), *fold_table(compared, COLUMNS)])
 
 
-def _number(value: float | None, decimals: int) -> str:
-    return "–" if value is None else f"{value:.{decimals}f}"
+def _number(value: float | None) -> str:
+    # Adding 0 takes the sign off what rounds to nothing.
+    return "–" if value is None else f"{round(value, 2) + 0.0:.2f}"
 
 
-def _range(figure: Mapping[str, float | None], decimals: int) -> str:
+def _range(figure: Mapping[str, float | None]) -> str:
     value, low, high = (figure[key] for key in ("value", "low", "high"))
     if low is None or high is None:
-        return _number(value, decimals)
-    return f"{_number(value, decimals)} ({low:.2f}–{high:.2f})"
+        return _number(value)
+    return f"{_number(value)} ({low:.2f}–{high:.2f})"

@@ -17,8 +17,11 @@ def write_operating_point(
 ) -> None:
     """Writes `folder`'s operating_point.json, whole or not at all. One of the two may be None.
 
-    Raises StorageError.
+    A point without thresholds, of more than two classes of `single_label`, chose nothing and is
+    left out. Raises StorageError.
     """
+    if point is not None and not point.thresholds:
+        point = None
     if point is None and recalibration is None:
         raise ValueError("neither thresholds nor a recalibration")
     fields: dict[str, Any] = {} if point is None else point.fields()

@@ -84,6 +84,11 @@ def test_the_default_is_said_to_be_chosen_on_nothing() -> None:
     assert decides_by(SPACE, None) == "Thresholds: 0.5, the default, chosen on nothing."
 
 
+def test_the_default_is_not_said_to_be_chosen_where_its_figures_are_known() -> None:
+    point = replace(POINT, rule="0.5, the default", thresholds=dict.fromkeys(SPACE.classes, 0.5))
+    assert decides_by(SPACE, point) == "Thresholds: 0.5, the default, chosen on nothing."
+
+
 def test_thresholds_that_followed_a_recalibration_were_not_chosen() -> None:
     point = replace(POINT, rule="0.5, the default, mapped along")
     assert "mapped along, recalibrated on validation (" in decides_by(SPACE, point)

@@ -65,7 +65,8 @@ def rows() -> dict[str, Any]:
     logits = (2 * targets - 1 + draw.normal(0, 1, targets.shape)).astype(np.float32)
     targets[0, 0] = np.nan
     patients = [f"{place // 2}" for place in range(24)]
-    site = Site(SPACE, logits, 1 / (1 + np.exp(-logits)), targets, patients, ON)
+    likely = (1 / (1 + np.exp(-logits))).astype(np.float32)
+    site = Site(SPACE, logits, likely, targets, patients, ON)
     fitted = Fitted(None, None, SPACE.with_thresholds(dict.fromkeys(SPACE.classes, 0.25)),
                     site.probabilities)  # fmt: skip
     metrics = compute_metrics(fitted.space, fitted.probabilities, targets, patients)

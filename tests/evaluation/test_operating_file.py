@@ -1,6 +1,7 @@
 """operating_point.json: what is written is read, and a file that cannot be meant is refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,11 @@ def test_thresholds_stand_at_the_top_and_the_recalibration_below_its_key(tmp_pat
 
 def test_a_run_without_the_file_has_neither(tmp_path: Path) -> None:
     assert read_operating_point(tmp_path, SPACE) == (None, None)
+
+
+def test_a_point_without_thresholds_is_left_out(tmp_path: Path) -> None:
+    write_operating_point(tmp_path, replace(POINT, thresholds={}), TEMPERATURE)
+    assert read_operating_point(tmp_path, TWO) == (None, TEMPERATURE)
 
 
 def test_nothing_is_not_written(tmp_path: Path) -> None:
