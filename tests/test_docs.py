@@ -24,6 +24,7 @@ WRITTEN = {
     "config.yaml", "history.csv", "curves.png", "best.safetensors", "summary.json",
     "augmentation.png", "data_audit.json", "metrics.json", "predictions.csv", "confusion.png",
     "examples.png", "report.json", "model.onnx", "model.int8.onnx", "model.anysize.onnx",
+    "model.calibrated.onnx", "model.calibrated.calibration.json", "operating_point.json",
     "manifest.csv", "labels.csv", "samples.csv", "SOURCE.md",
     # What public collections hold.
     "train.csv", "valid.csv", "test.csv", "train_val_list.txt", "test_list.txt", "metadata.csv",
