@@ -80,6 +80,17 @@ def test_the_brier_score_is_the_mean_square() -> None:
     assert 0 <= brier["low"] <= brier["value"] <= brier["high"] <= 1
 
 
+def test_few_patients_do_not_make_a_brier_score_sure() -> None:
+    draw, held = np.random.default_rng(0), 0
+    odds = draw.normal(-2, 2, 100_000)
+    truth = float((expit(odds) * expit(-odds)).mean())
+    for _ in range(200):
+        likely = expit(draw.normal(-2, 2, 10))
+        brier = figures_of(likely, draw.random(10) < likely)["brier"]
+        held += brier["low"] <= truth <= brier["high"]
+    assert held / 200 >= 0.92
+
+
 @pytest.mark.parametrize(("probabilities", "outcomes", "key", "why"), [
     ([0.2] * 9, [1] * 9, "intercept", "every image bears it"),
     ([0.2] * 9, [0] * 9, "intercept", "no image bears it"),
