@@ -17,9 +17,9 @@ from covid.edge.labels import LabelSpace
 from covid.edge.operating_point import ChosenOn, Method, Recalibration
 from covid.edge.table import fold_table
 from covid.errors import ConfigError, DataError
-from covid.evaluation.clusters import covariance_of_sums, number_patients
+from covid.evaluation.clusters import number_patients
 from covid.evaluation.figures import Answers, Targets
-from covid.evaluation.intervals import MIN_DIFFERING_PATIENTS, proportion
+from covid.evaluation.intervals import MIN_DIFFERING_PATIENTS, proportion, wilson
 from covid.evaluation.logistic import fit_line, fit_shift, interval, why_no_slope
 from covid.evaluation.terminal import COLUMNS
 
@@ -49,7 +49,8 @@ def calibration_figures(
     of one whose slope is fixed at 1. Their 95 % intervals are over patients (Liang & Zeger 1986),
     by Student's t with one degree of freedom fewer than the rarer outcome has patients: with as
     many as there are patients, simulated intervals of slopes at 30 patients hold the truth in less
-    than 92 %. What cannot be determined is None, and a sentence in the class's `notes` says why.
+    than 92 %. That of the Brier score is Wilson's, as of a share. What cannot be determined is
+    None, and a sentence in the class's `notes` says why.
 
     `bins` hold about as many images each, by ascending probability: the mean `predicted`, the share
     `observed` with Wilson's `low` and `high`, `images`, `patients`. Raises what `Answers.of` does.
@@ -76,7 +77,7 @@ def _of_class(
     figures["brier"] = _mean((predicted - outcomes) ** 2, cluster)
     figures["bins"] = _bins(predicted, outcomes, patients)
     fewest = min(len(np.unique(cluster[outcomes])), len(np.unique(cluster[~outcomes])))
-    why = why_not = None
+    why = None
     if outcomes.all() or not outcomes.any():
         why = f"{'every' if outcomes.all() else 'no'} image bears it"
     elif fewest < MIN_DIFFERING_PATIENTS:
@@ -86,15 +87,24 @@ def _of_class(
         return figures | {"notes": [sentence]}
     log_odds = logit(np.clip(predicted, RESOLUTION, 1 - RESOLUTION))
     figures["intercept"] = _estimate(*fit_shift(log_odds, outcomes, cluster), fewest)
-    why_not = why_no_slope(log_odds, outcomes)
+    why_not = why_no_slope(log_odds, outcomes) or _why_no_interval(log_odds, outcomes, cluster)
     if why_not is None:
         try:
             line = fit_line(log_odds, outcomes, cluster)
             figures["slope"] = _estimate(line.slope, line.slope_error, fewest)
         except ArithmeticError:
-            why_not = "the probabilities separate the two outcomes almost without a mistake"
+            why_not = "the likelihood is too flat"
     notes = [f"{name}: a calibration slope cannot be determined, as {why_not}."] if why_not else []
     return figures | {"notes": notes}
+
+
+def _why_no_interval(log_odds: Floats, outcomes: Booleans, cluster: Integers) -> str | None:
+    """A slope that rests on a mistake or two would be huge, and its spread nobody's guess."""
+    lowest, highest = log_odds[outcomes].min(), log_odds[~outcomes].max()
+    mixed = np.where(outcomes, log_odds <= highest, log_odds >= lowest)
+    if len(np.unique(cluster[mixed])) >= MIN_DIFFERING_PATIENTS:
+        return None
+    return f"the two outcomes overlap in fewer than {MIN_DIFFERING_PATIENTS} patients"
 
 
 def _estimate(value: float, error: float | None, patients: int) -> Figure:
@@ -103,13 +113,16 @@ def _estimate(value: float, error: float | None, patients: int) -> Figure:
 
 
 def _mean(values: Floats, cluster: Integers) -> Figure:
-    """The mean of `values` `[images]` in 0..1, and its interval over clusters within 0..1."""
-    mean, clusters = float(values.mean()), len(np.unique(cluster))
-    if clusters < 2:
-        return {"value": mean, "low": None, "high": None}
-    variance = float(covariance_of_sums((values - mean)[:, None], cluster)[0, 0])
-    low, high = interval(mean, variance**0.5 / len(values), clusters)
-    return {"value": mean, "low": max(low, 0.0), "high": min(high, 1.0)}
+    """The mean of `values` `[images]` in 0..1, by Wilson's interval of a share.
+
+    Such values vary at most as outcomes of 0 and 1 with their mean do, so it is wide enough: with
+    10 to 100 patients, simulated intervals of Brier scores hold the truth in 93 % and more, where
+    those of the mean's own spread do in as few as 74 %, as the few large errors are often missing.
+    """
+    _, places, images = np.unique(cluster, return_inverse=True, return_counts=True)
+    summed = np.bincount(places, weights=values).astype(np.float64)
+    mean, low, high = wilson(summed, images.astype(np.float64))
+    return {"value": float(mean), "low": float(low), "high": float(high)}
 
 
 def _bins(
