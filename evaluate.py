@@ -39,8 +39,9 @@ def parse_arguments() -> argparse.Namespace:
         help="evaluate other images though the network was trained on some of them",
     )
     parser.add_argument(
-        "--split", default="test", choices=("train", "validation", "test"), help="default: test"
-    )
+        "--split", default="test", choices=("train", "validation", "test", "folds"),
+        help="default: test; folds: the held-out images of all folds of a cross-validation",
+    )  # fmt: skip
     parser.add_argument(
         "--output", type=Path, metavar="DIR",
         help="default: RUN/evaluation/SPLIT; for an ONNX file, evaluation/ROOT-SPLIT beside it",
@@ -123,6 +124,10 @@ def open_trained(arguments: argparse.Namespace) -> "Predictor":
                     f"name them with --data ROOT."
                 )
     if trained is None or trained.suffix.lower() != ".onnx":
+        if arguments.split == "folds":
+            from covid.training.open_folds import open_folds
+
+            return open_folds(trained)
         from covid.training.open_run import open_run
 
         return open_run(trained)

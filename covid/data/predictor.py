@@ -34,6 +34,7 @@ class Predictions:
     read_images: Callable[[list[int]], npt.NDArray[np.uint8]]  # indices of samples to pixels
     about: Mapping[str, Any]  # for metrics.json, after what it is about the network and the data
     warnings: Sequence[str]
+    folds: Sequence[str] | None = None  # [images]: the fold that held each out, as 2of5
 
 
 @dataclass(frozen=True)
