@@ -56,6 +56,7 @@ def test_every_image_has_its_row_of_predictions(finished: Path) -> None:
     assert list(rows[0]) == [
         "path", "label", "probability_covid", "probability_normal", "probability_pneumonia",
         "predicted", "correct", "target_covid", "target_normal", "target_pneumonia",
+        "patient", "source", "fold",
     ]  # fmt: skip
     assert sorted(row["path"] for row in rows) == sorted(
         f"test/{label}/{label}-{number}.png" for label in LABELS for number in range(3)

@@ -13,11 +13,11 @@ import numpy.typing as npt
 from covid.edge.card import INTENDED_USE
 from covid.edge.files import write_atomically
 from covid.edge.labels import LabelSpace
-from covid.edge.table import csv_line
 from covid.evaluation.examples import choose_examples, plot_examples
 from covid.evaluation.figures import Answers, Targets
 from covid.evaluation.metrics import compute_metrics
 from covid.evaluation.plots import plot_confusion
+from covid.evaluation.prediction_file import PredictionFile, predictions_csv
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,25 @@ class Evaluation:
     names: Sequence[str]  # [images], like the next two: paths below the root
     cells: Sequence[str]  # of keys of `data.labels`, as a manifest has them
     patients: Sequence[str | None]
+    sources: Sequence[str] = ()  # [images], empty where not known; or none at all
+    folds: Sequence[str] | None = None  # [images]: whose network answered, where it was several
 
     @cached_property
     def answers(self) -> Answers:
         """Targets beside the network's decisions. Raises what `Answers.of` raises."""
         return Answers.of(self.space, self.probabilities, self.targets)
+
+    @property
+    def prediction_file(self) -> PredictionFile:
+        """What predictions.csv holds. Raises what `Answers.of` raises."""
+        answers = self.answers
+        return PredictionFile(
+            self.space.classes, tuple(self.names), tuple(self.cells), self.probabilities,
+            np.where(answers.known, answers.targets, np.nan).astype(np.float32),
+            answers.decisions, tuple(self.patients),
+            tuple(self.sources or [""] * len(self.names)),
+            None if self.folds is None else tuple(self.folds),
+        )  # fmt: skip
 
 
 def write_report(
@@ -59,7 +73,7 @@ def write_report(
     }
     text = json.dumps(metrics, indent=2, allow_nan=False, ensure_ascii=False)
     write_atomically(folder / "metrics.json", f"{text}\n")
-    write_atomically(folder / "predictions.csv", predictions_csv(evaluation))
+    write_atomically(folder / "predictions.csv", predictions_csv(evaluation.prediction_file))
     plot_confusion(folder / "confusion.png", metrics, title)
     chosen = choose_examples(answers, evaluation.cells)
     images = read_images([place for places in chosen.values() for place in places])
@@ -67,23 +81,3 @@ def write_report(
         folder / "examples.png", images, chosen, answers, evaluation.cells, space, title
     )
     return metrics
-
-
-def predictions_csv(evaluation: Evaluation) -> str:
-    """One row per image; `correct` is true where the whole decision is, as accuracy counts.
-
-    A target that is not known is empty, and so is `correct` where none is known.
-    """
-    space, answers = evaluation.space, evaluation.answers
-    columns = [f"probability_{name}" for name in space.classes]
-    targets = [f"target_{name}" for name in space.classes]
-    lines = [csv_line(["path", "label", *columns, "predicted", "correct", *targets])]
-    for image, (name, cell) in enumerate(zip(evaluation.names, evaluation.cells, strict=True)):
-        # Six decimals: float32 has no more to say of a number below 1.
-        numbers = [f"{value:.6f}" for value in answers.probabilities[image]]
-        predicted = space.join(answers.decisions[image])
-        correct = "true" if answers.correct[image] else "false" if answers.evaluated[image] else ""
-        own = zip(answers.targets[image], answers.known[image], strict=True)
-        outcomes = [str(int(target)) if known else "" for target, known in own]
-        lines.append(csv_line([name, cell, *numbers, predicted, correct, *outcomes]))
-    return "".join(lines)
