@@ -53,6 +53,8 @@ def export(arguments: argparse.Namespace) -> int:
     import onnx
     import onnxruntime
 
+    from covid.edge.operating_point import decides_by, recalibrated_by
+    from covid.evaluation.operating_file import read_operating_point
     from covid.export.evidence import gather_evidence
     from covid.export.files import (
         ANY_SIZE,
@@ -63,7 +65,7 @@ def export(arguments: argparse.Namespace) -> int:
         write_fp32,
         write_int8,
     )
-    from covid.export.graph import export_graph
+    from covid.export.graph import export_graph, recalibrate
     from covid.export.report import build_report, report_table, write_report
     from covid.model.weights import load_trained
     from covid.training.run import best_weights, newest_run, runs_folder, versions
@@ -75,6 +77,7 @@ def export(arguments: argparse.Namespace) -> int:
     if arguments.data:
         trained = replace(trained, config=trained.config.with_roots(arguments.data))
     config, network = trained.config, trained.network
+    point, recalibration = read_operating_point(folder, config.label_space)
     print(f"{config.name}, epoch {trained.epoch}: exporting to {output}", flush=True)
 
     # What the files must agree with: the network's own answers for the validation images.
@@ -83,9 +86,13 @@ def export(arguments: argparse.Namespace) -> int:
         weights,
         versions() | {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__},
         moved=arguments.data is not None,
+        point=point,
+        recalibration=recalibration,
     )
 
     model = export_graph(network, config.task, config.data.image_size)
+    if recalibration is not None:
+        recalibrate(model, recalibration)
     parity = write_fp32(output / FP32, model, evidence)
     remove_earlier(output)
     int8 = None
@@ -97,7 +104,8 @@ def export(arguments: argparse.Namespace) -> int:
     report = build_report(output, config.name, evidence, parity, int8, any_size)
     write_report(output, report)
 
-    print(f"\n{config.name} on {evidence.card.trained_on}\n")
+    print(f"\n{config.name} on {evidence.card.trained_on}")
+    print(f"{decides_by(evidence.space, point)}{recalibrated_by(recalibration)}\n")
     print(report_table(report))
     print(
         f"\n{output} holds {', '.join([*report['files'], 'report.json'])}.\n"

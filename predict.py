@@ -61,6 +61,7 @@ def predict(arguments: argparse.Namespace) -> int:
     from covid.edge.dicom_header import survey
     from covid.edge.files import replacing
     from covid.edge.model import load
+    from covid.edge.operating_point import decides_by
     from covid.edge.predict import find_images
     from covid.edge.progress import Progress
 
@@ -73,6 +74,7 @@ def predict(arguments: argparse.Namespace) -> int:
         providers=[arguments.provider] if arguments.provider else None,
     )
     card, bar, caught = model.card, Progress(len(paths), sys.stderr), catch_signals()
+    point = card.operating_point
     done = unreadable = 0
 
     def watch(predictions: Iterable["Prediction"]) -> Iterator["Prediction"]:
@@ -95,7 +97,10 @@ def predict(arguments: argparse.Namespace) -> int:
         # Whatever another program may read has rows in it and nothing else.
         aside = sys.stderr if arguments.output or form != "table" else stream
         write(aside, f"{arguments.model}: {card.arch} ({card.precision}, {model.arithmetic} "
-                     f"arithmetic), trained on {card.trained_on}. {INTENDED_USE}\n")  # fmt: skip
+                     f"arithmetic), trained on {card.trained_on}. "
+                     f"{decides_by(card.space, point)} {INTENDED_USE}\n")  # fmt: skip
+        for note in point.notes if point else ():
+            write(aside, f"Note: {note}\n")
         if card.synthetic:
             write(aside, "It learnt from SYNTHETIC images and says nothing of real ones.\n")
         if others:

@@ -19,6 +19,7 @@ import pytest
 
 from tests.conftest import PROJECT, clean_environment, run_script, write_image
 from tests.edge.networks import CARD, write_network
+from tests.edge.test_operating_point import POINT
 
 COLUMNS = [
     "path", "probability_covid", "probability_normal", "probability_pneumonia", "predicted",
@@ -63,11 +64,23 @@ def rows_of(text: str) -> list[dict[str, str]]:
 def test_a_table_has_a_row_an_image(model: Path, images: Path) -> None:
     lines = predict(model, images).stdout.splitlines()
     assert lines[0].startswith(
-        f"{model}: resnet18 (fp32, plain arithmetic), trained on xray3."
+        f"{model}: resnet18 (fp32, plain arithmetic), trained on xray3. "
+        f"Thresholds: 0.5, the default, chosen on nothing."
     )
     assert lines[1].split() == ["image", "covid", "normal", "pneumonia", "predicted"]
     assert [line.split()[0] for line in lines[2:]] == [str(images / f"{n}.png") for n in range(7)]
     assert (lines[2].split()[-1], lines[-1].split()[-1]) == ("normal", "covid+pneumonia")
+
+
+def test_the_opening_says_what_was_chosen_on_what_and_what_that_cannot_show(
+    tmp_path: Path, images: Path
+) -> None:
+    space = CARD.space.with_thresholds(POINT.thresholds)
+    model = write_network(tmp_path, replace(CARD, space=space, operating_point=POINT))
+    lines = predict(model, images / "0.png").stdout.splitlines()
+    assert "sensitivity=0.95, chosen on validation (128 images, 101 patients)." in lines[0]
+    assert lines[1] == "Note: covid: 0.95 cannot be shown with 10 patients."
+    assert lines[2].startswith("image")
 
 
 def test_a_csv_has_the_columns_of_the_contract(model: Path, images: Path) -> None:

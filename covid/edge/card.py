@@ -18,7 +18,8 @@ from typing import Any, BinaryIO
 
 from covid.edge.golden import Golden
 from covid.edge.images import GREYS, PREPROCESSING_VERSION
-from covid.edge.labels import LabelSpace, Task
+from covid.edge.labels import LabelSpace, Task, are_complementary
+from covid.edge.operating_point import OperatingPoint, Recalibration, misfit
 from covid.edge.wire import read_fields, write_field
 from covid.errors import ModelError
 
@@ -57,6 +58,8 @@ class Card:
     golden: Golden | None = None  # None in files of format 1 only
     trained_on_sha256: str | None = None  # of the run's samples.csv
     greys: int = PREPROCESSING_VERSION  # which of images.GREYS it learnt from; 1 where not written
+    operating_point: OperatingPoint | None = None  # None: nobody chose the thresholds
+    calibration: Recalibration | None = None  # what the graph does to logits; None: nothing
 
     @property
     def synthetic(self) -> bool:
@@ -74,6 +77,8 @@ class Card:
             "labels": {key: list(true) for key, true in self.space.labels.items()},
             "implies": {name: list(others) for name, others in self.space.implies.items()},
             "thresholds": None if self.space.thresholds is None else list(self.space.thresholds),
+            "operating_point": self.operating_point and self.operating_point.fields(),
+            "calibration": self.calibration and self.calibration.fields(),
             "image_size": self.image_size,
             "resize": self.resize,
             "greys": self.greys,
@@ -138,6 +143,14 @@ def read_card(path: Path) -> Card:
         ) from None
 
 
+def read_content(path: Path) -> bytes:
+    """All bytes of a file before its card, once `read_card` has found them sound."""
+    with path.open("rb") as file:
+        start, _ = _find_card(path, file)
+        file.seek(0)
+        return file.read(start)
+
+
 def _find_card(path: Path, file: BinaryIO) -> tuple[int, bytes]:
     """Where the card's field starts, and its JSON: the last field of the file."""
     start, number, inside, length = deque(read_fields(path, file), maxlen=1)[0]
@@ -188,13 +201,8 @@ def _card(fields: Mapping[str, Any]) -> Card:
     named = {name for names in (*labels.values(), *implies.values(), implies) for name in names}
     if not named <= set(classes):
         raise ValueError("labels or implies name no class")
-    thresholds = fields["thresholds"]
-    if (thresholds is None) != (task == "single_label"):
-        raise ValueError("thresholds")
-    if thresholds is not None:
-        thresholds = tuple(_number(value, "thresholds") for value in thresholds)
-        if len(thresholds) != len(classes) or not all(0 <= value <= 1 for value in thresholds):
-            raise ValueError("thresholds")
+    space = LabelSpace(task, classes, labels, implies, _thresholds(fields, task, len(classes)))
+    point, calibration = _chosen(fields, space)
     size, resize = fields["image_size"], fields["resize"]
     if not isinstance(size, int) or not 2 <= size <= MAX_SIZE:
         raise ValueError("image_size")
@@ -215,7 +223,7 @@ def _card(fields: Mapping[str, Any]) -> Card:
         golden = Golden.from_fields(fields["golden"], len(classes))
     return Card(
         arch=fields["arch"],
-        space=LabelSpace(task, classes, labels, implies, thresholds),
+        space=space,
         image_size=size,
         resize=resize,
         mean=_number(fields["mean"], "mean"),
@@ -228,7 +236,41 @@ def _card(fields: Mapping[str, Any]) -> Card:
         golden=golden,
         trained_on_sha256=trained_on_sha256,
         greys=fields["greys"],
+        operating_point=point,
+        calibration=calibration,
     )
+
+
+def _thresholds(fields: Mapping[str, Any], task: Task, classes: int) -> tuple[float, ...] | None:
+    """One a class; of `single_label` none, or two that add up to 1."""
+    thresholds = fields["thresholds"]
+    if thresholds is None:
+        if task == "multilabel":
+            raise ValueError("thresholds")
+        return None
+    numbers = tuple(_number(value, "thresholds") for value in thresholds)
+    if len(numbers) != classes or not all(0 <= value <= 1 for value in numbers):
+        raise ValueError("thresholds")
+    if task == "single_label" and not are_complementary(numbers):
+        raise ValueError("thresholds")
+    return numbers
+
+
+def _chosen(
+    fields: Mapping[str, Any], space: LabelSpace
+) -> tuple[OperatingPoint | None, Recalibration | None]:
+    """What chose the card's thresholds, which must be the same numbers, and the recalibration."""
+    point, calibration = fields.get("operating_point"), fields.get("calibration")
+    chosen = None if point is None else OperatingPoint.from_fields(point)
+    if chosen and space.with_thresholds(chosen.thresholds).thresholds != space.thresholds:
+        raise ValueError("operating_point: other thresholds")
+    recalibration = None
+    if calibration is not None:
+        recalibration = Recalibration.from_fields(calibration, len(space.classes))
+    reason = misfit(space, chosen, recalibration)
+    if reason:
+        raise ValueError(reason)
+    return chosen, recalibration
 
 
 def _names(value: Any, key: str) -> tuple[str, ...]:

@@ -5,8 +5,8 @@ two products are added in 16 bits, which saturate. A file brings along what it a
 arithmetic, so that a session that answers otherwise is seen before it is believed.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,10 @@ Floats = npt.NDArray[np.float32]
 FORMULA = "hashed-squares"  # what `render` does
 MAX_IMAGES = 2  # each costs every start of a session one answer
 MAX_SEED = 2**16 - 1
+# Of a logit. The same float sums in another order differ by some 1e-6 of their size; bf16, which
+# some providers take for float32 by default, by some 1e-2.
+FLOAT_TOLERANCE = 1e-3
+DECIMALS = 6  # of a logit: a thousandth of the smallest tolerance
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,19 @@ class Golden:
         largest = float(np.abs(given.astype(np.float64) - np.array(self.logits)).max())
         return largest if np.isfinite(largest) else float("inf")
 
+    def mapped(
+        self, scale: Sequence[float], shift: Sequence[float], *, exact: bool
+    ) -> "Golden":
+        """The same images' answers once each logit z became `scale * z + shift`, class by class.
+
+        `exact`: of a graph in float, whose tolerance follows its logits. In 8 bits it stays what
+        it is, since it is a share of a probability, whatever the logits' scale.
+        """
+        logits = np.array(self.logits) * np.array(scale) + np.array(shift)
+        rows = tuple(tuple(round(value, DECIMALS) for value in row) for row in logits.tolist())
+        tolerance = float_tolerance(logits) if exact else self.tolerance
+        return replace(self, logits=rows, tolerance=tolerance)
+
     def fields(self) -> dict[str, Any]:
         """As plain values, for JSON; `from_fields` reads them."""
         return {
@@ -87,6 +104,11 @@ class Golden:
         if tolerance <= 0 or any(len(row) != classes for row in rows):
             raise ValueError("golden: logits or tolerance")
         return cls(patterns, rows, tolerance)
+
+
+def float_tolerance(logits: npt.NDArray[np.floating[Any]]) -> float:
+    """By which the logits of a graph in float may differ from these."""
+    return FLOAT_TOLERANCE * max(1.0, float(np.nan_to_num(np.abs(logits), posinf=0.0).max()))
 
 
 def _hash(values: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:

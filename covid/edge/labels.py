@@ -16,6 +16,8 @@ import numpy.typing as npt
 Task = Literal["multilabel", "single_label"]
 Uncertain = Literal["ignore", "positive", "negative"]  # what a key in doubt is taken for
 DEFAULT_THRESHOLD = 0.5  # where sigmoid's two outcomes are equally likely
+# By which t and 1 - t may miss a sum of 1: either may have been float32, some 1e-7 apart there.
+ROUNDING = 1e-6
 SEPARATOR = "+"  # between labels that share one cell: covid+pneumonia
 JOINED = "|"  # between the keys of one image: Effusion|Infiltration, as NIH writes them
 DOUBT = "?"  # after a key that may be true: Effusion?
@@ -41,6 +43,11 @@ def read_cell(cell: str) -> dict[str, bool]:
 def write_cell(keys: Mapping[str, bool]) -> str:
     """The cell that `read_cell` reads as `keys`."""
     return JOINED.join(name if certain else f"{name}{DOUBT}" for name, certain in keys.items())
+
+
+def are_complementary(thresholds: Sequence[float]) -> bool:
+    """Whether these are t and 1 - t, by which two classes of `single_label` can be decided."""
+    return len(thresholds) == 2 and abs(sum(thresholds) - 1) <= ROUNDING
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from covid.edge.labels import DEFAULT_THRESHOLD, LabelSpace, are_complementary
+
 Method = Literal["temperature", "platt"]
+MAPPED_ALONG = "mapped along"  # ends the rule of thresholds that only followed a recalibration
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,12 @@ class ChosenOn:
     images: int
     patients: int | None  # None where no patient is known
     samples_sha256: str | None  # of their rows, as in metrics.json
+
+    def __str__(self) -> str:
+        counts = [f"{self.images:,} image{'s' * (self.images != 1)}"]
+        if self.patients is not None:
+            counts.append(f"{self.patients:,} patient{'s' * (self.patients != 1)}")
+        return f"{self.split} ({', '.join(counts)})"
 
 
 @dataclass(frozen=True)
@@ -93,7 +102,50 @@ class Recalibration:
         shift = tuple(_number(value, "calibration: shift") for value in fields["shift"])
         if len(scale) != classes or len(shift) != classes or min(scale) <= 0:
             raise ValueError("calibration: scale or shift")
+        if method == "temperature" and (len(set(scale)) > 1 or any(shift)):
+            raise ValueError("calibration: temperature")
         return cls(method, scale, shift, _chosen_on(fields))
+
+
+def decides_by(space: LabelSpace, point: OperatingPoint | None) -> str:
+    """The sentence on what turns probabilities into decisions; `point` is what chose it, if any."""
+    if space.thresholds is None:
+        return "Decides by the largest probability."
+    if point is not None:
+        verb = "recalibrated" if point.rule.endswith(MAPPED_ALONG) else "chosen"
+        return f"Thresholds: {point.rule}, {verb} on {point.chosen_on}."
+    if all(threshold == DEFAULT_THRESHOLD for threshold in space.thresholds):
+        return f"Thresholds: {DEFAULT_THRESHOLD:g}, the default, chosen on nothing."
+    numbers = ", ".join(f"{threshold:.3g}" for threshold in space.thresholds)
+    return f"Thresholds: {numbers}; nothing says what they were chosen on."
+
+
+def recalibrated_by(recalibration: Recalibration | None) -> str:
+    """One more sentence, led by a space; none where there is no recalibration."""
+    if recalibration is None:
+        return ""
+    return f" Recalibrated by {recalibration.method} on {recalibration.chosen_on}."
+
+
+def misfit(
+    space: LabelSpace, point: OperatingPoint | None, recalibration: Recalibration | None
+) -> str | None:
+    """Why these cannot be about a network with the classes of `space`; None where they can.
+
+    Softmax needs one scale for all classes and no shift, and thresholds of two classes alone.
+    """
+    classes = len(space.classes)
+    if point is not None and set(point.thresholds) != set(space.classes):
+        theirs, ours = ", ".join(point.thresholds), ", ".join(space.classes)
+        return f"is about {theirs}, and the network about {ours}"
+    if recalibration is not None and len(recalibration.scale) != classes:
+        return f"recalibrates {len(recalibration.scale)} classes, and the network has {classes}"
+    if space.task == "single_label":
+        if point is not None and not are_complementary(tuple(point.thresholds.values())):
+            return "has thresholds, which of single_label are t and 1 - t, of two classes"
+        if recalibration is not None and recalibration.method != "temperature":
+            return f"recalibrates by {recalibration.method}, and single_label takes temperature"
+    return None
 
 
 def _chosen_on(fields: Mapping[str, Any]) -> ChosenOn:

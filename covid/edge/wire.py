@@ -14,6 +14,7 @@ from covid.errors import ModelError
 HIGHEST_FIELD = 26  # of onnx.proto's ModelProto, so far: `functions` is 25
 MAX_FIELDS = 10_000  # of a file; a real one has some ten
 LENGTH_DELIMITED, VARINT = 2, 0  # the two kinds of content that a ModelProto has
+FIXED_BYTES = {1: 8, 5: 4}  # two more that messages inside it have, always of one length
 
 
 def read_fields(path: Path, file: BinaryIO) -> Iterator[tuple[int, int, int, int]]:
@@ -49,6 +50,33 @@ def read_fields(path: Path, file: BinaryIO) -> Iterator[tuple[int, int, int, int
         if place > size:
             raise _cut_short(path)
         yield start, number, start + used, length
+
+
+def read_message(content: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """The fields of a message that lies in `content[start:end]`, as they come.
+
+    Each is its number, its kind, and where its content starts and ends; for a VARINT the number
+    itself and where it ends. Raises ValueError where this is no message.
+    """
+    place = start
+    try:
+        while place < end:
+            tag, place = _read_varint(content, place)
+            number, kind = tag >> 3, tag & 7
+            if kind == VARINT:
+                value, place = _read_varint(content, place)
+                yield number, kind, value, place
+                continue
+            if kind == LENGTH_DELIMITED:
+                length, place = _read_varint(content, place)
+            else:
+                length = FIXED_BYTES[kind]
+            if place + length > end:
+                raise ValueError("a field is longer than its message")
+            yield number, kind, place, place + length
+            place += length
+    except (IndexError, KeyError):
+        raise ValueError("no protobuf message") from None
 
 
 def _cut_short(path: Path) -> ModelError:

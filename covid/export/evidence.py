@@ -28,6 +28,7 @@ from covid.data.samples import (
 from covid.data.source import NAME_FOLDER, data_name, open_source
 from covid.edge.card import RESIZE, Card
 from covid.edge.labels import LabelSpace, Task
+from covid.edge.operating_point import OperatingPoint, Recalibration
 from covid.errors import DataError, RunError, TrainingError
 from covid.evaluation.metrics import compute_metrics
 from covid.model.networks import Network
@@ -92,13 +93,20 @@ class Evidence:
 
 
 def gather_evidence(
-    trained: Trained, weights: Path, versions: Mapping[str, str], *, moved: bool = False
+    trained: Trained,
+    weights: Path,
+    versions: Mapping[str, str],
+    *,
+    moved: bool = False,
+    point: OperatingPoint | None = None,
+    recalibration: Recalibration | None = None,
 ) -> Evidence:
     """Reads a run's images and evaluates its network on the validation split.
 
     `weights` is the run's best.safetensors; `moved` says that its images lie in other folders
-    than they did, and may bear other names. Raises DataError: no images, unreadable ones, some
-    that are missing or have changed, an empty split.
+    than they did, and may bear other names. Logits and probabilities are those after
+    `recalibration`, decisions those of `point`; None leaves them as training made them. Raises
+    DataError: no images, unreadable ones, some that are missing or have changed, an empty split.
     """
     config = trained.config
     rows = read_rows(weights.parent)
@@ -113,8 +121,12 @@ def gather_evidence(
     drawn = draw.permutation(training).tolist()
     count = min(CALIBRATION_IMAGES, (len(drawn) + 1) // 2)
     calibration, unseen = sorted(drawn[:count]), sorted(drawn[count:])
-    logits, probabilities = _answers(trained.network, config.task, images, validation)
+    logits, probabilities = _answers(
+        trained.network, config.task, images, validation, recalibration
+    )
     space = config.label_space
+    if point is not None:
+        space = space.with_thresholds(point.thresholds)
     targets = targets_of(space, index)[validation]
     patients = [index.samples[i].patient for i in validation]
     metrics = compute_metrics(space, probabilities, targets, patients)
@@ -132,6 +144,8 @@ def gather_evidence(
         versions=dict(versions),
         trained_on_sha256=trained.trained_on_sha256,
         greys=trained.greys,
+        operating_point=point,
+        calibration=recalibration,
     )
     return Evidence(
         card, images, index, validation, calibration, unseen, targets, logits, probabilities,
@@ -204,7 +218,11 @@ def _readable(
 
 @torch.inference_mode()
 def _answers(
-    network: Network, task: Task, images: Images, indices: list[int]
+    network: Network,
+    task: Task,
+    images: Images,
+    indices: list[int],
+    recalibration: Recalibration | None,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """The network's logits and probabilities, `[images, classes]` each, on the CPU in fp32."""
     logits = []
@@ -220,5 +238,7 @@ def _answers(
             "The network gives logits that are not finite numbers for validation images; "
             "train it anew, with a smaller learning rate."
         )
+    if recalibration is not None:
+        every = torch.from_numpy(recalibration.apply(every.numpy()))
     likely = every.sigmoid() if task == "multilabel" else every.softmax(dim=1)
     return every.numpy(), likely.numpy()

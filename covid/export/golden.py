@@ -9,7 +9,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
-from covid.edge.golden import MAX_IMAGES, Golden, Pattern
+from covid.edge.golden import DECIMALS, MAX_IMAGES, Golden, Pattern, float_tolerance
 from covid.edge.processors import usable_processors
 from covid.export.saturation import emulate, saturable_pairs
 
@@ -17,9 +17,6 @@ Floats = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
 
 CANDIDATES = tuple(Pattern(seed, side) for side, seed in product((4, 16, 64), (0, 1)))
-# Of a logit. The same float sums in another order differ by some 1e-6 of their size; bf16, which
-# some providers take for float32 by default, by some 1e-2.
-FLOAT_TOLERANCE = 1e-3
 # 0.03 of a probability where the sigmoid is steepest, a quarter of the logit's change. Rounding
 # on the way to 8 bits, in which processors may differ, moved no probability by more than 0.02.
 INT8_TOLERANCE = 4 * 0.03
@@ -43,9 +40,7 @@ def prove_float(model: onnx.ModelProto, size: int) -> Proof:
     """Golden answers of an fp32 graph that takes images of `size` pixels."""
     patterns = CANDIDATES[:MAX_IMAGES]
     logits = exact_answers(model, _render(patterns, size))
-    largest = float(np.nan_to_num(np.abs(logits), posinf=0.0).max())
-    tolerance = FLOAT_TOLERANCE * max(1.0, largest)
-    return Proof(_golden(patterns, logits, tolerance), 0, 0.0)
+    return Proof(_golden(patterns, logits, float_tolerance(logits)), 0, 0.0)
 
 
 def prove_int8(model: onnx.ModelProto, size: int) -> Proof:
@@ -86,7 +81,7 @@ def _render(patterns: Sequence[Pattern], size: int) -> Pixels:
 
 def _golden(patterns: Sequence[Pattern], logits: Floats, tolerance: float) -> Golden:
     # What is no number becomes 0, which a file with such an answer does not give: it is refused
-    # as soon as it is opened. Six decimals are a thousandth of the smallest tolerance.
+    # as soon as it is opened.
     logits = np.nan_to_num(logits, nan=0.0, posinf=0.0, neginf=0.0)
-    rows = tuple(tuple(round(float(value), 6) for value in row) for row in logits)
+    rows = tuple(tuple(round(float(value), DECIMALS) for value in row) for row in logits)
     return Golden(tuple(patterns), rows, tolerance)

@@ -11,7 +11,9 @@ import torch
 from onnx import helper, numpy_helper
 from torch import nn
 
+from covid.edge.constants import SCALE, SHIFT
 from covid.edge.labels import Task
+from covid.edge.operating_point import Recalibration
 from covid.model.networks import Network
 
 OPSET = 18  # the first with an antialiased Resize, which the any-size graph needs
@@ -87,7 +89,7 @@ def add_calibration(model: onnx.ModelProto) -> None:
     """
     graph = model.graph
     classes = graph.output[0].type.tensor_type.shape.dim[1].dim_value
-    for name, value in (("calibration_scale", 1), ("calibration_shift", 0)):
+    for name, value in ((SCALE, 1), (SHIFT, 0)):
         constant = np.full(classes, value, dtype=np.float32)
         graph.initializer.append(numpy_helper.from_array(constant, name))
     place, head = next(
@@ -97,16 +99,23 @@ def add_calibration(model: onnx.ModelProto) -> None:
     graph.node.insert(
         place + 1,
         helper.make_node(
-            "Mul", ["uncalibrated_logit", "calibration_scale"], ["scaled_logit"],
+            "Mul", ["uncalibrated_logit", SCALE], ["scaled_logit"],
             name="calibration_multiply",
         ),
     )  # fmt: skip
     graph.node.insert(
         place + 2,
         helper.make_node(
-            "Add", ["scaled_logit", "calibration_shift"], ["logit"], name="calibration_add"
+            "Add", ["scaled_logit", SHIFT], ["logit"], name="calibration_add"
         ),
     )
+
+
+def recalibrate(model: onnx.ModelProto, recalibration: Recalibration) -> None:
+    """Fills the two constants of an exported graph, which nothing else of it depends on."""
+    for name, values in ((SCALE, recalibration.scale), (SHIFT, recalibration.shift)):
+        constant = next(each for each in model.graph.initializer if each.name == name)
+        constant.CopyFrom(numpy_helper.from_array(np.array(values, dtype=np.float32), name))
 
 
 def constants_of(model: onnx.ModelProto) -> dict[str, npt.NDArray[Any]]:

@@ -33,9 +33,12 @@ def build_report(
     """
     files = [output / name for name in (FP32, INT8, ANY_SIZE) if (output / name).is_file()]
     checks = [*parity.checks, *(int8.checks if int8 else []), *(any_size or {}).get("checks", [])]
+    point, calibration = evidence.card.operating_point, evidence.card.calibration
     report = {
         "run": run,
         "trained_on": evidence.card.trained_on,
+        "operating_point": point and point.fields(),
+        "calibration": calibration and calibration.fields(),
         "holds": all(check.holds for check in checks),
         "files": {path.name: {"bytes": path.stat().st_size} for path in files},
         "parity": {

@@ -61,10 +61,12 @@ def brightness_graph(
     batch: int | str = "batch",
     last: str = "Sigmoid",
     external: str | None = None,
+    calibrated: bool = False,
 ) -> bytes:
     """logit = weight * brightness (0..1) + bias, a class each; `last` makes it a probability.
 
-    `external` is a file's name: the weights are said to lie there.
+    `external` is a file's name: the weights are said to lie there. `calibrated` puts a scale of 1
+    and a shift of 0 in between, as exported files have.
     """
     classes = len(weights)
     weight = numpy_helper.from_array(np.array([weights], dtype=np.float32), "weight")
@@ -84,6 +86,17 @@ def brightness_graph(
         helper.make_node("Gemm", ["brightness", "weight", "bias"], ["logit"]),
         helper.make_node(last, ["logit"], ["probability"]),
     ]
+    if calibrated:
+        ones, zeros = np.ones(classes, np.float32), np.zeros(classes, np.float32)
+        constants += [
+            numpy_helper.from_array(ones, "calibration_scale"),
+            numpy_helper.from_array(zeros, "calibration_shift"),
+        ]
+        nodes[3].output[0] = "z"
+        nodes[4:4] = [
+            helper.make_node("Mul", ["z", "calibration_scale"], ["scaled"]),
+            helper.make_node("Add", ["scaled", "calibration_shift"], ["logit"]),
+        ]
     image = helper.make_tensor_value_info("image", TensorProto.UINT8, [batch, 1, size, size])
     outputs = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, classes])

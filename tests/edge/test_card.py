@@ -15,10 +15,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from covid.edge.card import INTENDED_USE, MAX_CARD_BYTES, RESIZE_IN_GRAPH, Card, read_card
+from covid.edge.card import (
+    INTENDED_USE,
+    MAX_CARD_BYTES,
+    RESIZE_IN_GRAPH,
+    Card,
+    read_card,
+    read_content,
+)
 from covid.edge.images import PREPROCESSING_VERSION
 from covid.errors import ModelError
 from tests.edge.networks import CARD, brightness_graph, single_label_card, write_network
+from tests.edge.test_operating_point import PLATT, POINT, TEMPERATURE
 
 GRAPH = brightness_graph()
 WHOLE = CARD.attach(GRAPH)
@@ -64,7 +72,17 @@ def forged(change: Callable[[dict[str, Any]], object] | None = None, text: bytes
     return GRAPH + entry(14, entry(1, b"covid") + entry(2, sealed))
 
 
-@pytest.mark.parametrize("card", [CARD, single_label_card(), replace(CARD, precision="int8")])
+TWO_CLASSES = single_label_card().space.with_thresholds({"infected": 0.2, "normal": 0.8})
+CHOSEN = replace(  # a card that says where its thresholds and its recalibration come from
+    CARD, space=CARD.space.with_thresholds(POINT.thresholds), operating_point=POINT,
+    calibration=PLATT,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("card", [
+    CARD, single_label_card(), replace(CARD, precision="int8"), CHOSEN,
+    single_label_card(space=TWO_CLASSES, calibration=TEMPERATURE),
+])  # fmt: skip
 def test_what_is_attached_is_read(tmp_path: Path, card: Card) -> None:
     assert read_card(write_network(tmp_path, card)) == card
 
@@ -91,8 +109,8 @@ def test_onnx_s_own_library_reads_the_card(tmp_path: Path) -> None:
 def test_the_card_has_every_key_of_the_contract() -> None:
     fields = json.loads(onnx.load_from_string(WHOLE).metadata_props[-1].value)
     assert list(fields) == [
-        "format", "arch", "task", "classes", "labels", "implies", "thresholds", "image_size",
-        "resize", "greys", "mean", "std", "precision", "trained_on",
+        "format", "arch", "task", "classes", "labels", "implies", "thresholds", "operating_point",
+        "calibration", "image_size", "resize", "greys", "mean", "std", "precision", "trained_on",
         "trained_on_sha256", "metrics", "golden", "source_sha256", "content_sha256", "versions",
         "intended_use", "card_sha256",
     ]  # fmt: skip
@@ -216,6 +234,43 @@ def test_a_byte_behind_the_card_is_noticed(tmp_path: Path) -> None:
     refused(tmp_path, WHOLE + b"\0")
 
 
+# Thresholds and recalibration ---------------------------------------------------------------
+
+
+def without_choices(fields: dict[str, Any]) -> None:
+    """As it was before anything could be chosen."""
+    del fields["operating_point"], fields["calibration"]
+
+
+def test_a_card_from_before_thresholds_were_chosen_is_read(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(forged(without_choices))
+    assert read_card(tmp_path / "model.onnx") == CARD
+
+
+@pytest.mark.parametrize("thresholds", [[0.5, 0.4], [1.5, -0.5], [0.5], [0.2, 0.3, 0.5], "ab"])
+def test_thresholds_of_two_classes_add_up_to_1(tmp_path: Path, thresholds: object) -> None:
+    path = write_network(tmp_path, single_label_card(space=TWO_CLASSES))
+    fields = json.loads(onnx.load(path).metadata_props[-1].value)
+    del fields["card_sha256"]
+    text = json.dumps(fields | {"thresholds": thresholds}).encode()
+    assert "makes no sense (thresholds)" in refused(tmp_path, forged(text=text))
+
+
+def test_an_operating_point_of_other_thresholds_is_refused(tmp_path: Path) -> None:
+    message = refused(tmp_path, forged(partial(dict.update, operating_point=POINT.fields())))
+    assert "makes no sense (operating_point: other thresholds)" in message
+
+
+def test_softmax_is_not_recalibrated_class_by_class(tmp_path: Path) -> None:
+    platt = replace(PLATT, scale=(1.0, 2.0), shift=(0.0, 0.0))
+    message = refused(tmp_path, single_label_card(calibration=platt).attach(GRAPH))
+    assert "single_label takes temperature" in message
+
+
+def test_the_bytes_before_the_card_are_the_graph(tmp_path: Path) -> None:
+    assert read_content(write_network(tmp_path, CHOSEN)) == GRAPH
+
+
 # Greys --------------------------------------------------------------------------------------
 
 
@@ -254,6 +309,8 @@ ODD: dict[str, list[Any]] = {
     "metrics": [None, 5, "abc"],
     "versions": [None, 5, "abc"],
     "source_sha256": [None, 0],
+    "operating_point": [[], "0.5", {}, {"thresholds": {"covid": 0.5}}, 5],
+    "calibration": [[], "platt", {}, {"method": "platt", "scale": [1], "shift": [0]}, 5],
 }  # fmt: skip
 
 
@@ -264,7 +321,7 @@ def test_a_card_that_makes_no_sense_is_refused(tmp_path: Path, key: str) -> None
         assert "its `covid` metadata makes no sense" in message, value
 
 
-@pytest.mark.parametrize("key", ODD)
+@pytest.mark.parametrize("key", sorted(ODD.keys() - {"operating_point", "calibration"}))
 def test_a_card_without_one_of_its_keys_is_refused(tmp_path: Path, key: str) -> None:
     message = refused(tmp_path, forged(lambda fields: fields.pop(key)))
     assert f"its `covid` metadata makes no sense ({key})" in message

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from covid.edge.golden import MAX_IMAGES, MAX_SEED, Golden, Pattern
+from covid.edge.golden import FLOAT_TOLERANCE, MAX_IMAGES, MAX_SEED, Golden, Pattern
 
 Floats = npt.NDArray[np.float32]
 GOLDEN = Golden((Pattern(3, 4), Pattern(4, 16)), ((1.0, -2.0), (0.5, 0.25)), 0.1)
@@ -50,6 +50,16 @@ def test_seeds_make_other_images() -> None:
 def test_golden_answers_survive_json(golden: Golden) -> None:
     fields = json.loads(json.dumps(golden.fields()))
     assert Golden.from_fields(fields, len(golden.logits[0])) == golden
+
+
+def test_a_recalibrated_file_answers_the_recalibrated_logits() -> None:
+    mapped = GOLDEN.mapped((2.0, 3.0), (-1.0, 0.5), exact=False)
+    assert mapped == Golden(GOLDEN.patterns, ((1.0, -5.5), (0.0, 1.25)), GOLDEN.tolerance)
+
+
+def test_the_tolerance_of_float_follows_its_logits() -> None:
+    assert GOLDEN.mapped((9.0, 1.0), (0.0, 0.0), exact=True).tolerance == 9 * FLOAT_TOLERANCE
+    assert GOLDEN.mapped((0.1, 0.1), (0.0, 0.0), exact=True).tolerance == FLOAT_TOLERANCE
 
 
 @pytest.mark.parametrize("change", [

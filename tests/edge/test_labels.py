@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from covid.edge.labels import DOUBT, JOINED, LabelSpace, Uncertain
+from covid.edge.labels import DOUBT, JOINED, LabelSpace, Uncertain, are_complementary
 
 XRAY3 = {"covid": ("covid", "pneumonia"), "normal": ("normal",), "pneumonia": ("pneumonia",)}
 CHEST = {"No Finding": (), "Edema": ("Edema",), "Effusion": ("Effusion",)}
@@ -55,6 +55,48 @@ def test_single_label_has_no_thresholds() -> None:
 def test_an_unknown_key_cannot_be_encoded() -> None:
     with pytest.raises(KeyError):
         LabelSpace.from_labels("multilabel", XRAY3).encode(["tuberculosis"])
+
+
+TWO = LabelSpace.from_labels("single_label", {"infected": ["infected"], "normal": ["normal"]})
+
+
+@pytest.mark.parametrize(("first", "infected"), [(0.25, True), (0.249, False), (1.0, True)])
+def test_of_two_classes_the_first_is_taken_where_it_reaches_its_threshold(
+    first: float, infected: bool
+) -> None:
+    space = TWO.with_thresholds({"infected": 0.25, "normal": 0.75})
+    probabilities = np.array([[first, 1 - first]], dtype=np.float32)
+    assert space.decide(probabilities).tolist() == [[infected, not infected]]
+
+
+@given(st.floats(0, 1, width=32), st.lists(st.floats(0, 1, width=32), min_size=1))
+def test_of_two_classes_just_one_is_decided_whatever_the_threshold(
+    threshold: float, first: list[float]
+) -> None:
+    column = np.array(first, dtype=np.float32)
+    space = TWO.with_thresholds({"infected": threshold, "normal": 1 - threshold})
+    assert (space.decide(np.stack([column, 1 - column], axis=1)).sum(axis=1) == 1).all()
+
+
+def test_thresholds_are_named_by_class() -> None:
+    space = LabelSpace.from_labels("multilabel", XRAY3)
+    chosen = space.with_thresholds({"pneumonia": 0.3, "covid": 0.1, "normal": 0.2})
+    assert chosen.thresholds == (0.1, 0.2, 0.3)
+    with pytest.raises(KeyError):
+        space.with_thresholds({"covid": 0.1, "normal": 0.2})
+
+
+@given(st.floats(0, 1))
+def test_thresholds_that_were_float32_still_add_up_to_1(threshold: float) -> None:
+    rounded = float(np.float32(threshold)), float(np.float32(1 - threshold))
+    assert are_complementary((threshold, 1 - threshold)) and are_complementary(rounded)
+
+
+@pytest.mark.parametrize("thresholds", [(0.5,), (0.5, 0.4), (0.5, 0.25, 0.25), (0.3, 0.70001)])
+def test_thresholds_that_do_not_add_up_to_1_are_not_complementary(
+    thresholds: tuple[float, ...],
+) -> None:
+    assert not are_complementary(thresholds)
 
 
 def test_labels_of_one_cell_are_joined_by_a_plus() -> None:

@@ -9,11 +9,13 @@ import torch
 
 from covid.config import Config
 from covid.export.evidence import Evidence
-from covid.export.graph import export_graph
+from covid.export.graph import export_graph, recalibrate
 from covid.export.int8 import Prepared, prepare
 from covid.model.networks import Network
 from tests.conftest import LABELS, write_split_images
 from tests.export.networks import (
+    PLATT,
+    POINT,
     SIZE,
     evidence_of,
     learn,
@@ -53,6 +55,19 @@ def small(images: Path) -> Small:
         model, lambda: evidence.batches_of(evidence.calibration), lambda _: None
     )
     return Small(config, network, model, evidence, prepared)
+
+
+@pytest.fixture(scope="session")
+def chosen(small: Small, images: Path) -> Small:
+    """The same network at thresholds that were chosen, its logits recalibrated."""
+    evidence = evidence_of(
+        small.network, small.config, images.parent, point=POINT, recalibration=PLATT
+    )
+    model = export_graph(small.network, "multilabel", SIZE)
+    recalibrate(model, PLATT)
+    calibration = evidence.calibration
+    prepared = prepare(model, lambda: evidence.batches_of(calibration), lambda _: None)
+    return Small(small.config, small.network, model, evidence, prepared)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from covid.config import Config, ModelConfig, load_config
 from covid.data.cache import Images
 from covid.data.source import open_source
 from covid.edge.labels import Task
+from covid.edge.operating_point import ChosenOn, OperatingPoint, Recalibration
 from covid.export.evidence import Evidence, gather_evidence
 from covid.export.graph import export_graph
 from covid.export.int8 import Prepared, prepare
@@ -24,6 +25,11 @@ from tests.conftest import PROJECT
 SIZE = 32
 CLASSES = 3
 MEAN, STD = 0.47, 0.22
+ON = ChosenOn("validation", 45, None, "0" * 64)
+POINT = OperatingPoint(
+    "sensitivity=0.95", {"covid": 0.3, "normal": 0.62, "pneumonia": 0.45}, ON, {}, ("A note.",)
+)
+PLATT = Recalibration("platt", (1.7, 1.7, 0.8), (-0.4, 0.25, 0.0), ON)
 
 
 class Backbone(nn.Module):
@@ -164,13 +170,21 @@ def small_config(root: Path, cache: Path, *settings: str, task: Task = "multilab
 
 
 def evidence_of(
-    network: Network, config: Config, folder: Path, versions: Mapping[str, str] | None = None
+    network: Network,
+    config: Config,
+    folder: Path,
+    versions: Mapping[str, str] | None = None,
+    *,
+    point: OperatingPoint | None = None,
+    recalibration: Recalibration | None = None,
 ) -> Evidence:
     """As for a run in `folder` that trained `network`."""
     weights = folder / "best.safetensors"
     weights.write_bytes(b"any bytes")
     trained = Trained(network, config, 3, {}, None)
-    return gather_evidence(trained, weights, versions or {"onnx": "1"})
+    return gather_evidence(
+        trained, weights, versions or {"onnx": "1"}, point=point, recalibration=recalibration
+    )
 
 
 def answering(evidence: Evidence, network: Network) -> Evidence:

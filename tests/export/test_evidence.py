@@ -17,7 +17,7 @@ from covid.errors import DataError, TrainingError
 from covid.export.evidence import CALIBRATION_IMAGES, headline
 from tests.conftest import LABELS, write_image, write_split_images
 from tests.export.conftest import Small
-from tests.export.networks import evidence_of, small_config, small_network
+from tests.export.networks import PLATT, POINT, evidence_of, small_config, small_network
 
 
 def test_the_images_are_those_of_validation(small: Small) -> None:
@@ -84,6 +84,25 @@ def test_the_card_s_metrics_are_those_on_validation(small: Small) -> None:
     metrics = small.evidence.card.metrics
     assert (metrics["split"], metrics["images"]) == ("validation", 45)
     assert metrics == headline(small.evidence.metrics)
+
+
+def test_answers_are_the_recalibrated_ones(small: Small, chosen: Small) -> None:
+    np.testing.assert_array_equal(chosen.evidence.logits, PLATT.apply(small.evidence.logits))
+    wanted = 1 / (1 + np.exp(-chosen.evidence.logits))
+    np.testing.assert_allclose(chosen.evidence.probabilities, wanted, atol=1e-6)
+
+
+def test_decisions_and_metrics_are_those_at_the_chosen_thresholds(chosen: Small) -> None:
+    evidence = chosen.evidence
+    assert evidence.space.thresholds == (0.3, 0.62, 0.45)
+    rows = evidence.metrics["per_class"]
+    assert [row["threshold"] for row in rows.values()] == [0.3, 0.62, 0.45]
+    assert evidence.card.metrics == headline(evidence.metrics)
+
+
+def test_the_card_says_what_was_chosen(chosen: Small) -> None:
+    card = chosen.evidence.card
+    assert (card.operating_point, card.calibration) == (POINT, PLATT)
 
 
 @given(st.integers(1, 3000), st.integers(1, 600))

@@ -18,8 +18,11 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from covid.edge.card import RESIZE_IN_GRAPH, read_card
+from covid.config import load_config
+from covid.edge.card import RESIZE_IN_GRAPH, read_card, read_content
+from covid.edge.constants import find_constants
 from covid.edge.model import load
+from covid.edge.operating_point import Recalibration
 from covid.errors import StorageError
 from covid.export.budget import Verdict, compare
 from covid.export.choose import answer
@@ -37,11 +40,22 @@ from covid.export.files import (
     write_int8,
 )
 from covid.export.golden import prove_int8
-from covid.export.graph import export_graph
+from covid.export.graph import export_graph, recalibrate
 from covid.export.parity import Check
 from covid.model.networks import Network
+from tests.conftest import PROJECT, write_split_images
 from tests.export.conftest import Small
-from tests.export.networks import SIZE, answering, ruin
+from tests.export.networks import (
+    CLASSES,
+    ON,
+    PLATT,
+    POINT,
+    SIZE,
+    answering,
+    evidence_of,
+    ruin,
+    small_network,
+)
 from tests.export.test_parity import copy_of, edit, node, swap
 
 Floats = npt.NDArray[np.float32]
@@ -299,6 +313,60 @@ def test_validation_without_a_class_is_evaluated_by_what_is_left(
     verdict = write(tmp_path / "out", small, others).attempts[-1].verdict
     assert verdict is not None
     assert (verdict.drop, verdict.auroc_fall["covid"]) == (0.0, None)
+
+
+# Thresholds and recalibration ---------------------------------------------------------------
+
+
+def test_recalibrated_files_hold_in_every_form(chosen: Small, tmp_path: Path) -> None:
+    evidence = chosen.evidence
+    assert write_fp32(tmp_path / FP32, chosen.model, evidence).holds
+    assert write_int8(tmp_path / INT8, chosen.model, evidence, 0.1, len).holds
+    checks = write_any_size(tmp_path / ANY_SIZE, chosen.model, evidence)["checks"]
+    assert all(check.holds for check in checks)
+    for name in (FP32, INT8, ANY_SIZE):
+        card, content = read_card(tmp_path / name), read_content(tmp_path / name)
+        assert (card.operating_point, card.calibration) == (POINT, PLATT)
+        constants = find_constants(tmp_path / name, content, CLASSES)
+        assert constants.scale.tolist() == [np.float32(scale) for scale in PLATT.scale]
+        assert constants.shift.tolist() == [np.float32(shift) for shift in PLATT.shift]
+
+
+def test_golden_answers_are_those_of_the_recalibrated_graph(
+    small: Small, chosen: Small, tmp_path: Path
+) -> None:
+    write_fp32(tmp_path / "a.onnx", small.model, small.evidence)
+    write_fp32(tmp_path / "b.onnx", chosen.model, chosen.evidence)
+    plain, other = (read_card(tmp_path / name).golden for name in ("a.onnx", "b.onnx"))
+    assert plain is not None and other is not None
+    mapped = PLATT.apply(np.array(plain.logits, dtype=np.float32))
+    np.testing.assert_allclose(np.array(other.logits), mapped, atol=1e-4)
+
+
+def test_the_gate_notices_a_graph_without_the_recalibration_that_its_card_has(
+    small: Small, chosen: Small, tmp_path: Path
+) -> None:
+    parity = write_fp32(tmp_path / FP32, small.model, chosen.evidence)
+    assert "logits" in [check.name for check in parity.failures] and names_in(tmp_path) == []
+
+
+def test_two_single_labels_hold_with_a_temperature_and_thresholds(tmp_path: Path) -> None:
+    names = ("infected", "normal")
+    root = write_split_images(tmp_path / "two", names, {"train": 2, "validation": 8})
+    labels = "data.labels={infected: [infected], normal: [normal]}"
+    config = load_config(
+        PROJECT / "configs/resnet18_multilabel.yaml",
+        [f"data.root={root}", f"data.cache_dir={tmp_path / 'cache'}", f"data.image_size={SIZE}",
+         "model.weights=none", "task=single_label", "loss.name=cross_entropy", labels],
+    )  # fmt: skip
+    network = small_network(2)
+    point = replace(POINT, thresholds={"infected": 0.3, "normal": 0.7})
+    temperature = Recalibration("temperature", (1.7, 1.7), (0.0, 0.0), ON)
+    evidence = evidence_of(network, config, tmp_path, point=point, recalibration=temperature)
+    model = export_graph(network, "single_label", SIZE)
+    recalibrate(model, temperature)
+    assert write_fp32(tmp_path / FP32, model, evidence).holds
+    assert load(tmp_path / FP32).card.space.thresholds == (0.3, 0.7)
 
 
 # A disk that is full ------------------------------------------------------------------------

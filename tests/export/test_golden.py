@@ -12,12 +12,11 @@ import pytest
 import torch
 
 from covid.edge.card import Card
-from covid.edge.golden import MAX_IMAGES
+from covid.edge.golden import FLOAT_TOLERANCE, MAX_IMAGES
 from covid.edge.model import open_proven
 from covid.errors import ModelError
 from covid.export.golden import (
     CANDIDATES,
-    FLOAT_TOLERANCE,
     INT8_TOLERANCE,
     Proof,
     exact_answers,

@@ -1,5 +1,7 @@
 """Networks as ONNX graphs: the same function, in few plain operations, and nothing beside it."""
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -11,12 +13,14 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import adaptive_avg_pool1d, avg_pool1d
 
+from covid.edge.constants import find_constants
 from covid.export.graph import OPSET, Deployed, equal_pooling, export_graph
 from covid.model.networks import Network
 from tests.conftest import PROJECT
 from tests.export.conftest import Exported, Small
 from tests.export.networks import (
     CLASSES,
+    PLATT,
     SIZE,
     joined_network,
     network_of,
@@ -204,3 +208,19 @@ def test_a_norm_without_a_convolution_before_it_becomes_one() -> None:
         assert close(run(model, images)[0], network(images))
     alone = {"backbone.norm.conv", "backbone.joined_norm.conv"}
     assert alone <= {node.name for node in model.graph.node if node.op_type == "Conv"}
+
+
+def test_a_recalibrated_graph_gives_recalibrated_logits(small: Small, chosen: Small) -> None:
+    images = random_images(5, SIZE)
+    plain, probabilities = run(small.model, images)[0], run(chosen.model, images)[1]
+    wanted = torch.from_numpy(PLATT.apply(plain)).sigmoid()
+    np.testing.assert_allclose(probabilities, wanted.numpy(), atol=1e-6)
+
+
+def test_a_recalibration_changes_two_constants_and_nothing_else(
+    small: Small, chosen: Small
+) -> None:
+    plain, other = small.model.SerializeToString(), chosen.model.SerializeToString()
+    constants = find_constants(Path("model.onnx"), plain, CLASSES)
+    assert other != plain == constants.replaced([1] * CLASSES, [0] * CLASSES)
+    assert other == constants.replaced(PLATT.scale, PLATT.shift)

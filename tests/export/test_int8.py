@@ -3,6 +3,7 @@
 import gc
 import tracemalloc
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 
+from covid.edge.constants import find_constants
 from covid.export.calibration import PIXELS, Centred, Statistics
 from covid.export.golden import exact_answers
 from covid.export.graph import constants_of, export_graph
@@ -17,7 +19,15 @@ from covid.export.int8 import PASSES, Prepared, fold_mean, layers, prepare, quan
 from covid.export.rounding import FULL, SAFE
 from covid.export.saturation import saturable_pairs
 from tests.export.conftest import Small
-from tests.export.networks import SIZE, joined_network, network_of, random_images, small_network
+from tests.export.networks import (
+    CLASSES,
+    PLATT,
+    SIZE,
+    joined_network,
+    network_of,
+    random_images,
+    small_network,
+)
 
 LAYERS = ["backbone.conv1", "backbone.deep", "backbone.mixed"]
 Pixels = npt.NDArray[np.uint8]
@@ -172,6 +182,14 @@ def test_constants_of_calibration_travel_as_they_were(small: Small) -> None:
     values = constants_of(in_8_bits(small))
     assert values["calibration_scale"].tolist() == [1, 1, 1]
     assert values["calibration_shift"].tolist() == [0, 0, 0]
+
+
+def test_a_recalibration_changes_nothing_of_what_is_quantised(
+    small: Small, chosen: Small
+) -> None:
+    plain, other = (in_8_bits(each).SerializeToString() for each in (small, chosen))
+    constants = find_constants(Path("model.int8.onnx"), plain, CLASSES)
+    assert other == constants.replaced(PLATT.scale, PLATT.shift)
 
 
 @pytest.mark.parametrize("name", LAYERS)

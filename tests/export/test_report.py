@@ -12,10 +12,11 @@ from covid.export.files import ANY_SIZE, FP32, INT8, REPORT, write_any_size, wri
 from covid.export.parity import TOLERANCE, Check
 from covid.export.report import build_report, report_table, write_report
 from tests.export.conftest import Small
+from tests.export.networks import PLATT, POINT
 
 KEYS = {
-    "run", "trained_on", "holds", "files", "parity", "fp32", "int8", "any_size", "latency",
-    "source_sha256", "versions", "intended_use",
+    "run", "trained_on", "operating_point", "calibration", "holds", "files", "parity", "fp32",
+    "int8", "any_size", "latency", "source_sha256", "versions", "intended_use",
 }  # fmt: skip
 
 
@@ -42,6 +43,16 @@ def refused(small: Small, output: Path) -> dict[str, Any]:
 
 def test_a_report_has_its_keys(whole: dict[str, Any]) -> None:
     assert set(whole) == KEYS
+
+
+def test_a_report_says_what_was_chosen(
+    whole: dict[str, Any], chosen: Small, tmp_path: Path
+) -> None:
+    assert whole["operating_point"] is whole["calibration"] is None
+    parity = write_fp32(tmp_path / FP32, chosen.model, chosen.evidence)
+    report = build_report(tmp_path, "chosen", chosen.evidence, parity, None, None)
+    assert report["operating_point"] == POINT.fields()
+    assert report["calibration"] == PLATT.fields()
 
 
 def test_a_report_names_every_file_and_its_bytes(whole: dict[str, Any], folder: Path) -> None:
