@@ -16,11 +16,13 @@ from covid.data.index import Index, some
 from covid.data.predictor import Predictions, Predictor
 from covid.data.samples import Row, read_rows, written_name
 from covid.errors import RunError
+from covid.evaluation.operating_file import read_operating_point
 from covid.project import command
 from covid.training.open_run import open_run
 from covid.training.run import changed_keys, newest_folds, runs_folder, status
 
 Floats = npt.NDArray[np.float32]
+Greys = npt.NDArray[np.float64]
 
 FOLDS = "folds"  # what --split calls the held-out images of all folds together
 
@@ -36,6 +38,7 @@ def open_folds(folder: Path | None) -> Predictor:
     held_out = held_out_rows(folder, folds)
     predictors = {fold: open_run(path) for fold, path in folds.items()}
     first = next(iter(predictors.values()))
+    point, recalibration = read_operating_point(folder, first.space)
     of_image = {(row.path, row.content): fold for fold in folds for row in held_out[fold]}
     of_content = {row.content: fold for fold in folds for row in held_out[fold]}
 
@@ -49,14 +52,15 @@ def open_folds(folder: Path | None) -> Predictor:
             )
             for i, original in seen.items()
         }
-        answers: dict[int, tuple[Fold, Original, Floats, Floats]] = {}
+        answers: dict[int, tuple[Fold, Original, Floats, Floats, Greys]] = {}
         warnings: list[str] = []
         for fold, predictor in predictors.items():
             # One that cannot be read, or is not as it was, goes to all of them: they say so.
             own = [i for i in indices if chosen.get(i) in (None, fold)]
             given = predictor.predict(index, own, str(fold))
-            rows = zip(given.originals.items(), given.probabilities, given.logits, strict=True)
-            answers |= {i: (fold, original, p, z) for (i, original), p, z in rows}
+            rows = zip(given.originals.items(), given.probabilities, given.logits, given.greys,
+                       strict=True)  # fmt: skip
+            answers |= {i: (fold, original, p, z, greys) for (i, original), p, z, greys in rows}
             warnings += [each for each in given.warnings if each not in warnings]
             read_images = given.read_images  # whoever reads them gets the same pixels
         order = sorted(answers)
@@ -67,6 +71,7 @@ def open_folds(folder: Path | None) -> Predictor:
             read_images,
             {"unreadable": len(indices) - len(order)},
             warnings,
+            np.stack([answers[i][4] for i in order]),
             folds=[answers[i][0].name for i in order],
         )
 
@@ -88,6 +93,9 @@ def open_folds(folder: Path | None) -> Predictor:
         predict=predict,
         main_process_first=first.main_process_first,
         is_main_process=first.is_main_process,
+        operating_point=point,
+        recalibration=recalibration,
+        run=next(iter(folds.values())),
     )
 
 
