@@ -57,8 +57,8 @@ def site_traits(
 
     Raises ValueError where the lengths disagree.
     """
-    given = [columns, patients, cells, *([] if greys is None else [greys])]
-    if len({len(each) for each in given}) > 1:
+    known_greys = len(cells) if greys is None else len(greys)
+    if not len(columns) == len(patients) == len(cells) == known_greys:
         raise ValueError("columns, patients, cells and greys are of different images")
     read = [plausible_age(row.get("age") or "") for row in columns]
     ages = np.array([age for age in read if age is not None])

@@ -13,6 +13,7 @@ TITLES = {
 }  # fmt: skip
 WIDTH = 90  # characters of a table, as in metrics_table
 MAX_NAME = 30  # characters of a site's or a class's name there
+MAX_VALUE, MAX_PARTS = 14, 3  # characters of a view or label in a cell, and how many stand there
 MAX_CLASSES = 6  # tables of rows per site, or blocks in the picture: more would not be looked at
 OWN = " (own test)"  # after the name of what lies not outside
 
@@ -30,7 +31,7 @@ def external_table(report: Mapping[str, Any]) -> str:
         _short(row["name"], MAX_NAME - len(OWN)) + OWN if row["own"] else _short(row["name"])
         for row in sites
     ]
-    parts = []
+    parts: list[str] = []
     for name in shown_classes(sites):
         rows = [row["per_class"].get(name) for row in sites]
         patients = [f"{row['patients']:,}" if row else "–" for row in rows]
@@ -98,7 +99,7 @@ def traits_table(report: Mapping[str, Any]) -> dict[str, list[str]]:
         "view": [_shares(row["view"], row["images"]) for row in rows],
         "sex": [_shares(row["sex"], row["images"]) for row in rows],
         "grey levels": [_greys(row["grey_levels"]) for row in rows],
-        "labels": [", ".join(f"{n:,} {key}" for key, n in row["labels"].items()) or "–"
+        "labels": [_some([f"{n:,} {_short(key, MAX_VALUE)}" for key, n in row["labels"].items()])
                    for row in rows],
     }  # fmt: skip
 
@@ -114,7 +115,14 @@ def _age(age: Mapping[str, Any], images: int) -> str:
 def _shares(counts: Mapping[str, int], images: int) -> str:
     if not counts or list(counts) == [UNKNOWN]:
         return "–"
-    return ", ".join(f"{value} {_percent(n, images)}" for value, n in counts.items())
+    shares = [f"{_short(value, MAX_VALUE)} {_percent(n, images)}" for value, n in counts.items()]
+    return _some(shares)
+
+
+def _some(parts: Sequence[str]) -> str:
+    """The first MAX_PARTS, and how many more there are; a dash where there is none."""
+    more = f" +{len(parts) - MAX_PARTS}" if len(parts) > MAX_PARTS else ""
+    return ", ".join(parts[:MAX_PARTS]) + more or "–"
 
 
 def _percent(part: int, whole: int) -> str:

@@ -203,7 +203,7 @@ def _summary(
     page.axes.fill([left, middle, right, middle], [y, y - 0.08, y, y + 0.08], color=INK, zorder=3)
     page.text(panel.left + PLOT + 0.12, y, figure_text(mean))
     ends = f"{prediction['low']:.2f}–{prediction['high']:.2f}"
-    _over_axis(page, panels[1], y, f"thin line: 95 % of sites like these, {ends}")
+    _over_axis(page, panels[1], y, f"thin line, 95 % of such sites: {ends}")
 
 
 def _differences(page: Page, report: Mapping[str, Any], y: float) -> None:

@@ -140,7 +140,7 @@ def _review(
         reason = "there is no mistake"
     share = None
     if reason is None:
-        of_errors = [patients[place] for place in np.flatnonzero(is_wrong)]
+        of_errors = [patients[place] for place in np.flatnonzero(is_wrong).tolist()]
         share = proportion(reviewed[is_wrong], of_errors)
     return {
         "share": 1 / REVIEWED,

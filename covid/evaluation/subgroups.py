@@ -149,7 +149,7 @@ def _share(correct: Booleans, cluster: Integers, patients: int) -> dict[str, flo
         return None
     _, own = np.unique(cluster, return_inverse=True)
     images = np.bincount(own).astype(np.float64)
-    true = np.bincount(own, weights=correct)
+    true = np.bincount(own, weights=correct).astype(np.float64)
     value, low, high = (float(each) for each in wilson(true, images))
     return {"value": value, "low": low, "high": high}
 

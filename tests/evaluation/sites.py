@@ -59,7 +59,8 @@ def fixed(
             "specificity": {"low": 0.8, "high": 0.95, "patients": 35},
         },
     }  # fmt: skip
-    metrics: dict[str, Any] = {"images": 80, "patients": 60, "per_class": dict.fromkeys(classes, row)}
+    per_class = dict.fromkeys(classes, row)
+    metrics: dict[str, Any] = {"images": 80, "patients": 60, "per_class": per_class}
     return Site(name, metrics, site_traits([{}] * 80, [None] * 80, ["covid"] * 80))
 
 

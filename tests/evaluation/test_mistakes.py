@@ -66,7 +66,10 @@ def test_what_another_class_implied_says_so() -> None:
 
 
 def test_of_a_class_and_what_it_implies_the_class_itself_is_named() -> None:
-    row = judged(MULTILABEL, [[0.9, 0.3, 0.2]], [[0, 1, 0]])["surest"][0]
+    space = LabelSpace.from_labels(
+        "multilabel", {"pneumonia": ["pneumonia"], "covid": ["covid", "pneumonia"]}
+    )
+    row = judged(space, [[0.2, 0.9]], [[0, 0]])["surest"][0]
     assert (row["class"], row["implied_by"]) == ("covid", None)
 
 
