@@ -76,7 +76,7 @@ def _of_class(
     figures["brier"] = _mean((predicted - outcomes) ** 2, cluster)
     figures["bins"] = _bins(predicted, outcomes, patients)
     fewest = min(len(np.unique(cluster[outcomes])), len(np.unique(cluster[~outcomes])))
-    why = why_not = None
+    why = None
     if outcomes.all() or not outcomes.any():
         why = f"{'every' if outcomes.all() else 'no'} image bears it"
     elif fewest < MIN_DIFFERING_PATIENTS:
@@ -86,15 +86,24 @@ def _of_class(
         return figures | {"notes": [sentence]}
     log_odds = logit(np.clip(predicted, RESOLUTION, 1 - RESOLUTION))
     figures["intercept"] = _estimate(*fit_shift(log_odds, outcomes, cluster), fewest)
-    why_not = why_no_slope(log_odds, outcomes)
+    why_not = why_no_slope(log_odds, outcomes) or _why_no_interval(log_odds, outcomes, cluster)
     if why_not is None:
         try:
             line = fit_line(log_odds, outcomes, cluster)
             figures["slope"] = _estimate(line.slope, line.slope_error, fewest)
         except ArithmeticError:
-            why_not = "the probabilities separate the two outcomes almost without a mistake"
+            why_not = "the likelihood is too flat"
     notes = [f"{name}: a calibration slope cannot be determined, as {why_not}."] if why_not else []
     return figures | {"notes": notes}
+
+
+def _why_no_interval(log_odds: Floats, outcomes: Booleans, cluster: Integers) -> str | None:
+    """A slope that rests on a mistake or two would be huge, and its spread nobody's guess."""
+    lowest, highest = log_odds[outcomes].min(), log_odds[~outcomes].max()
+    mixed = np.where(outcomes, log_odds <= highest, log_odds >= lowest)
+    if len(np.unique(cluster[mixed])) >= MIN_DIFFERING_PATIENTS:
+        return None
+    return f"the two outcomes overlap in fewer than {MIN_DIFFERING_PATIENTS} patients"
 
 
 def _estimate(value: float, error: float | None, patients: int) -> Figure:

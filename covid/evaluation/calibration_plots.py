@@ -126,9 +126,10 @@ def operating_figure(
     if not decides:
         line = "the largest probability decides; curves are of each class against the others"
     else:
-        given = set(thresholds.values()) != {DEFAULT_THRESHOLD}
-        rule = point.rule if point is not None else "as they were given" if given else DEFAULT_RULE
-        where = f", chosen on {point.chosen_on.split}" if point and not point.rule.startswith(DEFAULT_RULE) else ""
+        carried = "as carried along" if set(kept) != {DEFAULT_THRESHOLD} else DEFAULT_RULE
+        rule = carried if point is None else point.rule
+        chosen = point is not None and not rule.startswith(DEFAULT_RULE)
+        where = f", chosen on {point.chosen_on.split}" if point and chosen else ""
         line = f"threshold: {rule}{where}; bands and bars are 95 % intervals over patients"
     page, places = _panels(len(shown), 0.0, "Operating point", title, line)
     inside = [value for value in thresholds.values() if 0 < value < 1] if decides else []

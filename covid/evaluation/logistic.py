@@ -52,7 +52,7 @@ def fit_line(x: Floats, outcomes: Booleans, cluster: Integers | None = None) -> 
         raise ArithmeticError("the values are too close to each other")
     design = np.stack([(x - centre) / spread, np.ones_like(x)], axis=1)
     offset = np.zeros_like(x)
-    slope, level = _maximum(design, outcomes, offset)
+    slope, level = _maximum(design, outcomes, offset).tolist()
     error = None
     if cluster is not None:
         covariance = _sandwich(design, outcomes, offset, np.array([slope, level]), cluster)

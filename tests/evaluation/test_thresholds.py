@@ -69,10 +69,10 @@ def test_no_threshold_further_out_reaches_the_target(
     outcomes, probability = outcomes_of(share, images), images[0]
     choice = choose_threshold(outcomes, value, probability)
     levels = np.unique(np.append(probability, np.float32(1)))
-    further = np.float32(choice.threshold) < levels
-    if share == "specificity":
-        # Decisions at the next level down are those of any threshold between the two.
-        further = levels < np.float32(choice.threshold)
+    # The first level that the threshold decides: decisions are those of a threshold on it.
+    own_level = np.searchsorted(levels, np.float32(choice.threshold), side="left")
+    places = np.arange(len(levels))
+    further = places > own_level if share == "sensitivity" else places < own_level
     parts = list(outcomes.at(levels))
     values, lows = (np.concatenate([part[place] for part in parts]) for place in (0, 1))
     own = next(iter(outcomes.at(np.array([choice.threshold], dtype=np.float32))))
@@ -93,8 +93,8 @@ def test_a_threshold_stands_beside_what_was_observed(
     threshold = choose_threshold(outcomes_of(share, images), value, probability).threshold
     levels = np.unique(probability).astype(np.float64)
     assert 0 <= threshold <= 1
-    assert np.abs(np.append(levels, 1.0) - threshold).min() <= APART
-    below, above = levels[levels < threshold], levels[levels > threshold]
+    assert np.abs(np.append(levels, 1.0) - threshold).min() <= APART + 1e-12  # of rounding
+    below, above = levels[levels < threshold], levels[levels >= threshold]
     wide = 1e-5  # far wider than float32's own steps
     if len(below) and len(above) and above.min() - below.max() > wide:
         assert threshold - below.max() > wide / 3 and above.min() - threshold > wide / 3
