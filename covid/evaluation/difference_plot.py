@@ -49,7 +49,9 @@ def differences_figure(comparisons: Sequence[Comparison]) -> Figure:
     for place, comparison in enumerate(comparisons):
         left = MARGIN + labels + place * (panel + GAP)
         page.text(left, top - 0.55, fit(comparison.names[1], panel, NORMAL), NORMAL, weight="bold")
-        page.text(left, top - 0.28, images_of_patients(comparison), SMALL, FAINT)
+        images = images_of_patients(comparison)
+        images += ", the same answers" if comparison.same_answers else ""
+        page.text(left, top - 0.28, images, SMALL, FAINT)
         axes = page.inset(left, top, PANEL, high)
         axes.axvline(0, color=FAINT, linewidth=0.8, zorder=0)
         for row, difference in enumerate(comparison.differences):
