@@ -111,7 +111,7 @@ def decides_by(space: LabelSpace, point: OperatingPoint | None) -> str:
     """The sentence on what turns probabilities into decisions; `point` is what chose it, if any."""
     if space.thresholds is None:
         return "Decides by the largest probability."
-    if point is not None:
+    if point is not None and point.rule != f"{DEFAULT_THRESHOLD:g}, the default":
         verb = "recalibrated" if point.rule.endswith(MAPPED_ALONG) else "chosen"
         return f"Thresholds: {point.rule}, {verb} on {point.chosen_on}."
     if all(threshold == DEFAULT_THRESHOLD for threshold in space.thresholds):
