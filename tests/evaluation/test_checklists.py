@@ -32,10 +32,9 @@ def test_every_item_stands_there_once_in_one_of_three_words(facts: set[str]) -> 
 def test_no_item_of_claim_has_a_word() -> None:
     assert {item.name for item in CLAIM} == {""}
     list_of_claim = checklist_section(EVERY_FACT).rpartition("<ul")[2]
-    words = set(re.sub(r"item \d+", "", " ".join(Page(f"<ul{list_of_claim}").words)).split("  "))
-    assert {w.strip() for w in words} - {""} <= {*STATUS.split("|"), *PLACES.values(), *(
-        f"{status} {place}" for status in STATUS.split("|") for place in PLACES.values()
-    )}  # fmt: skip
+    words = {word.strip() for word in Page(f"<ul{list_of_claim}").words} - {""}
+    words -= {f"item {number}" for number in range(1, 45)}
+    assert words <= {*STATUS.split("|"), *PLACES.values()}
 
 
 def test_an_item_is_here_only_where_the_report_holds_it() -> None:
