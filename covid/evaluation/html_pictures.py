@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,14 +51,13 @@ def embed(pictures: Mapping[str, bytes], max_bytes: int = MAX_BYTES) -> dict[str
     What is no picture is left out.
     """
     opened = {name: image for name, content in pictures.items() if (image := _open(content))}
-    encoded: dict[str, tuple[str, bytes]] = {}
+    encoded = {name: ("png", pictures[name]) for name in opened}
+    large = [name for name in opened if len(pictures[name]) > KEPT_BYTES]
+    kinds: dict[str, Sequence[str]] = dict.fromkeys(large, ("png", "jpeg"))
     for width, quality in STEPS:
-        encoded = {
-            name: ("png", pictures[name])
-            if len(pictures[name]) <= KEPT_BYTES
-            else _smallest(image, width, quality)
-            for name, image in opened.items()
-        }
+        for name in large:
+            encoded[name] = _smallest(opened[name], width, quality, kinds[name])
+            kinds[name] = encoded[name][:1]  # which of the two is smaller is no other later
         if sum(len(content) for _, content in encoded.values()) <= max_bytes:
             break
     return {
@@ -89,15 +88,19 @@ def _open(content: bytes) -> Image.Image | None:
     return white
 
 
-def _smallest(image: Image.Image, width: int, quality: int) -> tuple[str, bytes]:
+def _smallest(
+    image: Image.Image, width: int, quality: int, kinds: Sequence[str]
+) -> tuple[str, bytes]:
     if image.width > width:
-        image = image.resize(
-            (width, max(1, round(image.height * width / image.width))), Image.Resampling.LANCZOS
-        )
-    palette = image.quantize(256, dither=Image.Dither.NONE)
-    png = _encoded(palette, format="PNG", optimize=True)
-    jpeg = _encoded(image, format="JPEG", quality=quality, optimize=True)
-    return ("png", png) if len(png) <= len(jpeg) else ("jpeg", jpeg)
+        height = max(1, round(image.height * width / image.width))
+        image = image.resize((width, height), Image.Resampling.LANCZOS)
+    encoded = {}
+    if "png" in kinds:
+        palette = image.quantize(256, dither=Image.Dither.NONE)
+        encoded["png"] = _encoded(palette, format="PNG", optimize=True)
+    if "jpeg" in kinds:
+        encoded["jpeg"] = _encoded(image, format="JPEG", quality=quality, optimize=True)
+    return min(encoded.items(), key=lambda item: len(item[1]))
 
 
 def _encoded(image: Image.Image, **options: Any) -> bytes:

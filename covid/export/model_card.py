@@ -5,7 +5,7 @@ the run and the export; what nobody told, such as a licence, it calls not stated
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,19 @@ import yaml
 
 from covid.edge.card import INTENDED_USE
 from covid.edge.files import write_atomically
+from covid.export.markdown import (
+    NOT_STATED,
+    age,
+    bullets,
+    count,
+    counted,
+    digest,
+    figure,
+    plain,
+    table,
+)
 
 MODEL_CARD = "MODEL_CARD.md"
-NOT_STATED = "not stated"
 # The Hub's own word for a licence that nobody stated: it takes no other words than its list has.
 UNKNOWN_LICENSE = "unknown"
 DATASET_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")  # what the Hub takes as one
@@ -35,7 +45,7 @@ def model_card(
     summary: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
     metrics: Mapping[str, Any] | None = None,
-    license: str | None = None,
+    weights_license: str | None = None,
 ) -> str:
     """The whole text.
 
@@ -43,14 +53,14 @@ def model_card(
     `image_size`, `trained_on`, `operating_point`, `calibration` and so on), `report` the content of
     the export's report.json, `audit` and `summary` of the run's data_audit.json and summary.json,
     `config` what its config.yaml says, `metrics` the content of evaluation/test/metrics.json.
-    `license` is an identifier of the Hub's, such as `mit`, of the weights; None: nobody stated it.
+    `weights_license` is one of the Hub's names for licences, such as `mit`; None: nobody stated it.
     """
     name = str(report.get("run") or (summary or {}).get("name") or card["arch"])
-    front = _front_matter(name, card, audit, metrics, license)
+    front = _front_matter(name, card, audit, metrics, weights_license)
     parts = [
-        f"# {_text(name)}",
+        f"# {plain(name)}",
         f"**{INTENDED_USE}**",
-        *_what(card, report, license),
+        *_what(card, report, weights_license),
         *_use(card),
         *_data(card, audit),
         *_how_to_use(report),
@@ -78,14 +88,14 @@ def _front_matter(
     card: Mapping[str, Any],
     audit: Mapping[str, Any] | None,
     metrics: Mapping[str, Any] | None,
-    license: str | None,
+    weights_license: str | None,
 ) -> str:
     """Between two lines of three hyphens: only what is known."""
     synthetic = "SYNTHETIC" in str(card.get("trained_on"))
     dataset = str((audit or {}).get("name") or "")
     known_dataset = not synthetic and DATASET_NAME.fullmatch(dataset) is not None
     fields: dict[str, Any] = {
-        "license": license or UNKNOWN_LICENSE,
+        "license": weights_license or UNKNOWN_LICENSE,
         "library_name": "onnx",
         "pipeline_tag": "image-classification",
         "tags": ["medical", "radiology", "chest-x-ray", str(card["task"]).replace("_", "-"),
@@ -114,20 +124,22 @@ def _front_matter(
     return f"---\n{yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)}---"
 
 
-def _what(card: Mapping[str, Any], report: Mapping[str, Any], license: str | None) -> list[str]:
-    classes = ", ".join(_text(name) for name in card["classes"])
+def _what(
+    card: Mapping[str, Any], report: Mapping[str, Any], weights_license: str | None
+) -> list[str]:
+    classes = ", ".join(plain(name) for name in card["classes"])
     decided = ("several can be true at once" if card["task"] == "multilabel"
                else "exactly one is decided")  # fmt: skip
     files = [
-        f"`{_text(name)}` ({file['bytes'] / 1e6:.1f} MB)"
+        f"`{plain(name)}` ({file['bytes'] / 1e6:.1f} MB)"
         for name, file in (report.get("files") or {}).items()
     ]
     lines = [
-        f"- Network: {_text(card['arch'])}, as ONNX: {', '.join(files) or NOT_STATED}",
+        f"- Network: {plain(card['arch'])}, as ONNX: {', '.join(files) or NOT_STATED}",
         f"- Input: one chest radiograph, grey, {card['image_size']} × {card['image_size']} pixels; "
-        f"the file resizes and normalises as in training",
+        f"predict.py makes it so as training did, and the file normalises",
         f"- Output: a probability for each of {classes}; {decided}",
-        f"- License of the weights: {_text(license) if license else NOT_STATED}",
+        f"- License of the weights: {plain(weights_license) if weights_license else NOT_STATED}",
         f"- Authors and contact: {NOT_STATED}",
     ]
     return ["## What it is", "\n".join(lines)]
@@ -145,7 +157,7 @@ def _use(card: Mapping[str, Any]) -> list[str]:
 
 
 def _data(card: Mapping[str, Any], audit: Mapping[str, Any] | None) -> list[str]:
-    lines = [f"Trained on {_text(card.get('trained_on') or NOT_STATED)}."]
+    lines = [f"Trained on {plain(card.get('trained_on') or NOT_STATED)}."]
     if not audit:
         return ["## Training data", *lines, f"Patients and sources: {NOT_STATED}."]
     patients = audit.get("patients")
@@ -155,13 +167,13 @@ def _data(card: Mapping[str, Any], audit: Mapping[str, Any] | None) -> list[str]
         f"License and consent: {NOT_STATED}."
     )
     rows = [
-        [_text(label), f"{group['images']:,}", _count(group.get("patients")),
-         _age(group.get("age") or {}), _counted(group.get("sex")), _counted(group.get("view")),
-         _counted(group.get("source"))]
+        [plain(label), f"{group['images']:,}", count(group.get("patients")),
+         age(group.get("age") or {}), counted(group.get("sex")), counted(group.get("view")),
+         counted(group.get("source"))]
         for label, group in (audit.get("by_class") or {}).items()
     ]  # fmt: skip
     header = ["label", "images", "patients", "median age", "sex", "view", "source"]
-    return ["## Training data", *lines, *_table(header, rows)]
+    return ["## Training data", *lines, *table(header, rows)]
 
 
 def _how_to_use(report: Mapping[str, Any]) -> list[str]:
@@ -178,7 +190,7 @@ def _figures(report: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> li
     parts = ["## Figures", "With 95 % intervals, by patient where patients are known."]
     validation = report.get("fp32")
     if metrics:
-        of = f"{_text(metrics.get('data') or NOT_STATED)}, {_text(metrics.get('split') or 'test')}"
+        of = f"{plain(metrics.get('data') or NOT_STATED)}, {plain(metrics.get('split') or 'test')}"
         parts += _of(f"On {of}, by the trained network", metrics)
     else:
         parts.append(f"On test images: {NOT_STATED}; `evaluate.py` had not run on them.")
@@ -196,15 +208,15 @@ def _of(title: str, metrics: Mapping[str, Any]) -> list[str]:
     of = f"{metrics['images']:,} images" + (f" of {patients:,} patients" if patients else "")
     rows = []
     for name, row in metrics["per_class"].items():
-        each = [_figure({"value": row.get(key), **row["intervals"].get(key, {})})
+        each = [figure({"value": row.get(key), **row["intervals"].get(key, {})})
                 for key, _ in COLUMNS]  # fmt: skip
-        count = (row["intervals"].get("recall") or {}).get("patients")
-        rows.append([_text(name), f"{row['support']:,}", _count(count), *each])
+        bear = (row["intervals"].get("recall") or {}).get("patients")
+        rows.append([plain(name), f"{row['support']:,}", count(bear), *each])
     header = ["class", "images with it", "patients with it", *(title for _, title in COLUMNS)]
     return [
-        f"**{title}** ({of}): accuracy {_figure(metrics.get('accuracy'))}, macro F1 "
-        f"{_figure(metrics.get('macro_f1'))}.",
-        *_table(header, rows),
+        f"**{title}** ({of}): accuracy {figure(metrics.get('accuracy'))}, macro F1 "
+        f"{figure(metrics.get('macro_f1'))}.",
+        *table(header, rows),
     ]
 
 
@@ -214,25 +226,25 @@ def _decisions(card: Mapping[str, Any]) -> list[str]:
     thresholds = card.get("thresholds")
     parts = ["## Operating point and calibration"]
     named = ", ".join(
-        f"{_text(name)} {value:.3g}"
+        f"{plain(name)} {value:.3g}"
         for name, value in zip(card["classes"], thresholds or (), strict=False)
     )
     if point:
         of = f", {point['patients']:,} patients" if point.get("patients") else ""
         parts.append(
-            f"Thresholds ({named}) were chosen by the rule `{_text(point['rule'])}` on "
-            f"{_text(point['split'])} ({point['images']:,} images{of})."
+            f"Thresholds ({named}) were chosen by the rule {plain(point['rule'])} on "
+            f"{plain(point['split'])} ({point['images']:,} images{of})."
         )
         if point.get("notes"):
-            parts.append(_bullets(point["notes"]))
+            parts.append(bullets(point["notes"]))
     elif named:
         parts.append(f"Thresholds are the default ({named}); nobody chose them for a purpose.")
     else:
         parts.append("The class with the largest probability is the decision.")
     if calibration:
         parts.append(
-            f"Probabilities were recalibrated ({_text(calibration['method'])}) on "
-            f"{_text(calibration['split'])} ({calibration['images']:,} images)."
+            f"Probabilities were recalibrated ({plain(calibration['method'])}) on "
+            f"{plain(calibration['split'])} ({calibration['images']:,} images)."
         )
     else:
         parts.append("Probabilities are the network's own; they were not recalibrated.")
@@ -250,7 +262,7 @@ def _limits(
         "How it does at a hospital that its images are not from is not known until it is "
         "evaluated there: python evaluate.py MODEL.onnx --data FOLDER.",
     ]  # fmt: skip
-    return ["## Limitations", _bullets(dict.fromkeys(sentences))]
+    return ["## Limitations", bullets(dict.fromkeys(sentences))]
 
 
 def _made(
@@ -262,64 +274,16 @@ def _made(
     weights = model.get("weights")
     seconds = known.get("seconds")
     lines = [
-        f"- Weights at the start: {_text(weights) if weights else NOT_STATED}",
+        f"- Weights at the start: {plain(weights) if weights else NOT_STATED}",
         f"- Seed: {settings.get('seed', NOT_STATED)}",
         f"- Epochs: {known.get('epochs', NOT_STATED)}, of which number "
         f"{known.get('best_epoch', NOT_STATED)} was kept, by {known.get('select_by', NOT_STATED)} "
         f"on validation",
-        f"- Device: {_text(known.get('device') or NOT_STATED)}, precision of training "
-        f"{_text(known.get('precision') or NOT_STATED)}, "
+        f"- Device: {plain(known.get('device') or NOT_STATED)}, precision of training "
+        f"{plain(known.get('precision') or NOT_STATED)}, "
         f"{NOT_STATED if seconds is None else f'{seconds:,.0f} seconds'}",
-        f"- Versions: {_text(', '.join(f'{n} {v}' for n, v in versions.items()) or NOT_STATED)}",
-        f"- SHA-256 of best.safetensors: {_digest(card.get('source_sha256'))}",
-        f"- SHA-256 of samples.csv: {_digest(card.get('trained_on_sha256'))}",
+        f"- Versions: {plain(', '.join(f'{n} {v}' for n, v in versions.items()) or NOT_STATED)}",
+        f"- SHA-256 of best.safetensors: {digest(card.get('source_sha256'))}",
+        f"- SHA-256 of samples.csv: {digest(card.get('trained_on_sha256'))}",
     ]
     return ["## How it was made", "\n".join(lines)]
-
-
-def _text(words: Any) -> str:
-    """Words as Markdown that shows just them: no tag, no link, no table's bar, one line."""
-    plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode()
-                    for c in str(words))  # fmt: skip
-    plain = plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*\[\]|#])", r"\\\1", plain)
-
-
-def _bullets(sentences: Sequence[str] | Mapping[str, Any]) -> str:
-    return "\n".join(f"- {_text(sentence)}" for sentence in sentences)
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    if not rows:
-        return []
-    lines = [header, ["---"] * len(header), *rows]
-    return ["\n".join(f"| {' | '.join(line)} |" for line in lines)]
-
-
-def _figure(fields: Mapping[str, Any] | None) -> str:
-    value, low, high = ((fields or {}).get(key) for key in ("value", "low", "high"))
-    if value is None:
-        return "– (not determined)"
-    if low is None or high is None:
-        return f"{value:.3f} (no interval)"
-    return f"{value:.3f} ({low:.3f}–{high:.3f})"
-
-
-def _count(number: int | None) -> str:
-    return NOT_STATED if number is None else f"{number:,}"
-
-
-def _age(age: Mapping[str, Any]) -> str:
-    median = age.get("median")
-    return NOT_STATED if median is None else f"{median:.3g} (of {age['known']:,})"
-
-
-def _counted(values: Mapping[str, int] | None) -> str:
-    known = {name: n for name, n in (values or {}).items()}
-    if not set(known) - {"unknown"}:
-        return NOT_STATED
-    return _text(", ".join(f"{name} {n:,}" for name, n in known.items()))
-
-
-def _digest(digest: str | None) -> str:
-    return f"`{digest}`" if digest else NOT_STATED
