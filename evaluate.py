@@ -7,7 +7,6 @@
 """
 
 import argparse
-import json
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -282,13 +281,13 @@ def compare_sites(
     from covid.evaluation.forest import plot_external
     from covid.evaluation.html_report import write_html
     from covid.evaluation.report import METRICS, write_json
+    from covid.training.run import read_json
 
     folder = arguments.output or predictor.folder / "evaluation" / arguments.split
     own = None
-    if predictor.open_own is not None and (folder / METRICS).is_file():
-        metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
-        if metrics.get("site") is not None:
-            own = Site(f"{metrics['data']}, {metrics['split']}", metrics, metrics["site"])
+    metrics = read_json(folder / METRICS)
+    if predictor.open_own is not None and metrics is not None and metrics.get("site") is not None:
+        own = Site(f"{metrics['data']}, {metrics['split']}", metrics, metrics["site"])
     sites = [Site(each.name, each.metrics, each.metrics["site"]) for each in results]
     report = external_report(own, sites)
     write_json(folder / "external.json", report)
@@ -306,6 +305,8 @@ def compare_sites(
 
 def about_run(predictor: "Predictor", index: "Index | None") -> dict[str, Any]:
     """What the report says of the run: its images, `index` where they are at hand, its files."""
+    from covid.training.run import read_json
+
     rows = [] if index is None else rows_of_samples(index, range(len(index.samples)))
     if index is None and predictor.trained_on is not None:
         names = ("split", "label", "patient", "source")
@@ -316,10 +317,8 @@ def about_run(predictor: "Predictor", index: "Index | None") -> dict[str, Any]:
     if predictor.run is not None:
         config = predictor.run / "config.yaml"
         known["config"] = config.read_text(encoding="utf-8") if config.is_file() else None
-        for name in ("summary", "data_audit"):
-            path = predictor.run / f"{name}.json"
-            content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-            known[name.removeprefix("data_")] = content
+        known["summary"] = read_json(predictor.run / "summary.json")
+        known["audit"] = read_json(predictor.run / "data_audit.json")
     return known
 
 
