@@ -14,8 +14,8 @@ from covid.edge.card import INTENDED_USE
 from covid.edge.files import write_atomically
 from covid.edge.labels import LabelSpace
 from covid.edge.table import csv_line
+from covid.evaluation.answers import Answers, Targets
 from covid.evaluation.examples import choose_examples, plot_examples
-from covid.evaluation.figures import Answers, Targets
 from covid.evaluation.metrics import compute_metrics
 from covid.evaluation.plots import plot_confusion
 
