@@ -71,8 +71,10 @@ class Answers:
         return [(places, self._at(places)) for places in every]
 
     def _at(self, places: Integers) -> Self:
-        arrays = (self.targets, self.known, self.decisions, self.probabilities)
-        return type(self)(*(array[places] for array in arrays))
+        return type(self)(
+            self.targets[places], self.known[places], self.decisions[places],
+            self.probabilities[places],
+        )  # fmt: skip
 
     @cached_property
     def squared_differences(self) -> Floats:

@@ -122,7 +122,7 @@ def acceleration_of(left_out: Floats) -> float | None:
     # Equal figures differ by rounding from their mean; so does what is no difference.
     if math.sqrt(squares / len(left_out)) < 1e-12:
         return None
-    return cubes / (6 * squares**1.5)
+    return cubes / (6 * squares * math.sqrt(squares))
 
 
 def interval(drawn: Floats) -> tuple[float, float] | None:

@@ -1,9 +1,10 @@
 """How good a network is: figures with their uncertainty, and a reason where there is none.
 
 Every figure follows from decisions that `LabelSpace.decide` takes, but for AUROC and average
-precision, which follow from the probabilities' order, and the Brier score. A figure that the images do not determine is
-None, and a sentence in `notes` says why; it is never 0, 1 or NaN by convention. A target that is
-not known counts in no figure, and means over classes are of those with both outcomes.
+precision, which follow from the probabilities' order, and the Brier score. A figure that the images
+do not determine is None, and a sentence in `notes` says why; it is never 0, 1 or NaN by convention.
+A target that is not known counts in no figure, and means over classes are of those with both
+outcomes.
 """
 
 from collections.abc import Iterable, Sequence
@@ -206,7 +207,7 @@ def _spread(figures: Sequence[float | None]) -> dict[str, float] | None:
 
 def _named(patients: Sequence[str | None], images: Booleans) -> int | None:
     """How many patients these images name; None where there are images, and none names one."""
-    named = {patients[place] for place in np.flatnonzero(images)} - {None}
+    named = {patients[place] for place in np.flatnonzero(images).tolist()} - {None}
     nobody = images.any() or all(patient is None for patient in patients)
     return len(named) or (None if nobody else 0)
 

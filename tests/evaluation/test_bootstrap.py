@@ -79,15 +79,18 @@ def test_nothing_but_missing_numbers_has_no_interval() -> None:
 # BCa -------------------------------------------------------------------------------------------
 
 # Efron & Tibshirani 1993, table 14.1: the spatial test data, first column.
-SPATIAL = np.array([48, 36, 20, 29, 42, 42, 20, 42, 22, 41, 45, 14, 6,
-                    0, 33, 28, 34, 4, 32, 24, 47, 41, 24, 26, 30, 41], dtype=np.float64)  # fmt: skip
+SPATIAL = np.array([
+    48.0, 36, 20, 29, 42, 42, 20, 42, 22, 41, 45, 14, 6,
+    0, 33, 28, 34, 4, 32, 24, 47, 41, 24, 26, 30, 41,
+])  # fmt: skip
 
 
 def variance(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Of the spatial test data `[26]` in each resample, over their number: `[resamples]`."""
     total = weights.sum(axis=1)
+    mean: npt.NDArray[np.float64] = weights @ SPATIAL / total
     squares: npt.NDArray[np.float64] = weights @ SPATIAL**2 / total
-    return squares - (weights @ SPATIAL / total) ** 2
+    return squares - mean**2
 
 
 def spatial(resamples: int) -> tuple[float, npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from covid.edge.labels import LabelSpace, Task
 from covid.errors import DataError
-from covid.evaluation.bootstrap import cluster_images, draw_weights
 from covid.evaluation.answers import Answers, Weighted
+from covid.evaluation.bootstrap import cluster_images, draw_weights
 from covid.evaluation.figures import METRICS, Metric, Share, accuracy, recall, specificity
 from covid.evaluation.intervals import proportion
 from covid.evaluation.metrics import compute_metrics, evaluate, quick_figures
