@@ -17,8 +17,8 @@ from covid.edge.labels import LabelSpace
 from covid.edge.operating_point import ChosenOn, Method, Recalibration
 from covid.edge.table import fold_table
 from covid.errors import ConfigError, DataError
+from covid.evaluation.answers import Answers, Targets
 from covid.evaluation.clusters import covariance_of_sums, number_patients
-from covid.evaluation.figures import Answers, Targets
 from covid.evaluation.intervals import MIN_DIFFERING_PATIENTS, proportion
 from covid.evaluation.logistic import fit_line, fit_shift, interval, why_no_slope
 from covid.evaluation.terminal import COLUMNS

@@ -17,9 +17,9 @@ from scipy.special import expit, logit
 
 from covid.edge.labels import DEFAULT_THRESHOLD, LabelSpace
 from covid.edge.operating_point import OperatingPoint
+from covid.evaluation.answers import Answers, Targets
 from covid.evaluation.calibration import RESOLUTION
 from covid.evaluation.clusters import number_patients
-from covid.evaluation.figures import Answers, Targets
 from covid.evaluation.operating_point import DEFAULT_RULE, MIRRORED
 from covid.evaluation.page import FAINT, INK, MARGIN, NORMAL, SMALL, Page, fit, save
 from covid.evaluation.plots import CORRECT, EMPTY, RULE, TRAINING, WRONG

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from covid.errors import DataError
+from covid.evaluation.answers import Answers
 from covid.evaluation.bootstrap import cluster_images, draw_weights, interval
-from covid.evaluation.figures import METRICS, Answers, Metric, headlines, per_class
+from covid.evaluation.figures import METRICS, Metric, headlines, per_class
 from covid.evaluation.metrics import RESAMPLES
 from covid.evaluation.notes import patient_notes
 from covid.evaluation.prediction_file import PredictionFile

@@ -12,8 +12,8 @@ from scipy.special import expit, logit
 from covid.edge.labels import DEFAULT_THRESHOLD, LabelSpace
 from covid.edge.operating_point import ChosenOn, OperatingPoint, Recalibration
 from covid.errors import ConfigError, DataError
+from covid.evaluation.answers import Answers, Targets
 from covid.evaluation.clusters import number_patients, who
-from covid.evaluation.figures import Answers, Targets
 from covid.evaluation.intervals import Z, proportion
 from covid.evaluation.thresholds import Outcomes, Share, choose_threshold, forced_by, implying
 

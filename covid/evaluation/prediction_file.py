@@ -15,7 +15,7 @@ import numpy.typing as npt
 from covid.edge.labels import SEPARATOR
 from covid.edge.table import csv_line, plain_cell
 from covid.errors import DataError
-from covid.evaluation.figures import Answers
+from covid.evaluation.answers import Answers
 from covid.project import command
 
 Cell = TypeVar("Cell")

@@ -14,11 +14,11 @@ from covid.edge.card import INTENDED_USE
 from covid.edge.files import write_atomically
 from covid.edge.labels import LabelSpace
 from covid.edge.operating_point import OperatingPoint, Recalibration
+from covid.evaluation.answers import Answers, Targets
 from covid.evaluation.calibration import calibration_figures
 from covid.evaluation.calibration_plots import plot_calibration, plot_operating
 from covid.evaluation.examples import choose_examples, plot_examples
 from covid.evaluation.external import site_traits
-from covid.evaluation.figures import Answers, Targets
 from covid.evaluation.metrics import compute_metrics
 from covid.evaluation.mistakes import mistakes
 from covid.evaluation.plots import plot_confusion

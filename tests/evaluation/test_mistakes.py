@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from covid.edge.labels import LabelSpace
-from covid.evaluation.figures import Answers
+from covid.evaluation.answers import Answers
 from covid.evaluation.mistakes import REVIEWED, SUREST, mistakes, mistakes_sentence
 from tests.evaluation.examples import MULTILABEL, SINGLE_LABEL, any_doubts
 
