@@ -83,7 +83,7 @@ def calibration_figure(
     for column, (name, (x, y)) in enumerate(zip(space.classes, places, strict=True)):
         row = figures[name]
         named = (("slope", "slope"), ("intercept", "intercept"), ("Brier", "brier"))
-        _head(page, x, y, name, [_words(words, row[key]) for words, key in named])
+        _head(page, x, y, name, [_words(words, row[key]) for words, key in named if key in row])
         axes = page.inset(x, y + HEAD, PANEL, PANEL)
         axes.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=":", zorder=1)
         bins = row["bins"]

@@ -74,6 +74,10 @@ def compute_all(
     known = (space, evaluation.probabilities, evaluation.targets, evaluation.patients)
     figures = compute_metrics(*known, folds=evaluation.folds)
     calibration = calibration_figures(*known)
+    for name, row in calibration.items():  # the same figure has one interval
+        own = figures["per_class"][name]
+        ends = own["intervals"]["brier"]
+        row["brier"] = {"value": own["brier"], "low": ends["low"], "high": ends["high"]}
     notes = list(figures["notes"])
     notes += [note for row in calibration.values() for note in row.pop("notes", ())]
     if point is not None:

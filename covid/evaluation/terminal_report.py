@@ -1,13 +1,13 @@
 """All of an evaluation that is worth a line on the terminal; report.html has the rest."""
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 from covid.evaluation.calibration import calibration_table
 from covid.evaluation.mistakes import mistakes_sentence
 from covid.evaluation.predictive_values import predictive_values_table
-from covid.evaluation.subgroups import subgroups_table
-from covid.evaluation.terminal import metrics_table
+from covid.evaluation.terminal import COLUMNS, metrics_table
 
 
 def evaluation_text(
@@ -19,11 +19,10 @@ def evaluation_text(
     """
     parts = (
         metrics_table(metrics, title),
-        decides,
+        textwrap.fill(decides, COLUMNS),
         calibration_table(metrics["calibration"]),
         predictive_values_table(metrics["predictive_values"]) if predictive else "",
-        subgroups_table(metrics["subgroups"]),
-        mistakes_sentence(metrics["mistakes"]),
+        textwrap.fill(mistakes_sentence(metrics["mistakes"]), COLUMNS),
     )
     return "\n\n".join(part for part in parts if part)
 

@@ -168,6 +168,7 @@ def test_the_second_of_two_classes_is_chosen_for_by_the_first_s_threshold() -> N
     point = chosen(TWO, ["normal:sensitivity=0.8"])
     first, second = point.thresholds["infected"], point.thresholds["normal"]
     assert second == 1 - first and point.per_class["normal"]["shown"]
+    assert point.thresholds == chosen(TWO, ["infected:specificity=0.8"]).thresholds
     assert point.rule == "normal:sensitivity=0.8"
 
 
