@@ -37,6 +37,7 @@ def report_html(
     external: Mapping[str, Any] | None = None,
     samples: Sequence[Mapping[str, str]] = (),
     evaluated: Sequence[Mapping[str, str]] | None = None,
+    other_images: bool = False,
     audit: Mapping[str, Any] | None = None,
     config: str | None = None,
     summary: Mapping[str, Any] | None = None,
@@ -50,16 +51,14 @@ def report_html(
     external.json, `audit` of data_audit.json, `summary` of summary.json, `config` the text of
     config.yaml; `pictures` are PNG files by name. `samples` are all images of the run: `split`,
     `label`, `patient`, `source` and, where known, `view`, `sex`, `age`, empty where nothing is
-    known. `evaluated` are such rows of the images evaluated where these are not the run's own; None
-    means the samples of the split that `metrics` names. `recalibration` is
-    Recalibration.fields(); `hashes` are digests by what they are of, beside those in `metrics`.
+    known. `evaluated` are such rows of the images that figures are of; None means the samples of
+    the split that `metrics` names. `other_images` says that they are not the run's own.
+    `recalibration` is Recalibration.fields(); `hashes` are digests by what they are of, beside
+    those in `metrics`; `date` is that of the evaluation, in words.
     """
     settings = _settings(config)
-    labels = settings.get("data", {}).get("labels") or {}
-    other_images = evaluated is not None
     if evaluated is None:
-        split = metrics.get("split")
-        evaluated = [row for row in samples if split == "folds" or row.get("split") == split]
+        evaluated = [row for row in samples if row.get("split") == metrics.get("split")]
     given = pictures or {}
     embedded = embed({name: given[name] for name in PICTURES if name in given})
     noticed = list((audit or {}).get("warnings") or ())
@@ -75,7 +74,8 @@ def report_html(
     body = join(
         what_section(metrics, evaluated, noticed, other_images=other_images,
                      external="external" in facts),
-        data_section(metrics, samples, evaluated, audit, labels, other_images=other_images),
+        data_section(metrics, samples, evaluated, audit, _labels(settings),
+                     other_images=other_images),
         results_section(metrics, embedded),
         calibration_section(metrics, embedded, recalibration),
         failures_section(metrics, embedded),
@@ -133,6 +133,15 @@ def _settings(config: str | None) -> dict[str, Any]:
     except yaml.YAMLError:
         return {}
     return settings if isinstance(settings, dict) else {}
+
+
+def _labels(settings: Mapping[str, Any]) -> dict[str, Sequence[str]]:
+    """`data.labels` of a config; nothing where that is no mapping of lists."""
+    data = settings.get("data")
+    labels = data.get("labels") if isinstance(data, dict) else None
+    pairs = labels.items() if isinstance(labels, dict) else ()
+    return {str(key): [str(name) for name in true] for key, true in pairs
+            if isinstance(true, list)}  # fmt: skip
 
 
 def _facts(

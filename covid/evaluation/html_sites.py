@@ -42,8 +42,10 @@ def sites_section(
         of = count(site["images"])
         of += f" ({site['patients']:,})" if site["patients"] else ""
         for place, (name, row) in enumerate(site["per_class"].items()):
-            figures = [figure(row[key], reason=row[key].get("reason") or "not determined")
-                       for key in FIGURES]  # fmt: skip
+            figures = [
+                figure(row[key], digits=2, reason=row[key].get("reason") or "not determined")
+                for key in FIGURES
+            ]
             rows.append([_name(site), "" if place else of, name, count(row["patients"]), *figures])
     header = ["site", "images (patients)", "class", "patients with it", *FIGURES.values()]
     return section(

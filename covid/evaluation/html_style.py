@@ -61,6 +61,7 @@ tbody th code {{ display: inline-block; min-width: 11rem; overflow-wrap: anywher
 td {{ overflow-wrap: break-word; max-width: 22rem; }}
 .number {{ text-align: right; font-variant-numeric: tabular-nums; }}
 td.number {{ white-space: nowrap; }}
+td.number small {{ white-space: normal; }}
 .interval {{ color: var(--faint); white-space: nowrap; }}
 .hash {{ overflow-wrap: anywhere; }}
 .flow {{ list-style: none; padding: 0; margin: 1rem 0; display: grid; gap: 1.6rem; }}

@@ -97,8 +97,19 @@ def test_keys_that_are_null_read_as_if_they_were_absent() -> None:
     assert report_html("a title", {**METRICS, **later}) == report_html("a title", METRICS)
 
 
-def test_a_config_that_is_no_yaml_is_shown_all_the_same() -> None:
-    assert "{not yaml" in Page(report_html("a title", METRICS, config="{not yaml")).text
+@pytest.mark.parametrize("config", ["{not yaml", "a list", "data: null", "data: {labels: [1]}"])
+def test_a_config_of_another_kind_is_shown_all_the_same(config: str) -> None:
+    assert config in Page(report_html("a title", METRICS, config=config)).text
+
+
+def test_other_images_are_not_taken_for_the_runs_own() -> None:
+    rows = [{"split": "test", "label": "covid", "patient": "z", "source": "elsewhere"}]
+    own = Page(report_html("a title", METRICS, samples=SAMPLES)).text
+    other = Page(
+        report_html("a title", METRICS, samples=SAMPLES, evaluated=rows, other_images=True)
+    ).text
+    assert "item 32 here" in own and "item 32 you must say" in other
+    assert "come from: elsewhere (1 image)" in other
 
 
 def test_a_folder_with_pictures_becomes_one_file_below_three_megabytes(tmp_path: Path) -> None:
