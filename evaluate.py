@@ -126,6 +126,7 @@ def evaluate_site(
     from covid.evaluation.html_report import write_html
     from covid.evaluation.report import Evaluation, write_report
     from covid.evaluation.terminal_report import evaluation_text
+    from covid.training.run import read_json
 
     split = arguments.split
     if roots is None:
@@ -194,8 +195,12 @@ def evaluate_site(
         prevalences,
     )  # fmt: skip
     known = about_run(predictor, index if own else None)
-    evaluated = None if own else rows_of_samples(index, indices)
-    write_html(folder, evaluation.title, metrics, **known, evaluated=evaluated)
+    if roots is None:  # sites that were laid beside these images earlier
+        known["external"] = read_json(folder / "external.json")
+    write_html(
+        folder, evaluation.title, metrics, **known,
+        evaluated=rows_of_samples(index, indices), other_images=not own,
+    )  # fmt: skip
     headers = survey([sample.path for sample in samples], lateral_known=predictor.lateral_known)
     for sentence in (*index.warnings, *notes, *headers, *predictions.warnings):
         print(f"Warning: {sentence}", file=sys.stderr)

@@ -41,7 +41,8 @@ def metrics_of(folder: Path) -> dict[str, object]:
 
 def test_an_evaluation_holds_exactly_its_files(finished: Path) -> None:
     assert sorted(path.name for path in (finished / "evaluation" / "test").iterdir()) == [
-        "confusion.png", "examples.png", "metrics.json", "predictions.csv",
+        "calibration.png", "confusion.png", "examples.png", "metrics.json", "operating.png",
+        "predictions.csv", "report.html",
     ]  # fmt: skip
 
 
@@ -77,7 +78,9 @@ def test_validation_s_accuracy_is_the_one_that_training_saw(finished: Path) -> N
     assert accuracy["value"] == summary["best"]["validation_accuracy"]  # type: ignore[index]
 
 
-@pytest.mark.parametrize("name", ["confusion.png", "examples.png"])
+@pytest.mark.parametrize(
+    "name", ["confusion.png", "examples.png", "calibration.png", "operating.png"]
+)
 def test_the_pictures_are_pictures(finished: Path, name: str) -> None:
     with Image.open(finished / "evaluation" / "test" / name) as picture:
         assert min(picture.size) > 300

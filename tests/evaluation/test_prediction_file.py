@@ -91,6 +91,7 @@ def test_every_figure_can_be_computed_again_from_the_file_to_the_digit(
         title="", about={}, space=space, probabilities=tenths * np.float32(0.8) + np.float32(noise),
         targets=np.where(known, targets, np.nan), patients=patients,
         names=[f"{n}.png" for n in range(len(targets))], cells=["some"] * len(targets),
+        columns=[{}] * len(targets),
     )  # fmt: skip
 
     def metrics_of(
