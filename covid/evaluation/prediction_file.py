@@ -15,7 +15,7 @@ import numpy.typing as npt
 from covid.edge.labels import SEPARATOR
 from covid.edge.table import csv_line, plain_cell
 from covid.errors import DataError
-from covid.evaluation.figures import Answers
+from covid.evaluation.answers import Answers
 from covid.project import command
 
 Cell = TypeVar("Cell")
@@ -45,8 +45,10 @@ class PredictionFile:
     @cached_property
     def answers(self) -> Answers:
         """Targets beside the decisions that stand in the file."""
-        known = ~np.isnan(self.targets)
-        return Answers(self.targets == 1, known, self.decisions, self.probabilities)
+        known, fold = ~np.isnan(self.targets), None
+        if self.folds is not None:
+            fold = np.unique(np.array(self.folds), return_inverse=True)[1]
+        return Answers(self.targets == 1, known, self.decisions, self.probabilities, fold)
 
     def correct(self) -> list[bool | None]:
         """Whether each image's whole decision is, as accuracy counts; None where nothing is known.

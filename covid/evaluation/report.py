@@ -13,8 +13,8 @@ import numpy.typing as npt
 from covid.edge.card import INTENDED_USE
 from covid.edge.files import write_atomically
 from covid.edge.labels import LabelSpace
+from covid.evaluation.answers import Answers, Targets
 from covid.evaluation.examples import choose_examples, plot_examples
-from covid.evaluation.figures import Answers, Targets
 from covid.evaluation.metrics import compute_metrics
 from covid.evaluation.plots import plot_confusion
 from covid.evaluation.prediction_file import PredictionFile, predictions_csv
@@ -67,7 +67,8 @@ def write_report(
     metrics = {
         **evaluation.about,
         **compute_metrics(
-            space, evaluation.probabilities, evaluation.targets, evaluation.patients
+            space, evaluation.probabilities, evaluation.targets, evaluation.patients,
+            folds=evaluation.folds,
         ),
         "intended_use": INTENDED_USE,
     }
