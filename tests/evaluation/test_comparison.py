@@ -171,7 +171,8 @@ def test_without_patients_a_note_says_that_intervals_are_too_narrow() -> None:
 def test_classes_of_few_patients_are_said_to_have_too_narrow_intervals() -> None:
     covid = FIRST.targets[:, 0] == 1
     bearing = {patient for patient, true in zip(FIRST.patients, covid, strict=True) if true}
-    many = replace(FIRST, targets=np.tile(np.array([1, 0, 1], dtype=np.float32), (60, 1)), patients=FIRST.names)
+    targets = np.tile(np.array([1, 0, 1], dtype=np.float32), (60, 1))
+    many = replace(FIRST, targets=targets, patients=FIRST.names)
     few, enough = quick(FIRST, SECOND), quick(many, replace(many, decisions=SECOND.decisions))
     assert any("too narrow: in a simulation" in note and f" {len(bearing)} of covid" in note
                for note in few.notes)  # fmt: skip
