@@ -144,7 +144,7 @@ def _rule(metrics: Mapping[str, Any]) -> Markup:
         target = row.get("target")
         lines.append([
             name, f"{value:.3g}", *(figure(row.get(key)) for key in named),
-            str(target) if isinstance(target, str) else number(target, 2),
+            f"{target['figure']} {target['value']:g}" if target else DASH,
             DASH if row.get("shown") is None else "shown" if row["shown"] else "cannot be shown",
         ])  # fmt: skip
     header = ["class", "threshold", *(f"{name}, where chosen" for name in named), "target",

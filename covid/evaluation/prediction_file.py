@@ -45,8 +45,10 @@ class PredictionFile:
     @cached_property
     def answers(self) -> Answers:
         """Targets beside the decisions that stand in the file."""
-        known = ~np.isnan(self.targets)
-        return Answers(self.targets == 1, known, self.decisions, self.probabilities)
+        known, fold = ~np.isnan(self.targets), None
+        if self.folds is not None:
+            fold = np.unique(np.array(self.folds), return_inverse=True)[1]
+        return Answers(self.targets == 1, known, self.decisions, self.probabilities, fold)
 
     def correct(self) -> list[bool | None]:
         """Whether each image's whole decision is, as accuracy counts; None where nothing is known.

@@ -84,7 +84,7 @@ def test_the_spread_over_folds_is_said() -> None:
 
 
 def test_lines_fit_a_terminal_and_names_cannot_command_it() -> None:
-    long = tuple(f"{n}\x1b[2J{'folder/' * 20}.png" for n in range(60))
+    long = tuple(f"{'folder/' * 20}{n}\x1b[2J.png" for n in range(60))
     classes = ("c" * 50, "n" * 50, "p" * 50)
     files = [replace(file, names=long, classes=classes) for file in (FIRST, SECOND)]
     text = comparison_text(compared(files[1], "x" * 40, files[0]))

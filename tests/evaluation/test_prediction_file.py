@@ -92,13 +92,15 @@ def test_every_figure_can_be_computed_again_from_the_file_to_the_digit(
         targets=np.where(known, targets, np.nan), patients=patients,
         names=[f"{n}.png" for n in range(len(targets))], cells=["some"] * len(targets),
         columns=[{}] * len(targets),
+        folds=data.draw(st.none() | st.just([str(n % 11) for n in range(len(targets))])),
     )  # fmt: skip
 
     def metrics_of(
         space: LabelSpace, images: Evaluation | PredictionFile
     ) -> str:
         return json.dumps(compute_metrics(
-            space, images.probabilities, images.targets, images.patients, resamples=20
+            space, images.probabilities, images.targets, images.patients, folds=images.folds,
+            resamples=20,
         ))  # fmt: skip
 
     said = metrics_of(space, evaluation)
