@@ -8,7 +8,9 @@ DEMO := --config configs/demo.yaml --overwrite
 
 RENDERED := .cache/phantom-covid-normal-pneumonia-256/test
 
-.PHONY: demo test check docs-check torture clean
+FOLDS ?= 5
+
+.PHONY: demo test check docs-check crossval torture clean
 
 demo: $(ENVIRONMENT)/installed
 	$(IN)/accelerate launch --quiet --config_file accelerate_config.yaml train.py $(DEMO)
@@ -16,6 +18,11 @@ demo: $(ENVIRONMENT)/installed
 	$(IN)/python export.py runs/demo
 	$(IN)/python predict.py runs/demo/export/model.int8.onnx \
 		$$(for label in covid normal pneumonia; do ls $(RENDERED)/$$label/*.png | head -n 1; done)
+
+# make crossval CONFIG=configs/… FOLDS=5 SET="data.root=data/mine epochs=2"; goes on where it ended.
+crossval: $(ENVIRONMENT)/installed
+	$(IN)/python -m covid.training.crossval --config $(CONFIG) --folds $(FOLDS) \
+		$(foreach change,$(SET),--set $(change))
 
 # A file's tests stay in one process, which makes once what they share; each process computes on
 # one thread, so that the processes do not fight for cores.

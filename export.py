@@ -66,9 +66,10 @@ def export(arguments: argparse.Namespace) -> int:
         write_int8,
     )
     from covid.export.graph import export_graph, recalibrate
+    from covid.export.model_card import MODEL_CARD, write_model_card
     from covid.export.report import build_report, report_table, write_report
     from covid.model.weights import load_trained
-    from covid.training.run import best_weights, newest_run, runs_folder, versions
+    from covid.training.run import best_weights, newest_run, read_json, runs_folder, versions
 
     folder = arguments.run or newest_run(runs_folder())
     weights = best_weights(folder)
@@ -103,12 +104,20 @@ def export(arguments: argparse.Namespace) -> int:
         any_size = write_any_size(output / ANY_SIZE, model, evidence)
     report = build_report(output, config.name, evidence, parity, int8, any_size)
     write_report(output, report)
+    test = folder / "evaluation" / "test" / "metrics.json"
+    write_model_card(
+        output, evidence.card.fields(), report,
+        audit=read_json(folder / "data_audit.json"),
+        summary=read_json(folder / "summary.json"),
+        config=config.model_dump(mode="json"),
+        metrics=read_json(test),
+    )  # fmt: skip
 
     print(f"\n{config.name} on {evidence.card.trained_on}")
     print(f"{decides_by(evidence.space, point)}{recalibrated_by(recalibration)}\n")
     print(report_table(report))
     print(
-        f"\n{output} holds {', '.join([*report['files'], 'report.json'])}.\n"
+        f"\n{output} holds {', '.join([*report['files'], 'report.json', MODEL_CARD])}.\n"
         f"For learning and research, not for diagnosis."
     )
     return 0 if report["holds"] else 1

@@ -24,7 +24,14 @@ def parse_arguments() -> argparse.Namespace:
         "--set", action="append", default=[], metavar="KEY=VALUE",
         help="change one key of the config, such as epochs=2 or data.root=my/images; repeatable",
     )  # fmt: skip
-    parser.add_argument("--output", type=Path, help="the run folder (default: runs/NAME)")
+    parser.add_argument(
+        "--fold", metavar="K/N",
+        help="cross-validation: hold out fold K of N and train on the others",
+    )  # fmt: skip
+    parser.add_argument(
+        "--output", type=Path,
+        help="the run folder (default: runs/NAME, and fold-KofN in it for a fold)",
+    )  # fmt: skip
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     again.add_argument("--overwrite", action="store_true", help="replace the run that is there")
@@ -45,6 +52,7 @@ def train(arguments: argparse.Namespace) -> int:
     from covid.data.batches import Split, load_batches
     from covid.data.cache import Images
     from covid.data.drawings import Augmentation
+    from covid.data.folds import Fold, hold_out_fold
     from covid.data.index import require_whole_patients, targets_of
     from covid.data.source import data_name, open_source
     from covid.data.splits import draw_splits
@@ -71,7 +79,8 @@ def train(arguments: argparse.Namespace) -> int:
     check_select_by(config.select_by, str(arguments.config))
     find_architecture(config.model.arch)  # a name that is none fails now, not after all images
     space = config.label_space
-    folder = arguments.output or run.runs_folder() / config.name
+    fold = Fold.parse(arguments.fold) if arguments.fold else None
+    folder = arguments.output or run.default_folder(config.name, fold)
     run.check_run(folder, config, resume=arguments.resume, overwrite=arguments.overwrite)
     accelerator = start_accelerator(
         precision=config.precision,
@@ -88,10 +97,13 @@ def train(arguments: argparse.Namespace) -> int:
     # A split is drawn once; a run that goes on takes it from where it was written down.
     before = samples.read_rows(folder) if arguments.resume else None
     index = samples.keep_splits(index, before) if before else draw_splits(index, config.seed)
+    if fold is not None:
+        index = hold_out_fold(index, fold, config.seed)
     index = require_whole_patients(index, allowed=config.data.allow_patient_overlap)
     cache_dir = resolve(config.data.cache_dir) if config.data.cache else None
     images = Images(index, config.data.image_size, cache_dir)
-    report = Reporter(accelerator, config, folder, data_name(index))
+    named = data_name(index) + (f", {fold} held out" if fold else "")
+    report = Reporter(accelerator, config, folder, named)
     data = scan(accelerator, index, images, config)
     rows = samples.rows_of(index, data.originals)
     if before is not None:
@@ -137,7 +149,7 @@ def train(arguments: argparse.Namespace) -> int:
         write_atomically(folder / samples.FILE, samples.to_csv(rows))
         run.write_json(folder / "data_audit.json", data.audit)
         labels = [index.samples[i].label for i in data.train]
-        title = f"{config.name} · {data_name(index)}"
+        title = f"{config.name} · {named}"
         write_augmentation_sheet(folder / "augmentation.png", train_split, labels, title)
     progress = Progress()
     checkpoints = Checkpoints(accelerator, folder / "checkpoints", config.checkpoint_minutes)

@@ -113,7 +113,11 @@ def test_what_needs_more_than_is_installed_says_how_to_install_it(
     site: Path, tmp_path: Path, name: str
 ) -> None:
     (tmp_path / "mine.yaml").write_text("name: mine")
-    needed = {"train": ["--config", "mine.yaml"], "calibrate": ["a.onnx", "--data", "images"]}
+    needed = {
+        "train": ["--config", "mine.yaml"],
+        "compare": ["a.csv", "b.csv"],
+        "calibrate": ["a.onnx", "--data", "images"],
+    }
     words = needed.get(name, [])
     code = f"import sys; from covid.scripts.{name} import main; sys.exit(main())"
     # -S leaves out the folder where this environment's packages are.

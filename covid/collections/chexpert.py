@@ -11,13 +11,13 @@ from covid.collections.collection import (
     Contents,
     Row,
     as_age,
-    as_sex,
     find_base,
     images_below,
     not_recognised,
     presence_notes,
     read_table,
 )
+from covid.edge.columns import as_sex
 from covid.errors import DataError
 
 # The test set's table has come under both names, later than the others.

@@ -10,7 +10,6 @@ from covid.collections.collection import (
     Contents,
     Row,
     as_age,
-    as_sex,
     counted,
     find_base,
     images_below,
@@ -19,6 +18,7 @@ from covid.collections.collection import (
     read_table,
     stem_of,
 )
+from covid.edge.columns import as_sex
 
 TABLE, IMAGES = "metadata.csv", "images"
 UNDECIDED = ("", "todo", "unknown")  # findings that say nothing

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from covid.edge.columns import MAX_AGE
 from covid.edge.images import image_endings
 from covid.errors import DataError
 
@@ -19,7 +20,6 @@ SPLIT_NAMES = {
     "train": "train", "training": "train", "test": "test", "testing": "test",
     "validation": "validation", "val": "validation", "valid": "validation",
 }  # fmt: skip
-MAX_AGE = 120  # years; the tables hold some of several hundred, which are mistakes of typing
 MAX_LISTED = 3  # how many files a note names before it only counts
 # What macOS puts beside the files of an archive: copies of their names without their content.
 NOT_ENTERED = (".", "__MACOSX")
@@ -155,11 +155,6 @@ def by_stem(paths: Sequence[str]) -> dict[str, str]:
 def stem_of(path: str) -> str:
     """A file's name without folders and ending; `path` is written with '/'."""
     return os.path.splitext(path.rpartition("/")[2])[0]
-
-
-def as_sex(text: str) -> str:
-    """M or F, empty for anything else, such as Unknown."""
-    return {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F"}.get(text.upper(), "")
 
 
 def as_age(text: str) -> str:

@@ -5,12 +5,12 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from covid.collections.collection import MAX_AGE, PER_YEAR, as_sex
+from covid.collections.collection import PER_YEAR
+from covid.edge.columns import LATERAL, MAX_AGE, as_sex
 from covid.edge.dicom_header import is_lateral, read_attributes
 from covid.errors import ImageError
 
 VIEWS = {"AP", "PA", "LLD", "RLD", "LLO", "RLO"}  # PS3.3 C.8.1.1.3, without the lateral ones
-LATERAL = "lateral"  # as other collections have it
 # HIPAA's safe harbour, 45 CFR 164.514(b)(2)(i)(C), has all ages over 89 in one group: 90 or older.
 OLDEST, OVER = 89, "90"
 ATTRIBUTES = ("ViewPosition", "PatientOrientation", "PatientSex", "PatientAge")

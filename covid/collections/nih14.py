@@ -8,7 +8,6 @@ from covid.collections.collection import (
     Contents,
     Row,
     as_age,
-    as_sex,
     by_stem,
     find_base,
     images_below,
@@ -17,6 +16,7 @@ from covid.collections.collection import (
     read_table,
     stem_of,
 )
+from covid.edge.columns import as_sex
 from covid.errors import DataError
 
 TABLE = "Data_Entry_2017*.csv"

@@ -8,8 +8,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from covid.data.by_class import Bools, Floats, age_in_years, read_keys
+from covid.data.by_class import Bools, Floats, read_keys
 from covid.data.index import Index, Sample
+from covid.edge.columns import age_in_years
 from covid.edge.images import Header, read_header
 from covid.edge.labels import read_cell
 from covid.errors import ImageError

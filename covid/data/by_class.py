@@ -1,6 +1,5 @@
 """What is known of the images of each label: patients, view, sex, age, source."""
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from covid.data.index import Index
+from covid.edge.columns import age_in_years
 from covid.edge.labels import read_cell
 from covid.edge.table import fold_table
 
@@ -19,8 +19,6 @@ OTHER = "other"  # all values but the most frequent ones
 MAX_VALUES = 20  # of a column, the most frequent: a column of file names must not fill the file
 TABLE_WIDTH = 90  # characters, as in the tables of an evaluation
 MAX_VALUE_WIDTH = 16  # characters of a value in the table, which shows two of them beside a label
-NUMBER = re.compile(r"(\d+(?:\.\d+)?)(?:\s*(month|week|day)|([mwd])\b)?", re.IGNORECASE)
-UNITS_A_YEAR = {"m": 12.0, "w": 365.25 / 7, "d": 365.25}
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -64,20 +62,6 @@ class Group:
             },
             "source": self.words["source"],
         }
-
-
-def age_in_years(cell: str) -> float | None:
-    """The first number of a cell, None where there is none: "045Y" is 45, "006M" is 0.5.
-
-    Years unless M, W or D follows it at once, as in DICOM's age strings (PS3.5, 6.2: AS), or the
-    word month, week or day.
-    """
-    match = NUMBER.search(cell)
-    if match is None:
-        return None
-    number, word, letter = match.groups()
-    unit = (word or letter or "").lower()[:1]
-    return float(number) / UNITS_A_YEAR.get(unit, 1.0)
 
 
 def read_keys(cells: Sequence[str], labels: Sequence[str]) -> tuple[Bools, Bools]:

@@ -21,6 +21,7 @@ from covid.data.samples import (
 )
 from covid.data.source import load_index
 from covid.edge.labels import LabelSpace
+from covid.edge.operating_point import OperatingPoint, Recalibration
 from covid.errors import ConfigError, DataError, RunError
 
 
@@ -34,6 +35,8 @@ class Predictions:
     read_images: Callable[[list[int]], npt.NDArray[np.uint8]]  # indices of samples to pixels
     about: Mapping[str, Any]  # for metrics.json, after what it is about the network and the data
     warnings: Sequence[str]
+    greys: npt.NDArray[np.float64]  # [images, 2]: mean and deviation of each image's grey levels
+    folds: Sequence[str] | None = None  # [images]: the fold that held each out, as 2of5
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,9 @@ class Predictor:
     predict: Callable[[Index, list[int], str], Predictions]  # of some images of a split
     main_process_first: Callable[[], AbstractContextManager[None]]  # while images are searched
     is_main_process: bool  # the one that writes
+    operating_point: OperatingPoint | None  # that was chosen for it; None: thresholds of 0.5
+    recalibration: Recalibration | None  # that its logits still have to go through
+    run: Path | None  # where config.yaml, summary.json and data_audit.json lie; None: nowhere
 
 
 def open_own_images(predictor: Predictor) -> Index:

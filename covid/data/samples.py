@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from covid.data.cache import Original
-from covid.data.index import UNSPLIT, Index, some
+from covid.data.index import UNSPLIT, Index, Sample, some
 from covid.edge.images import read_header
 from covid.edge.table import csv_line, plain_cell
 from covid.errors import DataError, ImageError, RunError
@@ -49,15 +49,15 @@ def rows_of(index: Index, originals: Mapping[int, Original]) -> list[Row]:
         sample, original = index.samples[i], originals[i]
         patient, source = sample.patient or "", sample.columns.get("source", "")
         rows.append(
-            Row(_text(sample.name), sample.label, sample.split, patient, source, original.width,
+            Row(written_name(sample), sample.label, sample.split, patient, source, original.width,
                 original.height, original.content)
         )  # fmt: skip
     return rows
 
 
-def _text(name: str) -> str:
-    """A name as a file of ours holds it: Linux allows names that UTF-8 cannot write."""
-    return name.encode(errors="backslashreplace").decode()
+def written_name(sample: Sample) -> str:
+    """A sample's name as a file of ours holds it: Linux allows names that UTF-8 cannot write."""
+    return sample.name.encode(errors="backslashreplace").decode()
 
 
 def to_csv(rows: Iterable[Row]) -> str:
@@ -124,7 +124,7 @@ def keep_splits(index: Index, rows: Sequence[Row]) -> Index:
     return index.with_splits(
         sample.split
         if sample.split != UNSPLIT
-        else of_image.get(_text(sample.name), of_patient.get(sample.patient or "", "train"))
+        else of_image.get(written_name(sample), of_patient.get(sample.patient or "", "train"))
         for sample in index.samples
     )
 
@@ -183,7 +183,7 @@ def own_images(index: Index, rows: Sequence[Row]) -> Index:
     others = [
         sample.name
         for sample in index.samples
-        if said.get(_text(sample.name), (sample.label, sample.patient or ""))
+        if said.get(written_name(sample), (sample.label, sample.patient or ""))
         != (sample.label, sample.patient or "")
     ]
     if others:
@@ -191,13 +191,14 @@ def own_images(index: Index, rows: Sequence[Row]) -> Index:
             f"{index.root}: {len(others):,} images bear another label or patient than when the "
             f"run was trained ({some(others)}); what they bear now counts."
         )
-    absent = splits.keys() - {_text(sample.name) for sample in index.samples}
+    absent = splits.keys() - {written_name(sample) for sample in index.samples}
     if absent:
         raise DataError(
             f"{index.root}: {len(absent):,} of the run's {len(splits):,} images are not there "
             f"({some(sorted(absent))}); put them back, or name their folder with --data FOLDER."
         )
-    return _in_splits(index, [splits.get(_text(sample.name), UNSPLIT) for sample in index.samples])
+    names = [written_name(sample) for sample in index.samples]
+    return _in_splits(index, [splits.get(name, UNSPLIT) for name in names])
 
 
 def may_hold(index: Index, rows: Sequence[Row]) -> bool:
@@ -235,7 +236,7 @@ def moved_images(
         for i, original in originals.items():
             used = taken.setdefault(original.content, set())
             for place, row in enumerate(splits.get(original.content, ())):
-                name = _text(index.samples[i].name)
+                name = written_name(index.samples[i])
                 if chosen[i] == UNSPLIT and place not in used and same_name <= (row.path == name):
                     chosen[i] = row.split
                     used.add(place)
@@ -261,7 +262,7 @@ def require_unchanged(index: Index, originals: Mapping[int, Original], rows: Seq
     changed = [
         index.samples[i].name
         for i, original in sorted(originals.items())
-        if contents.get(_text(index.samples[i].name), original.content) != original.content
+        if contents.get(written_name(index.samples[i]), original.content) != original.content
     ]
     if changed:
         raise DataError(

@@ -9,7 +9,7 @@ from covid.data.index import UNSPLIT, Index
 from covid.edge.labels import read_cell, write_cell
 
 SPLITS = ("train", "validation", "test")
-SHARES = (0.7, 0.15, 0.15)  # of the images: the usual proportions
+SHARES = dict(zip(SPLITS, (0.7, 0.15, 0.15), strict=True))  # of the images: the usual proportions
 
 
 def draw_splits(index: Index, seed: int) -> Index:
@@ -28,14 +28,24 @@ def draw_splits(index: Index, seed: int) -> Index:
 def split_by_patient(
     labels: Sequence[str], patients: Sequence[str | None], seed: int
 ) -> list[str]:
-    """A split for each image: no patient in two, the classes' shares alike, about 70/15/15.
+    """A split for each image, about 70/15/15: see `deal`."""
+    return deal(labels, patients, SHARES, seed)
 
-    `labels` are cells; a label in doubt is a class of its own here. Each class's patients are
-    shuffled and dealt to the split that is furthest below its share, rare classes first, a patient
-    of several with its rarest, while the images of all its classes are counted: after the
-    iterative stratification of Sechidis et al. 2011, "On the stratification of multi-label data".
-    A class of at least three patients whose rarest it is gets an image in each split. An image
-    without a patient is a patient of its own.
+
+def deal(
+    labels: Sequence[str],
+    patients: Sequence[str | None],
+    shares: Mapping[str, float],
+    seed: int,
+) -> list[str]:
+    """A name of `shares` for each image: no patient under two, the classes' shares alike.
+
+    `shares` add up to 1. `labels` are cells; a label in doubt is a class of its own here. Each
+    class's patients are shuffled and dealt to the name that is furthest below its share, rare
+    classes first, a patient of several with its rarest, while the images of all its classes are
+    counted: after the iterative stratification of Sechidis et al. 2011, "On the stratification of
+    multi-label data". A class of at least as many patients as there are names, whose rarest it
+    is, gets an image under each. An image without a patient is a patient of its own.
     """
     groups = _by_patient(patients)
     classes = [[write_cell({key: sure}) for key, sure in read_cell(cell).items()]
@@ -47,15 +57,15 @@ def split_by_patient(
         of_group = {label for i in indices for label in classes[i]}
         members[min(of_group, key=lambda label: (images[label], label))].append(group)
     assigned = [""] * len(labels)
-    dealt = {label: dict.fromkeys(SPLITS, 0) for label in images}
+    dealt = {label: dict.fromkeys(shares, 0) for label in images}
     for label in sorted(images, key=lambda label: (images[label], label)):
         ordered = sorted(members[label])
         for position in generator.permutation(len(ordered)):
-            split = _neediest(dealt[label], images[label])
+            name = _neediest(dealt[label], images[label], shares)
             for i in groups[ordered[position]]:
-                assigned[i] = split
+                assigned[i] = name
                 for each in classes[i]:
-                    dealt[each][split] += 1
+                    dealt[each][name] += 1
     return assigned
 
 
@@ -97,7 +107,6 @@ def _group_of_each(patients: Sequence[str | None]) -> list[str]:
     return [f"p{patient}" if patient is not None else f"i{i}" for i, patient in enumerate(patients)]
 
 
-def _neediest(dealt: Mapping[str, int], total: int) -> str:
-    """An empty split first, then the one furthest below its share of `total` images."""
-    wanted = dict(zip(SPLITS, SHARES, strict=True))
-    return min(SPLITS, key=lambda split: (dealt[split] > 0, dealt[split] - wanted[split] * total))
+def _neediest(dealt: Mapping[str, int], total: int, shares: Mapping[str, float]) -> str:
+    """An empty one first, then the one furthest below its share of `total` images."""
+    return min(shares, key=lambda name: (dealt[name] > 0, dealt[name] - shares[name] * total))

@@ -66,10 +66,9 @@ class Card:
         """Whether the network learnt from rendered images, and says nothing of real ones."""
         return "SYNTHETIC" in self.trained_on
 
-    def attach(self, content: bytes) -> bytes:
-        """An ONNX file's bytes with this card as their last field; `golden` must be known."""
-        assert self.golden is not None, "a file proves itself where it runs"
-        fields = {
+    def fields(self) -> dict[str, Any]:
+        """As plain values, but for the digest of a file's bytes."""
+        return {
             "format": FORMAT,
             "arch": self.arch,
             "task": self.space.task,
@@ -88,12 +87,16 @@ class Card:
             "trained_on": self.trained_on,
             "trained_on_sha256": self.trained_on_sha256,
             "metrics": dict(self.metrics),
-            "golden": self.golden.fields(),
+            "golden": self.golden and self.golden.fields(),
             "source_sha256": self.source_sha256,
-            "content_sha256": hashlib.sha256(content).hexdigest(),
             "versions": dict(self.versions),
             "intended_use": INTENDED_USE,
         }
+
+    def attach(self, content: bytes) -> bytes:
+        """An ONNX file's bytes with this card as their last field; `golden` must be known."""
+        assert self.golden is not None, "a file proves itself where it runs"
+        fields = self.fields() | {"content_sha256": hashlib.sha256(content).hexdigest()}
         text = json.dumps(fields, allow_nan=False, ensure_ascii=False).encode()
         entry = write_field(1, KEY) + write_field(2, text[:-1] + _seal(text[:-1]))
         return content + write_field(METADATA_PROPS, entry)

@@ -17,9 +17,9 @@ from covid.edge.labels import LabelSpace
 from covid.edge.operating_point import ChosenOn, Method, Recalibration
 from covid.edge.table import fold_table
 from covid.errors import ConfigError, DataError
+from covid.evaluation.answers import Answers, Targets
 from covid.evaluation.clusters import number_patients
-from covid.evaluation.figures import Answers, Targets
-from covid.evaluation.intervals import MIN_DIFFERING_PATIENTS, proportion, wilson
+from covid.evaluation.intervals import MIN_DIFFERING_PATIENTS, proportion
 from covid.evaluation.logistic import fit_line, fit_shift, interval, why_no_slope
 from covid.evaluation.terminal import COLUMNS
 
@@ -42,7 +42,7 @@ def calibration_figures(
     targets: Targets,
     patients: Sequence[str | None],
 ) -> dict[str, dict[str, Any]]:
-    """For each class `slope`, `intercept` and `brier`, each `{"value", "low", "high"}`, and `bins`.
+    """For each class `slope` and `intercept`, each `{"value", "low", "high"}`, and `bins`.
 
     `probabilities` in 0..1 and `targets` (bool, or 1 and 0 with NaN where they are not known) are
     `[images, classes]`. The slope is that of a logistic regression on logit(p), the intercept that
@@ -70,11 +70,10 @@ def _of_class(
     name: str, predicted: Floats, outcomes: Booleans, patients: Sequence[str | None]
 ) -> dict[str, Any]:
     nothing: Figure = {"value": None, "low": None, "high": None}
-    figures: dict[str, Any] = {"slope": nothing, "intercept": nothing, "brier": nothing, "bins": []}
+    figures: dict[str, Any] = {"slope": nothing, "intercept": nothing, "bins": []}
     if not len(predicted):
         return figures | {"notes": [f"Of no image is it known whether it bears {name}."]}
     cluster = number_patients(patients)
-    figures["brier"] = _mean((predicted - outcomes) ** 2, cluster)
     figures["bins"] = _bins(predicted, outcomes, patients)
     fewest = min(len(np.unique(cluster[outcomes])), len(np.unique(cluster[~outcomes])))
     why = None
@@ -110,19 +109,6 @@ def _why_no_interval(log_odds: Floats, outcomes: Booleans, cluster: Integers) ->
 def _estimate(value: float, error: float | None, patients: int) -> Figure:
     low, high = (None, None) if error is None else interval(value, error, patients)
     return {"value": value, "low": low, "high": high}
-
-
-def _mean(values: Floats, cluster: Integers) -> Figure:
-    """The mean of `values` `[images]` in 0..1, by Wilson's interval of a share.
-
-    Such values vary at most as outcomes of 0 and 1 with their mean do, so it is wide enough: with
-    10 to 100 patients, simulated intervals of Brier scores hold the truth in 93 % and more, where
-    those of the mean's own spread do in as few as 74 %, as the few large errors are often missing.
-    """
-    _, places, images = np.unique(cluster, return_inverse=True, return_counts=True)
-    summed = np.bincount(places, weights=values).astype(np.float64)
-    mean, low, high = wilson(summed, images.astype(np.float64))
-    return {"value": float(mean), "low": float(low), "high": float(high)}
 
 
 def _bins(
@@ -208,23 +194,21 @@ def recalibrated(
 def calibration_table(figures: Mapping[str, Mapping[str, Any]]) -> str:
     """What `calibration_figures` gives, for people, a row a class; a dash for what is undefined."""
     columns = {"calibration": list(figures)}
-    for title in ("slope", "intercept", "brier"):
-        shown = "Brier" if title == "brier" else title
-        decimals = 3 if title == "brier" else 2
+    for title in ("slope", "intercept"):
         rows = [row[title] for row in figures.values()]
-        columns[shown] = [_decimals(row["value"], decimals) for row in rows]
+        columns[title] = [_two_decimals(row["value"]) for row in rows]
         # Apart: a table of two columns each goes on below itself where names are long.
-        columns[f"{shown} 95 %"] = [_range(row, decimals) for row in rows]
+        columns[f"{title} 95 %"] = [_range(row) for row in rows]
     return "\n\n".join(fold_table(columns, COLUMNS))
 
 
-def _decimals(value: float | None, decimals: int) -> str:
-    return "–" if value is None else f"{value:.{decimals}f}"
+def _two_decimals(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
 
 
-def _range(figure: Mapping[str, float | None], decimals: int) -> str:
+def _range(figure: Mapping[str, float | None]) -> str:
     low, high = figure["low"], figure["high"]
-    return "–" if low is None else f"{low:.{decimals}f} to {high:.{decimals}f}"
+    return "–" if low is None else f"{low:.2f} to {high:.2f}"
 
 
 def _line(name: str, scores: Floats, true: Booleans) -> tuple[float, float]:

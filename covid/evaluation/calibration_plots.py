@@ -17,9 +17,9 @@ from scipy.special import expit, logit
 
 from covid.edge.labels import DEFAULT_THRESHOLD, LabelSpace
 from covid.edge.operating_point import OperatingPoint
+from covid.evaluation.answers import Answers, Targets
 from covid.evaluation.calibration import RESOLUTION
 from covid.evaluation.clusters import number_patients
-from covid.evaluation.figures import Answers, Targets
 from covid.evaluation.operating_point import DEFAULT_RULE, MIRRORED
 from covid.evaluation.page import FAINT, INK, MARGIN, NORMAL, SMALL, Page, fit, save
 from covid.evaluation.plots import CORRECT, EMPTY, RULE, TRAINING, WRONG
@@ -83,7 +83,7 @@ def calibration_figure(
     for column, (name, (x, y)) in enumerate(zip(space.classes, places, strict=True)):
         row = figures[name]
         named = (("slope", "slope"), ("intercept", "intercept"), ("Brier", "brier"))
-        _head(page, x, y, name, [_words(words, row[key]) for words, key in named])
+        _head(page, x, y, name, [_words(words, row[key]) for words, key in named if key in row])
         axes = page.inset(x, y + HEAD, PANEL, PANEL)
         axes.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=":", zorder=1)
         bins = row["bins"]

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from covid.edge.labels import DOUBT, LabelSpace, read_cell
-from covid.evaluation.figures import Answers
+from covid.evaluation.answers import Answers
 from covid.evaluation.page import FAINT, INK, LEADING, MARGIN, NORMAL, SMALL, Page, fit, save
 from covid.evaluation.plots import CORRECT, TRACK, TRAINING, WRONG
 

@@ -38,9 +38,16 @@ def proportion(outcomes: npt.NDArray[np.bool_], patients: Sequence[str | None]) 
         raise ValueError(f"{len(outcomes)} outcomes of {len(patients)} images")
     names = [f"image {place}" if one is None else f"patient {one}"
              for place, one in enumerate(patients)]  # fmt: skip
-    _, cluster = np.unique(names, return_inverse=True)
+    return proportion_of_clusters(outcomes, np.unique(names, return_inverse=True)[1])
+
+
+def proportion_of_clusters(
+    outcomes: npt.NDArray[np.bool_], cluster: npt.NDArray[np.intp]
+) -> Proportion:
+    """The same, of images whose patients have numbers `cluster` `[images]`, from 0 on."""
     images = np.bincount(cluster).astype(float)
     true = np.bincount(cluster, weights=outcomes).astype(float)
+    images, true = images[images > 0], true[images > 0]
     share, low, high = (float(each) for each in wilson(true, images))
     return Proportion(share, low, high, int(true.sum()), len(outcomes), len(images))
 

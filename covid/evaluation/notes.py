@@ -4,20 +4,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from covid.edge.labels import LabelSpace
-from covid.evaluation.figures import Answers, Kind, Metric, headlines, per_class
-
-Floats = npt.NDArray[np.float64]
+from covid.evaluation.answers import Answers, Booleans, Floats, Kind
+from covid.evaluation.figures import Metric, headlines, per_class
 
 # Why a figure that needs images of a kind is not defined for the classes that are named.
 WITHOUT: dict[Kind, str] = {
     "positive": "No image bears",
     "negative": "Every image bears",
     "predicted": "No image was decided to be",
+    "predicted_negative": "Every image was decided to be",
 }
 NOTHING_KNOWN = "Of no image is it known whether it bears"
+NO_FOLD = "No fold has images that bear and images that do not bear"
 
 
 def undefined_notes(
@@ -29,10 +29,14 @@ def undefined_notes(
     """
     explained = {metric.name: np.zeros(len(space.classes), bool) for metric in per_class(table)}
     nothing = ~np.any(answers.known, axis=0)
-    reasons = [(NOTHING_KNOWN, nothing, [m for m in table if m.requires])]
+    unknown = [m for m in per_class(table) if np.isnan(values[m.name][0, nothing]).all()]
+    reasons = [(NOTHING_KNOWN, nothing, unknown)]
     for kind, reason in WITHOUT.items():
         lacking = ~np.any(answers.are(kind), axis=0) & ~nothing
         reasons.append((reason, lacking, [m for m in table if kind in m.requires]))
+    if answers.folds:
+        nowhere = answers.both_outcomes & ~np.any(_both_by_fold(answers), axis=0)
+        reasons.append((NO_FOLD, nowhere, [m for m in table if m.by_fold]))
     for reason, lacking, metrics in reasons:
         needy = [metric for metric in metrics if metric.per_class]
         for metric in needy:
@@ -76,6 +80,28 @@ def macro_notes(space: LabelSpace, answers: Answers, table: Sequence[Metric]) ->
         )
 
 
+def fold_notes(space: LabelSpace, answers: Answers, table: Sequence[Metric]) -> Iterator[str]:
+    """Which folds a mean over folds leaves out, because they have one outcome only."""
+    means = [metric.title for metric in table if metric.by_fold]
+    if not answers.folds or not means:
+        return
+    both = _both_by_fold(answers)
+    counts = (~both).sum(axis=0) * (answers.both_outcomes & both.any(axis=0))
+    parts = [f"{n} of {len(both)} for {name}"
+             for name, n in zip(space.classes, counts.tolist(), strict=True) if n]  # fmt: skip
+    yield f"{_and(means)} are means over folds, whose networks have no common scale."
+    if parts:
+        yield (
+            f"Left out of these means: {', '.join(parts)}; a fold counts where some of its images "
+            f"bear a class and others do not."
+        )
+
+
+def _both_by_fold(answers: Answers) -> Booleans:
+    """Whether a fold has both outcomes of a class: `[folds, classes]`."""
+    return np.stack([fold.both_outcomes for _, fold in answers.folds])
+
+
 def patient_notes(patients: Sequence[str | None]) -> Iterator[str]:
     """Whether the intervals are over patients or, for want of names, over images."""
     unknown = sum(patient is None for patient in patients)
@@ -99,7 +125,7 @@ def left_out_notes(
 ) -> Iterator[str]:
     """One sentence on resamples that, other than the images themselves, do not define a figure.
 
-    `drawn` has each figure `[resamples]` or `[resamples, classes]`.
+    `drawn` has each figure, shares apart, `[resamples]` or `[resamples, classes]`.
     """
     missing = {
         name: np.isnan(resampled).sum(axis=0) * ~np.isnan(values[name][0])
@@ -108,11 +134,11 @@ def left_out_notes(
     parts = [
         f"{missing[metric.name]:,} of {metric.title}"
         for metric in headlines(table)
-        if missing[metric.name]
+        if metric.share is None and missing[metric.name]
     ]
     for column, name in enumerate(space.classes):
         titles: dict[int, list[str]] = {}
-        for metric in per_class(table):
+        for metric in (m for m in per_class(table) if m.share is None):
             titles.setdefault(int(missing[metric.name][column]), []).append(metric.title)
         parts += [f"{times:,} of {name}'s {_and(titles[times])}" for times in titles if times]
     if parts:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -12,8 +12,8 @@ from scipy.special import expit, logit
 from covid.edge.labels import DEFAULT_THRESHOLD, LabelSpace
 from covid.edge.operating_point import ChosenOn, OperatingPoint, Recalibration
 from covid.errors import ConfigError, DataError
+from covid.evaluation.answers import Answers, Targets
 from covid.evaluation.clusters import number_patients, who
-from covid.evaluation.figures import Answers, Targets
 from covid.evaluation.intervals import Z, proportion
 from covid.evaluation.thresholds import Outcomes, Share, choose_threshold, forced_by, implying
 
@@ -205,6 +205,28 @@ def map_thresholds(
         first, second = space.classes
         mapped[second] = 1 - mapped[first]
     return mapped
+
+
+def map_along(
+    point: OperatingPoint, before: Recalibration | None, after: Recalibration, space: LabelSpace
+) -> OperatingPoint:
+    """`point`, of probabilities that went through `before`, for those that go through `after`."""
+    ones, zeros = (1.0,) * len(space.classes), (0.0,) * len(space.classes)
+    scale, shift = (ones, zeros) if before is None else (before.scale, before.shift)
+    step = replace(
+        after,
+        scale=tuple(new / old for new, old in zip(after.scale, scale, strict=True)),
+        shift=tuple(
+            b - a * old / c
+            for a, b, c, old in zip(after.scale, after.shift, scale, shift, strict=True)
+        ),
+    )
+    thresholds = map_thresholds(point.thresholds, step, space)
+    rows = {
+        name: {**row, "threshold": thresholds[name]} if name in thresholds else row
+        for name, row in point.per_class.items()
+    }
+    return replace(point, thresholds=thresholds, per_class=rows)
 
 
 def _kept(space: LabelSpace) -> dict[str, float]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from covid.edge.labels import DEFAULT_THRESHOLD, LabelSpace
 from covid.edge.table import fold_table
 from covid.errors import ConfigError
-from covid.evaluation.figures import Answers, Targets
+from covid.evaluation.answers import Answers, Targets
 from covid.evaluation.intervals import Proportion, proportion
 from covid.evaluation.terminal import COLUMNS
 

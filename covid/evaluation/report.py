@@ -1,4 +1,4 @@
-"""An evaluation as files: metrics.json, predictions.csv, confusion.png, examples.png."""
+"""An evaluation as files: metrics.json, predictions.csv, and the pictures of both."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -13,11 +13,21 @@ import numpy.typing as npt
 from covid.edge.card import INTENDED_USE
 from covid.edge.files import write_atomically
 from covid.edge.labels import LabelSpace
-from covid.edge.table import csv_line
+from covid.edge.operating_point import OperatingPoint, Recalibration
+from covid.evaluation.answers import Answers, Targets
+from covid.evaluation.calibration import calibration_figures
+from covid.evaluation.calibration_plots import plot_calibration, plot_operating
 from covid.evaluation.examples import choose_examples, plot_examples
-from covid.evaluation.figures import Answers, Targets
+from covid.evaluation.external import site_traits
 from covid.evaluation.metrics import compute_metrics
+from covid.evaluation.mistakes import mistakes
 from covid.evaluation.plots import plot_confusion
+from covid.evaluation.prediction_file import PredictionFile, predictions_csv
+from covid.evaluation.predictive_values import PREVALENCES, predictive_values
+from covid.evaluation.subgroups import subgroups
+
+METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
+PICTURES = ("confusion.png", "examples.png", "calibration.png", "operating.png")
 
 
 @dataclass(frozen=True)
@@ -26,64 +36,112 @@ class Evaluation:
 
     title: str  # names the network and the data
     about: Mapping[str, Any]  # the same in parts: goes into metrics.json before the figures
-    space: LabelSpace
+    space: LabelSpace  # decides, by the thresholds of `operating_point` where there is one
     probabilities: npt.NDArray[np.float32]  # [images, classes], like the next
     targets: Targets  # NaN where not known
-    names: Sequence[str]  # [images], like the next two: paths below the root
+    names: Sequence[str]  # [images], like all that follow but the last: paths below the root
     cells: Sequence[str]  # of keys of `data.labels`, as a manifest has them
     patients: Sequence[str | None]
+    columns: Sequence[Mapping[str, str]]  # the manifest's other cells
+    greys: npt.NDArray[np.float64] | None = None  # what `grey_statistics` gives
+    folds: Sequence[str] | None = None  # whose network answered, where it was several
+    operating_point: OperatingPoint | None = None
+    recalibration: Recalibration | None = None  # that the probabilities have gone through
 
     @cached_property
     def answers(self) -> Answers:
         """Targets beside the network's decisions. Raises what `Answers.of` raises."""
         return Answers.of(self.space, self.probabilities, self.targets)
 
+    @property
+    def prediction_file(self) -> PredictionFile:
+        """What predictions.csv holds. Raises what `Answers.of` raises."""
+        answers = self.answers
+        return PredictionFile(
+            self.space.classes, tuple(self.names), tuple(self.cells), self.probabilities,
+            np.where(answers.known, answers.targets, np.nan).astype(np.float32),
+            answers.decisions, tuple(self.patients),
+            tuple(columns.get("source", "") for columns in self.columns),
+            None if self.folds is None else tuple(self.folds),
+        )  # fmt: skip
+
+
+def compute_all(
+    evaluation: Evaluation, prevalences: Sequence[float] = PREVALENCES
+) -> dict[str, Any]:
+    """The content of metrics.json. Raises what `compute_metrics` raises."""
+    space, answers, point = evaluation.space, evaluation.answers, evaluation.operating_point
+    known = (space, evaluation.probabilities, evaluation.targets, evaluation.patients)
+    figures = compute_metrics(*known, folds=evaluation.folds)
+    calibration = calibration_figures(*known)
+    for name, row in calibration.items():  # the same figure has one interval
+        own = figures["per_class"][name]
+        ends = own["intervals"]["brier"]
+        row["brier"] = {"value": own["brier"], "low": ends["low"], "high": ends["high"]}
+    notes = list(figures["notes"])
+    notes += [note for row in calibration.values() for note in row.pop("notes", ())]
+    if point is not None:
+        notes += point.notes
+        if point.chosen_on.samples_sha256 == evaluation.about.get("samples_sha256"):
+            notes.append(
+                "The thresholds were chosen on these very images: sensitivity and specificity "
+                "here are what they were chosen for, and say nothing of others."
+            )
+    return {
+        **evaluation.about,
+        **figures,
+        "notes": notes,
+        "operating_point": None if point is None else point.fields(),
+        "calibration": calibration,
+        "recalibration": evaluation.recalibration and evaluation.recalibration.fields(),
+        "predictive_values": predictive_values(*known, prevalences),
+        "subgroups": subgroups(
+            space, answers.decisions, evaluation.targets, evaluation.patients, evaluation.columns
+        ),
+        "mistakes": mistakes(
+            space, evaluation.probabilities, answers.decisions, evaluation.targets,
+            evaluation.names, evaluation.patients, evaluation.cells,
+        ),
+        "site": site_traits(
+            evaluation.columns, evaluation.patients, evaluation.cells, evaluation.greys
+        ),
+        "intended_use": INTENDED_USE,
+    }  # fmt: skip
+
 
 def write_report(
     folder: Path,
     evaluation: Evaluation,
     read_images: Callable[[list[int]], npt.NDArray[np.uint8]],
+    prevalences: Sequence[float] = PREVALENCES,
 ) -> dict[str, Any]:
-    """Writes the four files to `folder` and returns the metrics.
+    """Writes metrics.json, predictions.csv and PICTURES to `folder`; returns the metrics.
 
     `read_images` gives uint8 `[n, size, size]` for n places of the evaluation's images: only
     those that the picture shows are read.
     """
     space, title, answers = evaluation.space, evaluation.title, evaluation.answers
-    metrics = {
-        **evaluation.about,
-        **compute_metrics(
-            space, evaluation.probabilities, evaluation.targets, evaluation.patients
-        ),
-        "intended_use": INTENDED_USE,
-    }
-    text = json.dumps(metrics, indent=2, allow_nan=False, ensure_ascii=False)
-    write_atomically(folder / "metrics.json", f"{text}\n")
-    write_atomically(folder / "predictions.csv", predictions_csv(evaluation))
+    metrics = compute_all(evaluation, prevalences)
+    write_json(folder / METRICS, metrics)
+    write_atomically(folder / PREDICTIONS, predictions_csv(evaluation.prediction_file))
     plot_confusion(folder / "confusion.png", metrics, title)
     chosen = choose_examples(answers, evaluation.cells)
     images = read_images([place for places in chosen.values() for place in places])
     plot_examples(
         folder / "examples.png", images, chosen, answers, evaluation.cells, space, title
     )
+    plot_calibration(
+        folder / "calibration.png", space, metrics["calibration"], evaluation.probabilities,
+        evaluation.targets, title,
+    )  # fmt: skip
+    plot_operating(
+        folder / "operating.png", space, evaluation.probabilities, evaluation.targets,
+        evaluation.patients, evaluation.operating_point, title,
+    )  # fmt: skip
     return metrics
 
 
-def predictions_csv(evaluation: Evaluation) -> str:
-    """One row per image; `correct` is true where the whole decision is, as accuracy counts.
-
-    A target that is not known is empty, and so is `correct` where none is known.
-    """
-    space, answers = evaluation.space, evaluation.answers
-    columns = [f"probability_{name}" for name in space.classes]
-    targets = [f"target_{name}" for name in space.classes]
-    lines = [csv_line(["path", "label", *columns, "predicted", "correct", *targets])]
-    for image, (name, cell) in enumerate(zip(evaluation.names, evaluation.cells, strict=True)):
-        # Six decimals: float32 has no more to say of a number below 1.
-        numbers = [f"{value:.6f}" for value in answers.probabilities[image]]
-        predicted = space.join(answers.decisions[image])
-        correct = "true" if answers.correct[image] else "false" if answers.evaluated[image] else ""
-        own = zip(answers.targets[image], answers.known[image], strict=True)
-        outcomes = [str(int(target)) if known else "" for target, known in own]
-        lines.append(csv_line([name, cell, *numbers, predicted, correct, *outcomes]))
-    return "".join(lines)
+def write_json(path: Path, content: Any) -> None:
+    """Indented for people; raises ValueError for a number that JSON does not have."""
+    text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
+    write_atomically(path, f"{text}\n")

@@ -7,7 +7,8 @@ import numpy as np
 
 from covid.edge.labels import LabelSpace
 from covid.errors import ConfigError
-from covid.evaluation.figures import METRICS, Metric, Targets, selectable
+from covid.evaluation.answers import Targets
+from covid.evaluation.figures import METRICS, Metric, selectable
 
 LOSS = "loss"
 

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from covid.edge.labels import DEFAULT_THRESHOLD, LabelSpace
 from covid.edge.operating_point import ChosenOn, Method, OperatingPoint, Recalibration
 from covid.errors import DataError
+from covid.evaluation.answers import Targets
 from covid.evaluation.calibration import fit_recalibration, recalibrated
-from covid.evaluation.figures import Targets
 from covid.evaluation.operating_point import Target, choose, default_point, map_thresholds
 
 Floats = npt.NDArray[np.float32]

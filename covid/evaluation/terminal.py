@@ -1,4 +1,4 @@
-"""An evaluation on the terminal: headline, one row per class, intervals, notes."""
+"""An evaluation on the terminal: headline, one row per class, intervals, folds, notes."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -24,6 +24,8 @@ def metrics_table(
     rows = metrics["per_class"]
     names = [metric.column or metric.title for metric in per_class(table)]
     columns = {"class": list(rows), "support": [f"{row['support']:,}" for row in rows.values()]}
+    if metrics["patients"]:
+        columns["patients"] = [_count(row["patients"]) for row in rows.values()]
     intervals = {"95 % intervals": list(rows)}
     for name, metric in zip(names, per_class(table), strict=True):
         columns[name] = [_three_decimals(row[metric.name]) for row in rows.values()]
@@ -39,6 +41,7 @@ def metrics_table(
         _headlines(metrics, table),
         *fold_table(columns, COLUMNS),
         *fold_table(intervals, COLUMNS),
+        *(fold_table(_over_folds(metrics, table), COLUMNS) if metrics["folds"] else ()),
         "\n".join(notes),
     )
     return "\n\n".join(part for part in parts if part)
@@ -53,8 +56,29 @@ def _headlines(metrics: Mapping[str, Any], table: Sequence[Metric]) -> str:
         line = f"{metric.title:{width}}  {_three_decimals(figure['value'])}"
         if figure["low"] is not None:
             line += f"  (95 % interval {figure['low']:.3f} to {figure['high']:.3f})"
+        spread = metrics["folds"] and metrics["folds"]["spread"].get(metric.name)
+        if spread:
+            line += f", in folds {spread['lowest']:.3f} to {spread['highest']:.3f}"
         lines.append(line)
     return "\n".join(lines)
+
+
+def _over_folds(metrics: Mapping[str, Any], table: Sequence[Metric]) -> dict[str, list[str]]:
+    """The columns of what each fold has of its own: lowest to highest."""
+    folds = metrics["folds"]
+    columns = {f"range of {folds['folds']} folds": list(metrics["per_class"])}
+    for metric in per_class(table):
+        if metric.by_fold:
+            spreads = folds["spread"][metric.name].values()
+            columns[metric.column or metric.title] = [
+                "–" if spread is None else f"{spread['lowest']:.2f}–{spread['highest']:.2f}"
+                for spread in spreads
+            ]
+    return columns
+
+
+def _count(number: int | None) -> str:
+    return "–" if number is None else f"{number:,}"
 
 
 def _three_decimals(value: float | None) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from covid.edge.labels import LabelSpace
-from covid.evaluation.figures import Targets
+from covid.evaluation.answers import Targets
 from covid.evaluation.intervals import Proportion, proportion
 from covid.evaluation.metrics import quick_figures
 from covid.evaluation.ranks import Ranking

@@ -21,6 +21,7 @@ from covid.export.choose import Attempt, answer, choose_int8
 from covid.export.evidence import Evidence, headline
 from covid.export.golden import Proof, prove_float, prove_int8
 from covid.export.int8 import PASSES, prepare
+from covid.export.model_card import MODEL_CARD
 from covid.export.parity import (
     MAX_IMAGES,
     Check,
@@ -78,7 +79,7 @@ def write_fp32(path: Path, model: onnx.ModelProto, evidence: Evidence) -> Parity
 
 def remove_earlier(output: Path) -> None:
     """Removes what else an earlier export wrote into `output`: it is of another model.onnx."""
-    for name in (INT8, ANY_SIZE, REPORT):
+    for name in (INT8, ANY_SIZE, REPORT, MODEL_CARD):
         if (output / name).is_file():
             (output / name).unlink()
 

@@ -16,6 +16,7 @@ from covid.edge import load
 from covid.edge.images import read_grey, resize
 from covid.edge.predict import predict_files
 from covid.errors import DataError
+from covid.evaluation.external import grey_statistics
 
 
 def open_file(path: Path) -> Predictor:
@@ -35,11 +36,14 @@ def open_file(path: Path) -> Predictor:
     def predict_images(index: Index, indices: list[int], split: str) -> Predictions:
         files = [index.samples[i].path for i in indices]
         originals: dict[Path, Original] = {}
+        greys: dict[Path, npt.NDArray[np.float64]] = {}
 
         def read_once(file: Path) -> npt.NDArray[np.uint8]:
             grey = read_grey(file, greys=card.greys)
             originals[file] = Original.of(grey)
-            return resize(grey, card.image_size)
+            pixels = resize(grey, card.image_size)
+            greys[file] = grey_statistics(pixels[np.newaxis])[0]
+            return pixels
 
         logits: list[npt.NDArray[np.float32]] = []
 
@@ -71,6 +75,7 @@ def open_file(path: Path) -> Predictor:
             lambda wanted: np.stack([model.read(index.samples[i].path) for i in wanted]),
             {},
             [],
+            np.stack([greys[file] for file in files]),
         )
 
     return Predictor(
@@ -91,4 +96,7 @@ def open_file(path: Path) -> Predictor:
         predict=predict_images,
         main_process_first=nullcontext,
         is_main_process=True,
+        operating_point=card.operating_point,
+        recalibration=None,  # is in the graph
+        run=None,
     )

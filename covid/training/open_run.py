@@ -2,15 +2,19 @@
 
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
 from covid.config import resolve
 from covid.data.batches import Split, load_batches
-from covid.data.cache import Images, Original, open_images
+from covid.data.cache import CHUNK_IMAGES, Images, Original, open_images
 from covid.data.index import Index, targets_of
 from covid.data.predictor import Predictions, Predictor
 from covid.data.samples import another_list, digest, read_rows
 from covid.data.source import NAME_FOLDER, open_source
+from covid.evaluation.external import grey_statistics
+from covid.evaluation.operating_file import read_operating_point
 from covid.model.weights import load_trained
 from covid.training.epochs import predict
 from covid.training.launch import loader_workers, start_accelerator, use_full_precision
@@ -26,6 +30,7 @@ def open_run(folder: Path | None) -> Predictor:
     config, space = trained.config, trained.config.label_space.naming_classes()
     accelerator = start_accelerator(precision="no")
     use_full_precision()
+    point, recalibration = read_operating_point(folder, space)
     trained_on = read_rows(folder)
     notes = []
     if trained_on is not None and digest(trained_on) != trained.trained_on_sha256:
@@ -64,6 +69,7 @@ def open_run(folder: Path | None) -> Predictor:
             images.read,
             {"unreadable": len(seen.unreadable)},
             [*notes, *([images.problem] if images.problem else [])],
+            grey_levels(images, indices),
         )
 
     return Predictor(
@@ -82,4 +88,16 @@ def open_run(folder: Path | None) -> Predictor:
         predict=predict_images,
         main_process_first=accelerator.main_process_first,
         is_main_process=accelerator.is_main_process,
+        operating_point=point,
+        recalibration=recalibration,
+        run=folder,
     )
+
+
+def grey_levels(images: Images, indices: list[int]) -> npt.NDArray[np.float64]:
+    """`grey_statistics` of these images, some at a time."""
+    parts = [
+        grey_statistics(images.read(indices[start : start + CHUNK_IMAGES]))
+        for start in range(0, len(indices), CHUNK_IMAGES)
+    ]
+    return np.concatenate(parts) if parts else np.empty((0, 2))

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from covid.config import Config
 from covid.data.cache import Images
+from covid.data.folds import Fold
 from covid.edge.table import format_table
 from covid.errors import TrainingError
 from covid.evaluation.plots import plot_curves
@@ -149,12 +150,13 @@ class Reporter:
         self.accelerator.end_training()
         if self.accelerator.is_main_process:
             shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+        fold = Fold.of_folder(self.folder.name)
         self.log(f"\n{self.config.name} on {self.data}")
         self.log(history_table(progress.history, progress.best_epoch))
         self.log(
             f"\nBest by {self.config.select_by}: epoch {progress.best_epoch}. "
             f"{self.folder} holds best.safetensors, curves.png, history.csv.\n"
-            f"Next: {command('evaluate')} {self.folder}"
+            f"Next: {command('evaluate')} {self.folder}{' --split folds' * bool(fold)}"
         )
 
     def interrupted(self, progress: Progress, signal_number: int) -> int:

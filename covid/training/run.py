@@ -12,6 +12,7 @@ from typing import Any
 
 from covid.config import Config, load_config
 from covid.config_tree import leaves
+from covid.data.folds import HELD_OUT, Fold
 from covid.data.index import some
 from covid.data.samples import Row, changes, held_out_now
 from covid.edge.files import write_atomically
@@ -26,6 +27,7 @@ EpochRecord = Mapping[str, float | int | None]  # one epoch's figures, by the na
 CONTENT = (
     "config.yaml", "history.csv", "curves.png", "best.safetensors", "checkpoints", "summary.json",
     "samples.csv", "data_audit.json", "augmentation.png", "evaluation", "export", "tracker",
+    "operating_point.json",
 )  # fmt: skip
 # What may differ when a run goes on: it decides how long and where, not what is learned.
 MAY_CHANGE = (
@@ -38,13 +40,19 @@ LIBRARIES = ("torch", "torchvision", "timm", "accelerate", "numpy", "pillow", "s
 
 
 def runs_folder() -> Path:
-    """Where runs go unless `--output` names another place."""
+    """Where all runs are."""
     return PROJECT / "runs"
+
+
+def default_folder(name: str, fold: Fold | None) -> Path:
+    """Where a run goes unless `--output` names another place."""
+    folder = runs_folder() / name
+    return folder / fold.folder if fold else folder
 
 
 def check_run(folder: Path, config: Config, *, resume: bool, overwrite: bool) -> None:
     """Raises RunError where `folder` may not be written as the user asks. Changes nothing."""
-    if not folder.exists() or (folder.is_dir() and set(folder.iterdir()) <= _half_begun(folder)):
+    if not folder.exists() or (folder.is_dir() and set(folder.iterdir()) <= _beside_run(folder)):
         return
     if not (folder / "config.yaml").is_file():
         raise RunError(
@@ -62,7 +70,7 @@ def check_run(folder: Path, config: Config, *, resume: bool, overwrite: bool) ->
             f"{folder}: holds an unfinished run; go on with --resume, start anew with "
             f"--overwrite, or name another folder with --output."
         )
-    changed = _changed_keys(load_config(folder / "config.yaml"), config)
+    changed = changed_keys(load_config(folder / "config.yaml"), config)
     if changed:
         raise RunError(
             f"{folder}: was begun with another {', '.join(changed)}, so going on would not be the "
@@ -94,6 +102,11 @@ def check_same_images(
     changed = changes(before, now)
     if changed is None:
         return []
+    if any(row.split == HELD_OUT for row in before) != any(row.split == HELD_OUT for row in now):
+        raise RunError(
+            f"{folder}: a run of one fold goes on with the --fold that it was begun with, and "
+            f"another without; give the same command, or start anew with --overwrite or --output."
+        )
     held_out = held_out_now(before, now)
     if held_out:
         raise RunError(
@@ -116,6 +129,12 @@ def check_same_images(
 def _half_begun(folder: Path) -> set[Path]:
     """What a run leaves that was killed while it wrote the first of its files, config.yaml."""
     return set(folder.glob(".config.*.yaml"))
+
+
+def _beside_run(folder: Path) -> set[Path]:
+    """What may lie where a run begins: folds of the same experiment, and what they say together."""
+    folds = {path for path in folder.iterdir() if Fold.of_folder(path.name.removesuffix(".log"))}
+    return _half_begun(folder) | folds | {folder / "evaluation", folder / "operating_point.json"}
 
 
 def status(folder: Path) -> str:
@@ -146,6 +165,20 @@ def newest_run(runs: Path) -> Path:
     return max(finished, key=lambda folder: (folder / "summary.json").stat().st_mtime_ns)
 
 
+def newest_folds(runs: Path) -> Path:
+    """The folder whose folds are newest. Raises RunError where there is none."""
+    finished = [
+        path
+        for path in runs.glob("*/fold-*of*/summary.json")
+        if Fold.of_folder(path.parent.name) and status(path.parent) == "finished"
+    ]
+    if not finished:
+        raise RunError(
+            f"{runs}: holds no folds; train some with `make crossval CONFIG=CONFIG.yaml`."
+        )
+    return max(finished, key=lambda path: path.stat().st_mtime_ns).parent.parent
+
+
 def best_weights(folder: Path) -> Path:
     """The path of a run's best.safetensors. Raises RunError where `folder` has none."""
     path = folder / "best.safetensors"
@@ -172,12 +205,23 @@ def write_json(path: Path, content: Any) -> None:
     write_atomically(path, f"{text}\n")
 
 
+def read_json(path: Path) -> Any:
+    """What a file of a run says; None where there is none. Raises RunError for a damaged one."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        raise RunError(f"{path}: cannot be read as what was written there; remove it.") from None
+
+
 def versions() -> dict[str, str]:
     """What a figure may depend on beside the config."""
     return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
 
 
-def _changed_keys(before: Config, now: Config) -> list[str]:
+def changed_keys(before: Config, now: Config) -> list[str]:
+    """Keys, dotted, that make another experiment; those in MAY_CHANGE do not."""
     old, new = flat(before), flat(now)
     may_change = set(MAY_CHANGE)
     if before.stages or before.scheduler.name in WHOLE_RUN:

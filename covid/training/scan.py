@@ -13,6 +13,7 @@ from tqdm import tqdm
 from covid.config import Config
 from covid.data.audit import find_duplicates
 from covid.data.cache import Images, Original, Scan
+from covid.data.folds import HELD_OUT
 from covid.data.index import MAX_LISTED, Index, Sample, require_training_splits, targets_of
 from covid.data.shortcuts import Shortcuts, find_shortcuts
 from covid.data.source import data_name, is_synthetic
@@ -23,7 +24,7 @@ from covid.evaluation.selection import reason_against
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Indices of the samples to train and to validate on; mean and deviation of training pixels."""
+    """Indices of the samples to train and to validate on; mean and deviation of pixels."""
 
     train: list[int]
     validation: list[int]
@@ -44,11 +45,12 @@ def scan(
 ) -> TrainingData:
     """Reads every training and validation image once, each process its share.
 
-    That fills the cache, so the first epoch decodes nothing again. Test images are read too, where
-    there are any, since what is trained on must not be among them; one of them that cannot be
-    read is a warning. Images of which no target is known are left out, with another. Raises
-    DataError: see `targets_of`, `require_training_splits`, `Scan.require_readable` and
-    `Duplicates.warnings`.
+    That fills the cache, so the first epoch decodes nothing again. Images of the test split, and of
+    a fold that is held out, are read too, since what is trained on must not be among them; one of
+    them that cannot be read is a warning. Images of which no target is known are left out, with
+    another. Mean and deviation are of the training images, or of all folds together, so that what
+    frozen layers make of an image serves every fold. Raises DataError: see `targets_of`,
+    `require_training_splits`, `Scan.require_readable` and `Duplicates.warnings`.
     """
     targets = targets_of(config.label_space, index)
     labels, uncertain = list(config.data.labels), config.data.uncertain
@@ -64,15 +66,24 @@ def scan(
             f"{len(every.unreadable)} images cannot be read and are left out: "
             + " ".join(list(every.unreadable.values())[:MAX_LISTED])
         )
-    test = index.split("test")
-    if test:
-        tested = scan_images(accelerator, images, test, "reading test images")
-        if tested.unreadable:
+    levels = seen
+    for split, what in (("test", "test"), (HELD_OUT, "held-out")):
+        indices = index.split(split)
+        if not indices:
+            continue
+        others = scan_images(accelerator, images, indices, f"reading {what} images")
+        if others.unreadable:
             warnings.append(
-                f"{len(tested.unreadable)} test images cannot be read and were not compared with "
-                f"the others: " + " ".join(list(tested.unreadable.values())[:MAX_LISTED])
+                f"{len(others.unreadable)} {what} images cannot be read and were not compared with "
+                f"the others: " + " ".join(list(others.unreadable.values())[:MAX_LISTED])
             )
-        every += tested
+        every += others
+        if split == HELD_OUT:
+            levels = seen + evaluated + others
+            warnings.append(
+                "Mean and deviation of grey levels are of all folds together, the held-out one "
+                "among them, so that frozen layers are computed once for all."
+            )
     duplicates = find_duplicates(index, every.fingerprints)
     warnings += duplicates.warnings(index, allowed=config.data.allow_duplicates)
     shortcuts = scan_shortcuts(accelerator, index, sorted(every.fingerprints), config)
@@ -101,7 +112,7 @@ def scan(
             f"{index.root}: in validation {reason}, so {config.select_by} is not defined there; "
             f"set select_by to accuracy or loss, or add the images that are missing."
         )
-    mean, std = seen.mean_and_std()
+    mean, std = levels.mean_and_std()
     patients = {sample.patient for sample in index.samples if sample.patient is not None}
     audit = {
         "root": index.root,

@@ -7,7 +7,6 @@ import pytest
 
 from covid.collections.collection import (
     as_age,
-    as_sex,
     by_stem,
     counted,
     find_base,
@@ -95,14 +94,6 @@ def test_stems_are_names_without_the_last_ending() -> None:
 def test_two_files_of_one_stem_are_refused() -> None:
     with pytest.raises(DataError, match=r"a/c\.png and b/c\.jpg: bear one name"):
         by_stem(["a/c.png", "b/c.jpg"])
-
-
-@pytest.mark.parametrize(
-    ("text", "sex"),
-    [("M", "M"), ("female", "F"), ("Male", "M"), ("Unknown", ""), ("missing", ""), ("", "")],
-)
-def test_sex_is_a_letter_or_empty(text: str, sex: str) -> None:
-    assert as_sex(text) == sex
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +11,6 @@ from covid.data.by_class import (
     MAX_VALUES,
     TABLE_WIDTH,
     Group,
-    age_in_years,
     class_table,
     group_by_class,
     read_keys,
@@ -29,15 +27,6 @@ def group(*rows: Row, labels: tuple[str, ...] = ("covid", "normal")) -> dict[str
         for n, (label, patient, columns) in enumerate(rows)
     )
     return group_by_class(read_known(Index((Path("root"),), samples, ()), range(len(rows)), labels))
-
-
-@pytest.mark.parametrize("cell, years", [
-    ("45", 45), ("045Y", 45), (" 7.5 years", 7.5), ("006M", 0.5), ("6 months", 0.5),
-    ("026W", 26 * 7 / 365.25), ("010D", 10 / 365.25), ("60-69", 60), ("55 M", 55),
-    ("", None), ("adult", None),
-])  # fmt: skip
-def test_an_age_is_the_first_number_of_its_cell_in_years(cell: str, years: float | None) -> None:
-    assert age_in_years(cell) == (None if years is None else pytest.approx(years))
 
 
 def test_what_is_counted_is_written_under_its_keys() -> None:

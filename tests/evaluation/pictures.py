@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from covid.edge.labels import LabelSpace, Task
+from covid.evaluation.answers import Answers
 from covid.evaluation.examples import choose_examples, examples_figure
-from covid.evaluation.figures import Answers
 from covid.evaluation.metrics import compute_metrics
 
 TITLE = "resnet18_multilabel on synthetic radiographs, test"

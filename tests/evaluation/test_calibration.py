@@ -74,23 +74,6 @@ def test_the_intercept_makes_the_mean_right() -> None:
     assert moved.mean() == pytest.approx(0.5)
 
 
-def test_the_brier_score_is_the_mean_square() -> None:
-    brier = figures_of([0.1, 0.6, 0.8], [0, 1, 1])["brier"]
-    assert brier["value"] == pytest.approx((0.01 + 0.16 + 0.04) / 3)
-    assert 0 <= brier["low"] <= brier["value"] <= brier["high"] <= 1
-
-
-def test_few_patients_do_not_make_a_brier_score_sure() -> None:
-    draw, held = np.random.default_rng(0), 0
-    odds = draw.normal(-2, 2, 100_000)
-    truth = float((expit(odds) * expit(-odds)).mean())
-    for _ in range(200):
-        likely = expit(draw.normal(-2, 2, 10))
-        brier = figures_of(likely, draw.random(10) < likely)["brier"]
-        held += brier["low"] <= truth <= brier["high"]
-    assert held / 200 >= 0.92
-
-
 @pytest.mark.parametrize(("probabilities", "outcomes", "key", "why"), [
     ([0.2] * 9, [1] * 9, "intercept", "every image bears it"),
     ([0.2] * 9, [0] * 9, "intercept", "no image bears it"),
@@ -117,7 +100,6 @@ def test_nothing_known_of_a_class_is_said() -> None:
         MULTILABEL, np.full((2, 3), 0.5), np.array([[np.nan, 0, 1], [np.nan, 1, 0]]), ["a", "b"]
     )
     assert figures["covid"]["bins"] == [] and "Of no image" in figures["covid"]["notes"][0]
-    assert figures["normal"]["brier"]["value"] == 0.25
 
 
 def test_bins_hold_about_as_many_images_each() -> None:

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from covid.edge.labels import LabelSpace
+from covid.evaluation.answers import Answers
 from covid.evaluation.examples import MAX_KEYS, choose_examples
-from covid.evaluation.figures import Answers
 from tests.evaluation.pictures import LONG, answers_of, evaluated, examples_of, overlaps, said
 
 

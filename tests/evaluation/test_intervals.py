@@ -60,9 +60,29 @@ def wilson(share: float, number: float) -> tuple[float, float]:
     return float(roots.min()), float(roots.max())
 
 
-def test_the_formula_gives_the_published_interval() -> None:
-    # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
-    assert wilson(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+# Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
+PUBLISHED = [
+    (81, 263, (0.2553, 0.3662)), (15, 148, (0.0624, 0.1605)),
+    (0, 20, (0.0, 0.1611)), (1, 29, (0.0061, 0.1718)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("true", "images", "limits"), PUBLISHED)
+def test_the_formula_gives_the_published_interval(
+    true: int, images: int, limits: tuple[float, float]
+) -> None:
+    assert wilson(true / images, images) == pytest.approx(limits, abs=5e-5)
+
+
+@pytest.mark.parametrize(("true", "images", "limits"), PUBLISHED)
+def test_images_of_patients_of_their_own_have_the_published_interval(
+    true: int, images: int, limits: tuple[float, float]
+) -> None:
+    result = share([True] * true + [False] * (images - true), [None] * images)
+    # Where three differ, the variance between m patients makes one of them count for nothing: the
+    # interval is wider by 1 / 2m of its width.
+    slack = 5e-5 + (0.11 / (2 * images) if true >= 3 else 0)
+    assert (result.low, result.high) == pytest.approx(limits, abs=slack)
 
 
 @pytest.mark.parametrize(("true", "images", "number"), [

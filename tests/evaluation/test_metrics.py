@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from covid.edge.labels import LabelSpace, Task
 from covid.errors import DataError
-from covid.evaluation.bootstrap import cluster_images
-from covid.evaluation.figures import METRICS, Metric, Weighted, recall, specificity
-from covid.evaluation.metrics import compute_metrics, quick_figures
+from covid.evaluation.answers import Answers, Weighted
+from covid.evaluation.bootstrap import cluster_images, draw_weights
+from covid.evaluation.figures import METRICS, Metric, Share, accuracy, recall, specificity
+from covid.evaluation.intervals import proportion
+from covid.evaluation.metrics import compute_metrics, evaluate, quick_figures
 from covid.evaluation.selection import check_select_by, merit
 from covid.evaluation.terminal import metrics_table
 from tests.evaluation.examples import (
@@ -67,6 +69,25 @@ def test_ranking_figures_are_those_of_scikit_learn(
     expected = getattr(reference, score)(targets, probabilities, average=None)
     actual = [metrics["per_class"][name][figure] for name in space.classes]
     assert actual == pytest.approx(expected.tolist())
+
+
+@SPACES
+def test_npv_is_the_precision_of_the_opposite(space: LabelSpace) -> None:
+    probabilities, targets, patients = evaluated(space)
+    metrics = compute_metrics(space, probabilities, targets, patients, resamples=20)
+    expected = reference.precision_score(~targets, ~space.decide(probabilities), average=None)
+    actual = [metrics["per_class"][name]["npv"] for name in space.classes]
+    assert actual == pytest.approx(expected.tolist())
+
+
+@SPACES
+def test_the_brier_score_is_that_of_scikit_learn(space: LabelSpace) -> None:
+    probabilities, targets, patients = evaluated(space)
+    metrics = compute_metrics(space, probabilities, targets, patients, resamples=20)
+    for column, name in enumerate(space.classes):
+        certain = probabilities[:, column].astype(np.float64)
+        expected = reference.brier_score_loss(targets[:, column], certain)
+        assert metrics["per_class"][name]["brier"] == pytest.approx(expected, abs=1e-9)
 
 
 def test_macro_f1_is_that_of_scikit_learn() -> None:
@@ -154,7 +175,7 @@ def test_a_macro_figure_is_the_mean_over_classes_of_both_outcomes_or_undefined(
     quick = quick_figures(space, probabilities, targets)
     both = [name for name, of_class in zip(space.classes, targets.T, strict=True)
             if of_class.any() and not of_class.all()]  # fmt: skip
-    for name in ("precision", "recall", "specificity", "f1", "auroc", "average_precision"):
+    for name in (metric.name for metric in METRICS if metric.per_class):
         values = [metrics["per_class"][of_class][name] for of_class in both]
         mean = None if None in values or not values else pytest.approx(np.mean(values))
         assert quick[f"macro_{name}"] == mean
@@ -168,7 +189,8 @@ def test_each_undefined_figure_has_a_sentence_that_names_its_class(
     space, (probabilities, targets, patients) = evaluation
     metrics = compute_metrics(space, probabilities, targets, patients, resamples=5)
     words = {"precision": "precision cannot", "recall": "recall", "specificity": "specificity",
-             "f1": "F1", "auroc": "AUROC", "average_precision": "average precision"}  # fmt: skip
+             "npv": "NPV", "f1": "F1", "auroc": "AUROC",
+             "average_precision": "average precision"}  # fmt: skip
     for name, row in metrics["per_class"].items():
         for figure, word in words.items():
             if row[figure] is None:
@@ -235,10 +257,11 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
     for seed in range(200):
         correct = generator.random(150) < 0.8
         probabilities = np.where(targets == correct[:, None], 0.9, 0.1).astype(np.float32)
-        accuracy = compute_metrics(
+        brier = compute_metrics(
             space, probabilities, targets, [None] * 150, resamples=300, seed=seed
-        )["accuracy"]
-        held += accuracy["low"] <= 0.8 <= accuracy["high"]
+        )["per_class"]["a"]["intervals"]["brier"]
+        # Of a right answer the squared difference is 0.01, of a wrong one 0.81.
+        held += brier["low"] <= 0.8 * 0.01 + 0.2 * 0.81 <= brier["high"]
     assert 0.89 <= held / 200 <= 0.99
 
 
@@ -257,13 +280,14 @@ def test_a_folder_of_one_class_cannot_tell_it_from_others(
 
 
 def test_a_folder_of_one_class_has_no_macro_f1(all_covid: dict[str, Any]) -> None:
-    assert all_covid["macro_f1"] == {"value": None, "low": None, "high": None}
+    nothing = {"value": None, "low": None, "high": None, "patients": None}
+    assert all_covid["macro_f1"] == nothing
 
 
 def test_one_sentence_a_reason_names_all_its_classes(all_covid: dict[str, Any]) -> None:
     assert sum("Every image bears covid, pneumonia:" in note for note in all_covid["notes"]) == 1
-    # Absent, always, never decided, no class of both outcomes, no patient, no width.
-    assert len(all_covid["notes"]) == 6
+    # Absent, always, never and always decided, no class of both outcomes, no patient, no width.
+    assert len(all_covid["notes"]) == 7
 
 
 def test_a_class_that_is_there_but_never_found_has_f1_zero() -> None:
@@ -284,7 +308,8 @@ def test_a_space_of_one_class_works(task: Task) -> None:
 @SPACES
 def test_the_interval_of_every_figure_of_a_class_holds_its_value(space: LabelSpace) -> None:
     for row in compute_metrics(space, *evaluated(space))["per_class"].values():
-        assert set(row["intervals"]) == set(row) - {"support", "threshold", "intervals"}
+        others = {"support", "patients", "threshold", "intervals"}
+        assert set(row["intervals"]) == set(row) - others
         for name, interval in row["intervals"].items():
             assert interval["low"] < row[name] < interval["high"]
 
@@ -297,8 +322,10 @@ def test_patients_are_those_with_an_image_that_the_figure_is_a_share_of() -> Non
     )
     intervals = metrics["per_class"]["covid"]["intervals"]
     assert {name: interval["patients"] for name, interval in intervals.items()} == {
-        "precision": 3, "recall": 1, "specificity": 3, "f1": 4, "auroc": 4, "average_precision": 4,
+        "precision": 3, "recall": 1, "specificity": 3, "npv": 2,
+        "f1": 4, "auroc": 4, "average_precision": 4, "brier": 4,
     }  # fmt: skip
+    assert metrics["accuracy"]["patients"] == metrics["macro_f1"]["patients"] == 4
 
 
 def test_a_figure_that_is_not_defined_has_no_interval(all_covid: dict[str, Any]) -> None:
@@ -307,25 +334,49 @@ def test_a_figure_that_is_not_defined_has_no_interval(all_covid: dict[str, Any])
 
 
 def test_an_interval_is_over_the_resamples_that_define_its_figure() -> None:
-    # Of two patients each resample draws both, or one twice; recall needs the first.
+    # Of two patients each resample draws both, or one twice; F1 needs the first, and is then the
+    # same whether the second, whose image it does not count, is there or not.
     targets = SINGLE_LABEL.encode(["covid", "covid", "normal"])
     decided = SINGLE_LABEL.encode(["covid", "normal", "normal"]).astype(np.float32)
     metrics = compute_metrics(SINGLE_LABEL, decided, targets, ["a", "a", "b"], resamples=100)
-    recall_of_covid = metrics["per_class"]["covid"]["intervals"]["recall"]
-    assert recall_of_covid == {"low": 0.5, "high": 0.5, "patients": 1}
+    f1_of_covid = metrics["per_class"]["covid"]["intervals"]["f1"]
+    assert f1_of_covid == pytest.approx({"low": 2 / 3, "high": 2 / 3, "patients": 2})
 
 
 def test_the_weights_of_a_resample_give_what_its_images_would() -> None:
     probabilities, targets, patients = evaluated(MULTILABEL, images=40)
-    metrics = compute_metrics(MULTILABEL, probabilities, targets, patients, resamples=1, seed=3)
     cluster = cluster_images(patients, np.column_stack([probabilities, targets]))
     drawn = np.random.default_rng(3).integers(cluster.max() + 1, size=cluster.max() + 1)
     images = np.concatenate([np.flatnonzero(cluster == number) for number in drawn])
-    expected = quick_figures(MULTILABEL, probabilities[images], targets[images])
-    assert metrics["accuracy"]["low"] == expected["accuracy"]
-    for name in ("precision", "recall", "specificity", "f1", "auroc", "average_precision"):
-        lows = [row["intervals"][name]["low"] for row in metrics["per_class"].values()]
-        assert np.mean(lows) == pytest.approx(expected[f"macro_{name}"])
+    expected = evaluate(METRICS, Answers.of(MULTILABEL, probabilities[images], targets[images]))
+    [weights] = draw_weights(cluster, 1, seed=3)
+    drawn = evaluate(METRICS, Answers.of(MULTILABEL, probabilities, targets), weights)
+    for metric in METRICS:
+        assert drawn[metric.name] == pytest.approx(expected[metric.name])
+
+
+@SPACES
+def test_the_interval_of_a_share_is_that_of_its_images(space: LabelSpace) -> None:
+    probabilities, targets, patients = evaluated(space, images=60)
+    metrics = compute_metrics(space, probabilities, targets, patients, resamples=5)
+    decided = space.decide(probabilities)
+    for column, name in enumerate(space.classes):
+        images = np.flatnonzero(decided[:, column])
+        expected = proportion(targets[images, column], [patients[n] for n in images])
+        interval = metrics["per_class"][name]["intervals"]["precision"]
+        assert (interval["low"], interval["high"]) == pytest.approx((expected.low, expected.high))
+        assert interval["patients"] == expected.patients
+    correct = proportion((decided == targets).all(axis=1), patients)
+    assert metrics["accuracy"] == pytest.approx({
+        "value": correct.value, "low": correct.low, "high": correct.high,
+        "patients": correct.patients,
+    })  # fmt: skip
+
+
+def test_shares_alone_draw_nothing() -> None:
+    shares = tuple(metric for metric in METRICS if metric.share is not None)
+    metrics = compute_metrics(MULTILABEL, *evaluated(MULTILABEL), table=shares, resamples=0)
+    assert metrics["accuracy"]["low"] < metrics["accuracy"]["value"]
 
 
 def test_an_interval_without_width_is_no_certainty() -> None:
@@ -344,6 +395,24 @@ def test_unknown_patients_are_null() -> None:
     probabilities, targets, _ = evaluated(SINGLE_LABEL, images=5)
     metrics = compute_metrics(SINGLE_LABEL, probabilities, targets, [None] * 5)
     assert metrics["patients"] is None
+    assert {row["patients"] for row in metrics["per_class"].values()} == {None}
+
+
+def test_patients_with_a_class_are_counted_once_and_null_where_its_images_name_none() -> None:
+    targets = MULTILABEL.encode(["covid", "covid", "pneumonia", "normal"])
+    metrics = compute_metrics(
+        MULTILABEL, targets.astype(np.float32), targets, ["a", "a", "b", None], resamples=5
+    )
+    counts = {name: row["patients"] for name, row in metrics["per_class"].items()}
+    assert counts == {"covid": 1, "normal": None, "pneumonia": 2}
+
+
+def test_a_class_that_nobody_has_has_no_patients() -> None:
+    targets = SINGLE_LABEL.encode(["covid", "normal"])
+    metrics = compute_metrics(
+        SINGLE_LABEL, targets.astype(np.float32), targets, ["a", "b"], resamples=5
+    )
+    assert metrics["per_class"]["pneumonia"]["patients"] == 0
 
 
 @SPACES
@@ -366,17 +435,20 @@ def test_a_probability_that_is_no_number_is_a_bug() -> None:
         compute_metrics(MULTILABEL, probabilities, targets, patients)
 
 
-@pytest.mark.parametrize("cut", ["classes", "images", "patients"])
+@pytest.mark.parametrize("cut", ["classes", "images", "patients", "folds"])
 def test_shapes_that_disagree_are_a_bug(cut: str) -> None:
     probabilities, targets, patients = evaluated(MULTILABEL)
+    folds = ["1"] * len(targets)
     if cut == "classes":
         probabilities, targets = probabilities[:, :2], targets[:, :2]
+    elif cut == "folds":
+        folds = folds[1:]
     elif cut == "images":
         probabilities = probabilities[1:]
     else:
         patients = patients[1:]
-    with pytest.raises(ValueError, match="classes|patients"):
-        compute_metrics(MULTILABEL, probabilities, targets, patients)
+    with pytest.raises(ValueError, match="classes|patients|folds"):
+        compute_metrics(MULTILABEL, probabilities, targets, patients, folds=folds)
 
 
 # Targets that are not known -------------------------------------------------------------------
@@ -396,6 +468,8 @@ def test_images_that_are_not_known_change_none_of_a_class_s_figures(doubts: Doub
         row, images = metrics["per_class"][name], known[:, column]
         if not images.any():
             assert row["support"] == 0 and {row[metric.name] for metric in METRICS[1:]} == {None}
+            assert any(note.startswith("Of no image is it known") and name in note
+                       and "Brier" in note for note in metrics["notes"])  # fmt: skip
             continue
         alone = compute_metrics(
             space, probabilities[images], targets[images],
@@ -442,6 +516,89 @@ def test_nothing_that_is_known_is_the_user_s_mistake() -> None:
         compute_metrics(MULTILABEL, np.zeros((2, 3)), nothing, [None] * 2)
 
 
+# Several folds --------------------------------------------------------------------------------
+
+
+def in_folds(images: int = 200, folds: int = 4) -> dict[str, Any]:
+    """Networks whose probabilities are on scales of their own: the later, the smaller."""
+    probabilities, targets, patients = evaluated(MULTILABEL, images)
+    fold = np.arange(images) % folds
+    scaled = probabilities / (1 + fold[:, None]).astype(np.float32)
+    return {"space": MULTILABEL, "probabilities": scaled, "targets": targets,
+            "patients": patients, "folds": [f"fold {number + 1}" for number in fold]}  # fmt: skip
+
+
+def test_what_compares_probabilities_is_the_mean_of_each_fold_s() -> None:
+    given_folds = in_folds()
+    metrics = compute_metrics(**given_folds, resamples=50)
+    alone = [
+        compute_metrics(
+            MULTILABEL, given_folds["probabilities"][n::4], given_folds["targets"][n::4],
+            given_folds["patients"][n::4], resamples=5,
+        )
+        for n in range(4)
+    ]  # fmt: skip
+    assert metrics["folds"]["names"] == ["fold 1", "fold 2", "fold 3", "fold 4"]
+    assert metrics["folds"]["accuracy"] == [fold["accuracy"]["value"] for fold in alone]
+    for name, row in metrics["per_class"].items():
+        for figure in ("auroc", "average_precision"):
+            own = [fold["per_class"][name][figure] for fold in alone]
+            assert metrics["folds"][figure][name] == own
+            assert row[figure] == pytest.approx(np.mean(own))
+            assert metrics["folds"]["spread"][figure][name] == {
+                "lowest": min(own), "highest": max(own)
+            }  # fmt: skip
+            assert row["intervals"][figure]["low"] < row[figure] < row["intervals"][figure]["high"]
+
+
+def test_all_else_is_of_the_images_of_all_folds() -> None:
+    given_folds = in_folds()
+    metrics = compute_metrics(**given_folds, resamples=5)
+    pooled = compute_metrics(**{**given_folds, "folds": None}, resamples=5)
+    assert pooled["folds"] is None and pooled["accuracy"] == metrics["accuracy"]
+    for name, row in metrics["per_class"].items():
+        for figure in ("precision", "recall", "specificity", "npv", "f1", "brier"):
+            assert row[figure] == pooled["per_class"][name][figure]
+
+
+def test_a_fold_without_both_outcomes_is_null_and_left_out_of_the_mean() -> None:
+    targets = MULTILABEL.encode(["covid", "normal", "pneumonia", "normal"])
+    metrics = compute_metrics(
+        MULTILABEL, targets.astype(np.float32), targets, list("abcd"), resamples=20,
+        folds=["10", "10", "2", "2"],
+    )  # fmt: skip
+    assert metrics["folds"]["names"] == ["2", "10"]
+    assert metrics["folds"]["auroc"]["covid"] == [None, 1]
+    assert metrics["per_class"]["covid"]["auroc"] == 1
+
+
+def test_one_fold_is_as_good_as_none() -> None:
+    probabilities, targets, patients = evaluated(MULTILABEL, images=40)
+    given_folds = compute_metrics(
+        MULTILABEL, probabilities, targets, patients, resamples=50, folds=["1"] * 40
+    )
+    without = compute_metrics(MULTILABEL, probabilities, targets, patients, resamples=50)
+    assert given_folds["per_class"] == without["per_class"]
+
+
+@given(any_evaluation(), st.data())
+@settings(max_examples=40)
+@pytest.mark.filterwarnings("error")
+def test_any_folds_give_plain_json_whatever_the_order_of_images(
+    evaluation: tuple[LabelSpace, Evaluated], data: st.DataObject
+) -> None:
+    space, (probabilities, targets, patients) = evaluation
+    folds = [data.draw(st.sampled_from("123")) for _ in targets]
+    order = data.draw(st.permutations(range(len(targets))))
+    metrics = compute_metrics(space, probabilities, targets, patients, folds=folds, resamples=20)
+    json.dumps(metrics, allow_nan=False)
+    shuffled = compute_metrics(
+        space, probabilities[order], targets[order], [patients[n] for n in order],
+        folds=[folds[n] for n in order], resamples=20,
+    )  # fmt: skip
+    assert metrics == shuffled
+
+
 # A figure more -------------------------------------------------------------------------------
 
 
@@ -462,13 +619,26 @@ def test_an_entry_gives_a_figure_of_each_class_with_its_interval() -> None:
 
 
 def test_an_entry_of_all_classes_stands_at_the_top() -> None:
-    def share_of_mistakes(images: Weighted) -> npt.NDArray[np.float64]:
-        return 1 - images.correct / images.images
+    def twice(images: Weighted) -> npt.NDArray[np.float64]:
+        return 2 * accuracy(images)
 
-    table = (*METRICS, Metric("mistakes", "mistakes", share_of_mistakes, per_class=False))
+    table = (*METRICS, Metric("twice", "twice", twice, per_class=False))
     metrics = compute_metrics(MULTILABEL, *evaluated(MULTILABEL), table=table)
-    assert metrics["mistakes"]["value"] == pytest.approx(1 - metrics["accuracy"]["value"])
+    assert metrics["twice"]["value"] == pytest.approx(2 * metrics["accuracy"]["value"])
+    assert metrics["twice"]["low"] < metrics["twice"]["value"] < metrics["twice"]["high"]
+
+
+def test_a_share_as_an_entry_has_the_interval_of_a_share() -> None:
+    mistaken = Share(lambda answers: ~answers.correct)
+    missed = Share(lambda answers: ~answers.decisions, among="positive")
+    table = (
+        *METRICS, Metric("mistakes", "mistakes", mistaken, per_class=False),
+        Metric("missed", "missed", missed),
+    )  # fmt: skip
+    metrics = compute_metrics(MULTILABEL, *evaluated(MULTILABEL), table=table, resamples=5)
     assert metrics["mistakes"]["low"] == pytest.approx(1 - metrics["accuracy"]["high"])
+    intervals = metrics["per_class"]["covid"]["intervals"]
+    assert intervals["missed"]["high"] == pytest.approx(1 - intervals["recall"]["low"])
 
 
 def test_an_entry_is_on_the_terminal_with_its_interval() -> None:

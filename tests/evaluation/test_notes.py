@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from covid.evaluation.figures import Metric, Weighted
+from covid.evaluation.answers import Weighted
+from covid.evaluation.figures import Metric
 from covid.evaluation.metrics import compute_metrics
 from tests.evaluation.examples import MULTILABEL, SINGLE_LABEL, evaluated
 
@@ -24,7 +25,7 @@ def test_resamples_that_are_left_out_are_counted_by_figure() -> None:
     # A patient is in none of six draws with probability (5/6)^6 = 0.335; 0.011 is its deviation.
     share = float(note.split("; ")[-1].split(" of ")[0].replace(",", "")) / 2000
     assert abs(share - (5 / 6) ** 6) < 0.05
-    assert "of pneumonia's precision, recall, F1, AUROC and average precision" in note
+    assert "of pneumonia's F1, AUROC and average precision" in note
 
 
 def test_no_resample_left_out_is_no_sentence() -> None:
@@ -35,7 +36,7 @@ def test_no_resample_left_out_is_no_sentence() -> None:
 def test_an_interval_without_width_names_its_figure_and_classes() -> None:
     notes = notes_of(["covid", "normal", "pneumonia"] * 5, [f"p{n}" for n in range(15)])
     [note] = [note for note in notes if "no width" in note]
-    assert "the same accuracy; macro F1; precision of covid and normal and pneumonia;" in note
+    assert "the same macro F1; F1 of covid and normal and pneumonia; AUROC of covid" in note
 
 
 def test_a_formula_that_fails_has_a_sentence_too() -> None:
@@ -78,3 +79,27 @@ def test_a_class_of_which_nothing_is_known_has_one_reason() -> None:
 def test_some_images_without_a_patient_are_counted() -> None:
     notes = notes_of(["covid", "normal", "pneumonia"], ["a", None, None], resamples=5)
     assert any(note.startswith("2 of 3 images name no patient") for note in notes)
+
+
+def test_a_mean_over_folds_says_so_and_which_folds_it_leaves_out() -> None:
+    keys = ["covid", "normal", "normal", "pneumonia"]
+    notes = notes_of(keys, list("abcd"), resamples=5, folds=["1", "1", "2", "2"])
+    assert "AUROC and average precision are means over folds, whose networks have no common scale."\
+        in notes  # fmt: skip
+    assert any(
+        note.startswith("Left out of these means: 1 of 2 for covid, 1 of 2 for pneumonia; a fold")
+        for note in notes
+    )
+
+
+def test_a_class_without_both_outcomes_in_any_fold_has_one_reason() -> None:
+    notes = notes_of(["covid", "normal"], ["a", "b"], resamples=5, folds=["1", "2"])
+    assert (
+        "No fold has images that bear and images that do not bear covid, normal: AUROC and average "
+        "precision cannot be determined there." in notes
+    )
+    assert not any("Left out of these" in note or "By its formula" in note for note in notes)
+
+
+def test_without_folds_nothing_is_said_of_them() -> None:
+    assert not any("fold" in note for note in notes_of(["covid", "normal"], ["a", "b"]))

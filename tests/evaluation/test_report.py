@@ -1,57 +1,74 @@
-"""An evaluation as files; evaluate.py's own tests read all four of them."""
+"""An evaluation as files; evaluate.py's own tests read all of them."""
 
-import csv
-import io
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from covid.edge.labels import LabelSpace
-from covid.evaluation.report import Evaluation, predictions_csv, write_report
+from covid.edge.operating_point import ChosenOn, OperatingPoint
+from covid.evaluation.report import PICTURES, Evaluation, compute_all, write_report
 
-SPACE = LabelSpace.from_labels("single_label", {"a": ["a"], "b": ["b"]})
+SPACE = LabelSpace.from_labels("multilabel", {"covid": ["covid"], "normal": ["normal"]})
+CELLS = ["covid", "normal"] * 15
 EVALUATION = Evaluation(
     title="network on data, test",
-    about={"data": "data"},
+    about={"data": "data", "samples_sha256": "1234"},
     space=SPACE,
-    probabilities=np.array([[0.75, 0.25], [0.5, 0.5]], dtype=np.float32),
-    targets=SPACE.encode(["a", "b"]),
-    names=["=cmd.png", "b.png"],
-    cells=["a", "b"],
-    patients=["p", None],
+    probabilities=np.random.default_rng(0).random((30, 2)).astype(np.float32),
+    targets=SPACE.encode(CELLS),
+    names=["=cmd.png", *(f"{n}.png" for n in range(29))],
+    cells=CELLS,
+    patients=[f"p{n // 2}" for n in range(30)],
+    columns=[{"sex": "MF"[n % 2], "source": "nih"} for n in range(30)],
 )
 
 
-def test_a_name_that_a_spreadsheet_would_run_becomes_text() -> None:
-    text = predictions_csv(EVALUATION)
-    assert list(csv.reader(io.StringIO(text, newline="")))[1] == [
-        "'=cmd.png", "a", "0.750000", "0.250000", "a", "true", "1", "0",
-    ]  # fmt: skip
-
-
-def test_targets_stand_beside_decisions_and_are_empty_where_they_are_not_known() -> None:
-    space = LabelSpace.from_labels("multilabel", {"a": ["a"], "b": ["b"], "none": []})
-    cells = ["a|b?", "none", "none?"]
-    evaluation = replace(
-        EVALUATION, space=space, cells=cells, targets=space.encode(cells),
-        probabilities=np.array([[0.75, 0.75], [0.5, 0.25], [0.5, 0.5]], dtype=np.float32),
-        names=["a.png", "b.png", "c.png"], patients=[None] * 3,
+def point(samples: str) -> OperatingPoint:
+    return OperatingPoint(
+        "sensitivity=0.9", {"covid": 0.25, "normal": 0.75},
+        ChosenOn("validation", 30, 15, samples), {}, ("covid: cannot be shown with 15 patients",),
     )  # fmt: skip
-    rows = list(csv.DictReader(io.StringIO(predictions_csv(evaluation))))
-    assert list(rows[0])[-4:] == ["predicted", "correct", "target_a", "target_b"]
-    assert [list(row.values())[4:] for row in rows] == [
-        ["a+b", "true", "1", ""], ["a", "false", "0", "0"], ["a+b", "", "", ""],
-    ]  # fmt: skip
-    assert [row["label"] for row in rows] == cells
 
 
-def test_metrics_begin_with_what_they_are_about(tmp_path: Path) -> None:
+def test_metrics_begin_with_what_they_are_about() -> None:
+    assert list(compute_all(EVALUATION))[:3] == ["data", "samples_sha256", "images"]
+
+
+def test_metrics_hold_what_an_evaluation_is_worth() -> None:
+    assert {
+        "operating_point", "calibration", "recalibration", "predictive_values", "subgroups",
+        "mistakes", "site", "folds",
+    } <= set(compute_all(EVALUATION))  # fmt: skip
+
+
+def test_a_brier_score_has_one_interval() -> None:
+    metrics = compute_all(EVALUATION)
+    own = metrics["per_class"]["covid"]
+    ends = {end: own["intervals"]["brier"][end] for end in ("low", "high")}
+    assert metrics["calibration"]["covid"]["brier"] == {"value": own["brier"], **ends}
+
+
+def test_notes_of_an_operating_point_stay_with_the_figures() -> None:
+    metrics = compute_all(replace(EVALUATION, operating_point=point("another")))
+    assert "covid: cannot be shown with 15 patients" in metrics["notes"]
+
+
+@pytest.mark.parametrize(("samples", "said"), [("1234", True), ("another", False)])
+def test_thresholds_chosen_on_the_very_images_are_said_to_be(samples: str, said: bool) -> None:
+    metrics = compute_all(replace(EVALUATION, operating_point=point(samples)))
+    assert any("these very images" in note for note in metrics["notes"]) == said
+
+
+def test_files_and_pictures_are_written(tmp_path: Path) -> None:
     def read_images(places: list[int]) -> npt.NDArray[np.uint8]:
         return np.zeros((len(places), 8, 8), dtype=np.uint8)
 
     metrics = write_report(tmp_path, EVALUATION, read_images)
     assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
-    assert list(metrics)[:2] == ["data", "images"]
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "metrics.json", "predictions.csv", *PICTURES,
+    }  # fmt: skip

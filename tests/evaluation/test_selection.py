@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from covid.errors import ConfigError
-from covid.evaluation.figures import METRICS, Metric, Weighted, accuracy
+from covid.evaluation.answers import Weighted
+from covid.evaluation.figures import METRICS, Metric, accuracy
 from covid.evaluation.metrics import quick_figures
 from covid.evaluation.selection import check_select_by, merit, reason_against
 from tests.evaluation.examples import SINGLE_LABEL, evaluated
@@ -18,8 +19,8 @@ def test_every_quick_figure_and_the_loss_may_be_named() -> None:
 
 def test_anything_else_is_refused_with_what_is_allowed_and_what_is_near() -> None:
     allowed = (
-        "accuracy, macro_precision, macro_recall, macro_specificity, macro_f1, macro_auroc, "
-        "macro_average_precision, loss"
+        "accuracy, macro_precision, macro_recall, macro_specificity, macro_npv, macro_f1, "
+        "macro_auroc, macro_average_precision, macro_brier, loss"
     )
     with pytest.raises(ConfigError) as caught:
         check_select_by("macro_aurok", "mine.yaml")

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from covid.evaluation.figures import METRICS, Metric, Weighted
+from covid.evaluation.answers import Weighted
+from covid.evaluation.figures import METRICS, Metric
 from covid.evaluation.metrics import compute_metrics
 from covid.evaluation.terminal import metrics_table
 from tests.evaluation.examples import MULTILABEL, evaluated
@@ -30,17 +31,29 @@ def test_the_table_is_readable() -> None:
         "accuracy  0.750  (95 % interval 0.250 to 1.000)\n"
         "macro F1  0.889  (95 % interval 0.500 to 1.000)\n"
         "\n"
-        "class      support  precision  recall  specificity     F1  AUROC     AP  threshold\n"
-        "---------  -------  ---------  ------  -----------  -----  -----  -----  ---------\n"
-        "covid            1      1.000   1.000        1.000  1.000  1.000  1.000        0.5\n"
-        "normal           2      1.000   0.500        1.000  0.667  1.000  1.000        0.5\n"
-        "pneumonia        2      1.000   1.000        1.000  1.000  1.000  1.000        0.5\n"
+        "class      support  patients  precision  recall  specificity    NPV     F1  AUROC     AP\n"
+        "---------  -------  --------  ---------  ------  -----------  -----  -----  -----  -----\n"
+        "covid            1         1      1.000   1.000        1.000  1.000  1.000  1.000  1.000\n"
+        "normal           2         2      1.000   0.500        1.000  0.667  0.667  1.000  1.000\n"
+        "pneumonia        2         2      1.000   1.000        1.000  1.000  1.000  1.000  1.000\n"
         "\n"
-        "95 % intervals  precision     recall  specificity         F1      AUROC         AP\n"
+        "class      Brier  threshold\n"
+        "---------  -----  ---------\n"
+        "covid      0.010        0.5\n"
+        "normal     0.097        0.5\n"
+        "pneumonia  0.010        0.5\n"
+        "\n"
+        "95 % intervals  precision     recall  specificity        NPV         F1      AUROC\n"
         "--------------  ---------  ---------  -----------  ---------  ---------  ---------\n"
         "covid           0.72–0.94  0.72–0.94    0.72–0.94  0.72–0.94  0.72–0.94  0.72–0.94\n"
         "normal          0.72–0.94  0.72–0.94    0.72–0.94  0.72–0.94  0.72–0.94  0.72–0.94\n"
         "pneumonia       0.72–0.94  0.72–0.94    0.72–0.94  0.72–0.94  0.72–0.94  0.72–0.94\n"
+        "\n"
+        "95 % intervals         AP      Brier\n"
+        "--------------  ---------  ---------\n"
+        "covid           0.72–0.94  0.72–0.94\n"
+        "normal          0.72–0.94  0.72–0.94\n"
+        "pneumonia       0.72–0.94  0.72–0.94\n"
         "\n"
         "Note: A sentence."
     )
@@ -69,3 +82,41 @@ def test_a_table_that_would_be_too_wide_goes_on_below_itself() -> None:
     printed = metrics_table(metrics, "title", table=table)
     assert max(map(len, printed.splitlines())) <= 90
     assert all(printed.count(f"figure number {n}") == 2 for n in range(5))
+
+
+def test_where_no_patient_is_known_none_are_counted(all_covid: dict[str, Any]) -> None:
+    assert "patients" not in metrics_table(all_covid, "title").split("Note:")[0]
+
+
+def test_a_class_whose_images_name_no_patient_has_a_dash_for_them() -> None:
+    targets = MULTILABEL.encode(["covid", "normal"])
+    metrics = compute_metrics(
+        MULTILABEL, targets.astype(np.float32), targets, ["a", None], resamples=5
+    )
+    [row] = [line.split() for line in metrics_table(metrics, "title").splitlines()
+             if line.startswith("normal") and " 1 " in line]  # fmt: skip
+    assert row[1:3] == ["1", "–"]
+
+
+def test_folds_have_their_range() -> None:
+    probabilities, targets, patients = evaluated(MULTILABEL, images=40)
+    metrics = compute_metrics(
+        MULTILABEL, probabilities, targets, patients, resamples=5, folds=["1", "2"] * 20
+    )
+    metrics["folds"]["spread"] = {
+        "accuracy": {"lowest": 0.25, "highest": 0.5},
+        "auroc": dict.fromkeys(MULTILABEL.classes, {"lowest": 0.721, "highest": 0.938}),
+        "average_precision": {
+            "covid": None, **dict.fromkeys(MULTILABEL.classes[1:], {"lowest": 0, "highest": 1})
+        },
+    }  # fmt: skip
+    printed = metrics_table(metrics, "title")
+    assert ", in folds 0.250 to 0.500\n" in printed
+    assert (
+        "range of 2 folds      AUROC         AP\n"
+        "----------------  ---------  ---------\n"
+        "covid             0.72–0.94          –\n"
+        "normal            0.72–0.94  0.00–1.00\n"
+        "pneumonia         0.72–0.94  0.00–1.00\n"
+    ) in printed
+    assert max(map(len, printed.splitlines())) <= 90
