@@ -111,8 +111,8 @@ def test_the_card_has_every_key_of_the_contract() -> None:
     assert list(fields) == [
         "format", "arch", "task", "classes", "labels", "implies", "thresholds", "operating_point",
         "calibration", "image_size", "resize", "greys", "mean", "std", "precision", "trained_on",
-        "trained_on_sha256", "metrics", "golden", "source_sha256", "content_sha256", "versions",
-        "intended_use", "card_sha256",
+        "trained_on_sha256", "metrics", "golden", "source_sha256", "versions",
+        "intended_use", "content_sha256", "card_sha256",
     ]  # fmt: skip
     assert (fields["format"], fields["intended_use"]) == (2, INTENDED_USE)
     assert fields["content_sha256"] == hashlib.sha256(GRAPH).hexdigest()
