@@ -35,6 +35,10 @@ FIGURES = (
 )
 DEFAULT_RULE = "0.5, the default"
 
+# Figures of an operating point, as the report calls them.
+WHERE_CHOSEN = {"sensitivity": "sensitivity", "specificity": "specificity",
+                "ppv": "positive predictive value", "npv": "negative predictive value"}  # fmt: skip
+
 
 def results_section(metrics: Mapping[str, Any], pictures: Mapping[str, Picture]) -> Markup:
     """Rule, thresholds, every figure of each class, predictive values and net benefit."""
@@ -134,20 +138,18 @@ def _rule(metrics: Mapping[str, Any]) -> Markup:
         "Rule: ", element("code", str(point["rule"])),
         f". Thresholds were chosen on {where} ({point['split']}).{but}",
     )  # fmt: skip
-    named = sorted({
-        key for row in point.get("per_class", {}).values() for key, value in row.items()
-        if isinstance(value, Mapping) and "value" in value
-    })  # fmt: skip
+    named = [name for name in WHERE_CHOSEN
+             if any(name in row for row in point.get("per_class", {}).values())]  # fmt: skip
     lines = []
     for name, value in point["thresholds"].items():
         row = point.get("per_class", {}).get(name, {})
         target = row.get("target")
         lines.append([
-            name, f"{value:.3g}", *(figure(row.get(key)) for key in named),
-            f"{target['figure']} {target['value']:g}" if target else DASH,
+            name, f"{value:.3g}", f"{target['figure']} {target['value']:g}" if target else DASH,
+            *(figure(row.get(key)) for key in named),
             DASH if row.get("shown") is None else "shown" if row["shown"] else "cannot be shown",
         ])  # fmt: skip
-    header = ["class", "threshold", *(f"{name}, where chosen" for name in named), "target",
+    header = ["class", "threshold", "target", *(WHERE_CHOSEN[name] for name in named),
               "lower limit reaches it"]  # fmt: skip
     words = (len(header) - 1,)
     return join(chosen, table("Thresholds, and what they reached where they were chosen", header,

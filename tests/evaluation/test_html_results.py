@@ -12,7 +12,8 @@ METRICS = metrics_of()
 POINT = {
     "rule": "sensitivity=0.95", "thresholds": {"covid": 0.31, "normal": 0.5, HOSTILE: 0.5},
     "split": "validation", "images": 40, "patients": 12, "samples_sha256": "ab",
-    "per_class": {"covid": {"sensitivity": share(1.0, 0.7, 1.0), "target": 0.95, "shown": False}},
+    "per_class": {"covid": {"sensitivity": share(1.0, 0.7, 1.0), "shown": False,
+                            "target": {"figure": "sensitivity", "value": 0.95}}},
     "notes": ["A sensitivity of 0.95 cannot be shown with 12 patients."],
 }  # fmt: skip
 
@@ -60,7 +61,7 @@ def test_the_default_is_said_to_be_one() -> None:
 def test_a_chosen_point_says_rule_place_and_what_cannot_be_shown() -> None:
     text = results(operating_point=POINT)
     assert "Rule: sensitivity=0.95 . Thresholds were chosen on 40 images of 12 patients" in text
-    assert "covid 0.31 1.000 (0.700–1.000) 0.95 cannot be shown" in text
+    assert "covid 0.31 sensitivity 0.95 1.000 (0.700–1.000) cannot be shown" in text
     assert "cannot be shown with 12 patients" in text
 
 
