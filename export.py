@@ -55,6 +55,7 @@ def export(arguments: argparse.Namespace) -> int:
 
     from covid.edge.operating_point import decides_by, recalibrated_by
     from covid.evaluation.operating_file import read_operating_point
+    from covid.evaluation.report import read_json
     from covid.export.evidence import gather_evidence
     from covid.export.files import (
         ANY_SIZE,
@@ -69,7 +70,7 @@ def export(arguments: argparse.Namespace) -> int:
     from covid.export.model_card import MODEL_CARD, write_model_card
     from covid.export.report import build_report, report_table, write_report
     from covid.model.weights import load_trained
-    from covid.training.run import best_weights, newest_run, read_json, runs_folder, versions
+    from covid.training.run import best_weights, newest_run, runs_folder, versions
 
     folder = arguments.run or newest_run(runs_folder())
     weights = best_weights(folder)

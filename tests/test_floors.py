@@ -13,7 +13,7 @@ FLOORS = {
     "covid.config": 1, "covid.config_augment": 1,
     "covid.config_sections": 1, "covid.config_messages": 1, "covid.config_tree": 1,
     "covid.model": 2, "covid.data": 2, "covid.evaluation": 2, "covid.collections": 2,
-    "covid.training": 3, "covid.export": 3,
+    "covid.training": 3, "covid.assessment": 3, "covid.export": 3,
     "train": 4, "evaluate": 4, "compare": 4, "export": 4, "calibrate": 4,
     "predict": 4, "prepare": 4,
 }  # fmt: skip

@@ -14,6 +14,7 @@ from covid.edge.card import INTENDED_USE
 from covid.edge.files import write_atomically
 from covid.edge.labels import LabelSpace
 from covid.edge.operating_point import OperatingPoint, Recalibration
+from covid.errors import RunError
 from covid.evaluation.answers import Answers, Targets
 from covid.evaluation.calibration import calibration_figures
 from covid.evaluation.calibration_plots import plot_calibration, plot_operating
@@ -145,3 +146,13 @@ def write_json(path: Path, content: Any) -> None:
     """Indented for people; raises ValueError for a number that JSON does not have."""
     text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
     write_atomically(path, f"{text}\n")
+
+
+def read_json(path: Path) -> Any:
+    """What a file of a run says; None where there is none. Raises RunError for a damaged one."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        raise RunError(f"{path}: cannot be read as what was written there; remove it.") from None

@@ -205,16 +205,6 @@ def write_json(path: Path, content: Any) -> None:
     write_atomically(path, f"{text}\n")
 
 
-def read_json(path: Path) -> Any:
-    """What a file of a run says; None where there is none. Raises RunError for a damaged one."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError):
-        raise RunError(f"{path}: cannot be read as what was written there; remove it.") from None
-
-
 def versions() -> dict[str, str]:
     """What a figure may depend on beside the config."""
     return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}

@@ -1,0 +1,1 @@
+"""A predictor and images become the files of an evaluation."""

@@ -1,0 +1,38 @@
+"""Several sites beside each other, and beside the run's own images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from covid.assessment.assess import Assessment, about_run
+from covid.data.predictor import Predictor, open_own_images
+from covid.errors import DataError
+from covid.evaluation.external import Site, external_report
+from covid.evaluation.external_files import write_external
+from covid.evaluation.external_text import external_table
+from covid.evaluation.html_report import write_html
+from covid.evaluation.report import METRICS, read_json
+
+
+def lay_beside(predictor: Predictor, sites: Sequence[Assessment], folder: Path) -> str:
+    """external.json and external.png, in `folder`; returns the table.
+
+    Where the run's own images were evaluated there before, they are the first row, and their
+    report takes the others in.
+    """
+    metrics = read_json(folder / METRICS)
+    own = None
+    if predictor.open_own is not None and metrics is not None and metrics.get("site") is not None:
+        own = Site(f"{metrics['data']}, {metrics['split']}", metrics, metrics["site"])
+    outside = [Site(each.name, each.metrics, each.metrics["site"]) for each in sites]
+    report = external_report(own, outside)
+    write_external(folder, report, f"{predictor.name} at {len(sites)} sites")
+    if own is not None:
+        try:
+            index = open_own_images(predictor)
+        except DataError:  # they lie elsewhere now; their ages and views alone are missed
+            index = None
+        write_html(
+            folder, f"{predictor.name} on {own.name}", own.metrics,
+            **about_run(predictor, index), external=report,
+        )  # fmt: skip
+    return external_table(report)
