@@ -607,7 +607,12 @@ def youden(images: Weighted) -> npt.NDArray[np.float64]:
     return recall(images) + specificity(images) - 1
 
 
-TABLE = (*METRICS, Metric("youden", "Youden", youden, undefined_without=("positive", "negative")))
+missed = Share(lambda answers: ~answers.decisions, among="positive")
+TABLE = (
+    *METRICS,
+    Metric("youden", "Youden", youden, undefined_without=("positive", "negative")),
+    Metric("missed", "missed", missed),
+)
 
 
 def test_an_entry_gives_a_figure_of_each_class_with_its_interval() -> None:
@@ -630,11 +635,7 @@ def test_an_entry_of_all_classes_stands_at_the_top() -> None:
 
 def test_a_share_as_an_entry_has_the_interval_of_a_share() -> None:
     mistaken = Share(lambda answers: ~answers.correct)
-    missed = Share(lambda answers: ~answers.decisions, among="positive")
-    table = (
-        *METRICS, Metric("mistakes", "mistakes", mistaken, per_class=False),
-        Metric("missed", "missed", missed),
-    )  # fmt: skip
+    table = (*TABLE, Metric("mistakes", "mistakes", mistaken, per_class=False))
     metrics = compute_metrics(MULTILABEL, *evaluated(MULTILABEL), table=table, resamples=5)
     assert metrics["mistakes"]["low"] == pytest.approx(1 - metrics["accuracy"]["high"])
     intervals = metrics["per_class"]["covid"]["intervals"]
