@@ -581,6 +581,21 @@ def test_one_fold_is_as_good_as_none() -> None:
     assert given_folds["per_class"] == without["per_class"]
 
 
+def test_the_same_images_in_another_fold_are_not_taken_for_each_other() -> None:
+    draw = np.random.default_rng(0)
+    probabilities, targets, _ = evaluated(MULTILABEL, images=20)
+    images = np.tile(np.arange(20), 4)  # patients of one image, which four of them share
+    folds = draw.choice(["1", "2"], 80)
+    first, second = (
+        compute_metrics(
+            MULTILABEL, probabilities[images[order]], targets[images[order]], [None] * 80,
+            folds=folds[order].tolist(), resamples=100,
+        )
+        for order in (np.arange(80), draw.permutation(80))
+    )  # fmt: skip
+    assert first == second
+
+
 @given(any_evaluation(), st.data())
 @settings(max_examples=40)
 @pytest.mark.filterwarnings("error")
