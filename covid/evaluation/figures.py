@@ -36,6 +36,23 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Enough:
+    """Of how many patients on an interval by resampling holds; a note stands beside it before.
+
+    It holds where it has the truth in at least 92 of 100 studies that benchmarks/coverage.py
+    simulates. What fails first is a figure that is nearly perfect: too few patients show mistakes
+    for resamples to differ as studies do, and their number tells how much is missing.
+    """
+
+    of_each: int = 15  # patients with the class, and without it
+    in_all: int = 0
+    of_each_near_one: int = 0  # as the first, where the figure is above 0.9
+
+
+NEAR_ONE = 0.9  # of AUROC and average precision
+
+
+@dataclass(frozen=True)
 class Metric:
     """One figure: what it is called, how it is computed, when it is defined."""
 
@@ -47,6 +64,7 @@ class Metric:
     column: str = ""  # the title's short form in the table, where it needs one
     undefined_without: tuple[Kind, ...] = ()  # kinds of image that it needs; a share's own is known
     by_fold: bool = False  # of several folds: the mean of each one's own, for want of one network
+    enough: Enough = Enough()  # of what is no share: those hold from 10 patients on
     headline: bool = False  # whether its mean over classes stands beside accuracy
     larger_is_better: bool = True
 
@@ -156,10 +174,12 @@ METRICS = (
     Metric("specificity", "specificity", specificity),
     Metric("npv", "NPV", npv),
     Metric("f1", "F1", f1, undefined_without=("positive",), headline=True),
-    Metric("auroc", "AUROC", auroc, undefined_without=("positive", "negative"), by_fold=True),
+    Metric("auroc", "AUROC", auroc, undefined_without=("positive", "negative"), by_fold=True,
+           enough=Enough(of_each_near_one=100)),
     Metric("average_precision", "average precision", average_precision, column="AP",
-           undefined_without=("positive", "negative"), by_fold=True),
-    Metric("brier", "Brier", brier, larger_is_better=False),
+           undefined_without=("positive", "negative"), by_fold=True,
+           enough=Enough(of_each_near_one=100)),
+    Metric("brier", "Brier", brier, larger_is_better=False, enough=Enough(of_each=0, in_all=100)),
 )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from covid.evaluation.bootstrap import (
 from covid.evaluation.figures import METRICS, Metric, headlines, per_class, selectable
 from covid.evaluation.intervals import proportion_of_clusters
 from covid.evaluation.notes import (
+    few_patients_notes,
     fold_notes,
     left_out_notes,
     macro_notes,
@@ -127,6 +128,7 @@ def compute_metrics(
         *fold_notes(space, answers, table),
         *patient_notes(patients),
         *left_out_notes(space, values, drawn, table),
+        *few_patients_notes(metrics, _patients_by_outcome(space, answers, cluster), table),
         *width_notes(metrics, table),
     ]
     return metrics | {"notes": notes}
@@ -203,6 +205,18 @@ def _folds(
 def _spread(figures: Sequence[float | None]) -> dict[str, float] | None:
     defined = [figure for figure in figures if figure is not None]
     return {"lowest": min(defined), "highest": max(defined)} if defined else None
+
+
+def _patients_by_outcome(
+    space: LabelSpace, answers: Answers, cluster: Integers
+) -> dict[str, tuple[int, int]]:
+    """How many patients, or images without one, have each class, and how many do not."""
+    positive, negative = answers.are("positive"), answers.are("negative")
+    return {
+        name: (len(np.unique(cluster[positive[:, column]])),
+               len(np.unique(cluster[negative[:, column]])))
+        for column, name in enumerate(space.classes)
+    }  # fmt: skip
 
 
 def _named(patients: Sequence[str | None], images: Booleans) -> int | None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from covid.edge.labels import LabelSpace
 from covid.evaluation.answers import Answers, Booleans, Floats, Kind
-from covid.evaluation.figures import Metric, headlines, per_class
+from covid.evaluation.figures import NEAR_ONE, Metric, headlines, per_class
 
 # Why a figure that needs images of a kind is not defined for the classes that are named.
 WITHOUT: dict[Kind, str] = {
@@ -17,6 +17,7 @@ WITHOUT: dict[Kind, str] = {
     "predicted_negative": "Every image was decided to be",
 }
 NOTHING_KNOWN = "Of no image is it known whether it bears"
+TOO_NARROW = "Likely too narrow, for want of patients or of mistakes, are the intervals of "
 NO_FOLD = "No fold has images that bear and images that do not bear"
 
 
@@ -147,6 +148,49 @@ def left_out_notes(
             f"Of {resamples:,} resamples those without the images that a figure needs are left "
             f"out of its interval: {'; '.join(parts)}."
         )
+
+
+def few_patients_notes(
+    metrics: Mapping[str, Any], outcomes: Mapping[str, tuple[int, int]], table: Sequence[Metric]
+) -> Iterator[str]:
+    """One sentence on intervals by resampling that are of fewer patients than are enough.
+
+    `metrics` is what metrics.json holds; `outcomes` says of each class how many patients have it,
+    and how many do not.
+    """
+    # Of an outcome that no image has, no figure says anything.
+    rarer = {name: min(count for count in both if count)
+             for name, both in outcomes.items() if any(both)}  # fmt: skip
+    titles = [
+        metric.title
+        for metric in headlines(table)
+        if metric.share is None
+        and _is_of_too_few(metric, metrics[metric.name], min(rarer.values()))
+    ]
+    for metric in (metric for metric in per_class(table) if metric.share is None):
+        classes = [
+            name
+            for name, row in metrics["per_class"].items()
+            if _is_of_too_few(
+                metric, {"value": row[metric.name], **row["intervals"][metric.name]},
+                rarer.get(name, 0),
+            )
+        ]  # fmt: skip
+        titles += [f"{metric.title} of {_and(classes)}"] if classes else []
+    if titles:
+        yield (
+            f"{TOO_NARROW}{'; '.join(titles)}: of studies like these, fewer than 92 in 100 have "
+            f"one that holds the truth (benchmarks/coverage.py)."
+        )
+
+
+def _is_of_too_few(metric: Metric, figure: Mapping[str, Any], least: int) -> bool:
+    """`figure` has value, interval and patients; `least` patients have the rarer outcome."""
+    if figure["low"] is None:
+        return False
+    enough = metric.enough
+    near_one = figure["value"] > NEAR_ONE and least < enough.of_each_near_one
+    return least < enough.of_each or figure["patients"] < enough.in_all or near_one
 
 
 def width_notes(metrics: Mapping[str, Any], table: Sequence[Metric]) -> Iterator[str]:

@@ -581,6 +581,21 @@ def test_one_fold_is_as_good_as_none() -> None:
     assert given_folds["per_class"] == without["per_class"]
 
 
+def test_the_same_images_in_another_fold_are_not_taken_for_each_other() -> None:
+    draw = np.random.default_rng(0)
+    probabilities, targets, _ = evaluated(MULTILABEL, images=20)
+    images = np.tile(np.arange(20), 4)  # patients of one image, which four of them share
+    folds = draw.choice(["1", "2"], 80)
+    first, second = (
+        compute_metrics(
+            MULTILABEL, probabilities[images[order]], targets[images[order]], [None] * 80,
+            folds=folds[order].tolist(), resamples=100,
+        )
+        for order in (np.arange(80), draw.permutation(80))
+    )  # fmt: skip
+    assert first == second
+
+
 @given(any_evaluation(), st.data())
 @settings(max_examples=40)
 @pytest.mark.filterwarnings("error")
@@ -607,7 +622,12 @@ def youden(images: Weighted) -> npt.NDArray[np.float64]:
     return recall(images) + specificity(images) - 1
 
 
-TABLE = (*METRICS, Metric("youden", "Youden", youden, undefined_without=("positive", "negative")))
+missed = Share(lambda answers: ~answers.decisions, among="positive")
+TABLE = (
+    *METRICS,
+    Metric("youden", "Youden", youden, undefined_without=("positive", "negative")),
+    Metric("missed", "missed", missed),
+)
 
 
 def test_an_entry_gives_a_figure_of_each_class_with_its_interval() -> None:
@@ -630,11 +650,7 @@ def test_an_entry_of_all_classes_stands_at_the_top() -> None:
 
 def test_a_share_as_an_entry_has_the_interval_of_a_share() -> None:
     mistaken = Share(lambda answers: ~answers.correct)
-    missed = Share(lambda answers: ~answers.decisions, among="positive")
-    table = (
-        *METRICS, Metric("mistakes", "mistakes", mistaken, per_class=False),
-        Metric("missed", "missed", missed),
-    )  # fmt: skip
+    table = (*TABLE, Metric("mistakes", "mistakes", mistaken, per_class=False))
     metrics = compute_metrics(MULTILABEL, *evaluated(MULTILABEL), table=table, resamples=5)
     assert metrics["mistakes"]["low"] == pytest.approx(1 - metrics["accuracy"]["high"])
     intervals = metrics["per_class"]["covid"]["intervals"]

@@ -1,13 +1,16 @@
 """Sentences beside figures: each names what it is about, and nothing is said twice."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from covid.evaluation.answers import Weighted
-from covid.evaluation.figures import Metric
+from covid.evaluation.figures import METRICS, Enough, Metric
 from covid.evaluation.metrics import compute_metrics
+from covid.evaluation.notes import TOO_NARROW, few_patients_notes
 from tests.evaluation.examples import MULTILABEL, SINGLE_LABEL, evaluated
 
 
@@ -29,7 +32,7 @@ def test_resamples_that_are_left_out_are_counted_by_figure() -> None:
 
 
 def test_no_resample_left_out_is_no_sentence() -> None:
-    metrics = compute_metrics(MULTILABEL, *evaluated(MULTILABEL))
+    metrics = compute_metrics(MULTILABEL, *evaluated(MULTILABEL, images=600), resamples=500)
     assert metrics["notes"] == []
 
 
@@ -103,3 +106,67 @@ def test_a_class_without_both_outcomes_in_any_fold_has_one_reason() -> None:
 
 def test_without_folds_nothing_is_said_of_them() -> None:
     assert not any("fold" in note for note in notes_of(["covid", "normal"], ["a", "b"]))
+
+
+# Intervals of too few patients ------------------------------------------------------------------
+
+
+def too_narrow(
+    value: float, both: tuple[int, int], table: Sequence[Metric] = METRICS, low: float | None = 0.1
+) -> list[str]:
+    """Titles that the note has, of a class all of whose figures are `value`."""
+    interval = {"low": low, "high": low, "patients": sum(both)}
+    row = {metric.name: value for metric in table}
+    metrics = {
+        "accuracy": {"value": value, **interval}, "macro_f1": {"value": value, **interval},
+        "per_class": {"a": row | {"intervals": dict.fromkeys(row, interval)}},
+    }  # fmt: skip
+    [*notes] = few_patients_notes(metrics, {"a": both}, table)
+    return [part for note in notes
+            for part in note.removeprefix(TOO_NARROW).split(":")[0].split("; ")]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "both", "titles"),
+    [
+        (0.5, (14, 500), ["macro F1", "F1 of a", "AUROC of a", "average precision of a"]),
+        (0.5, (500, 14), ["macro F1", "F1 of a", "AUROC of a", "average precision of a"]),
+        (0.5, (15, 85), []),
+        (0.5, (15, 84), ["Brier of a"]),
+        (0.95, (99, 100), ["AUROC of a", "average precision of a"]),
+        (0.9, (99, 100), []),
+        (0.95, (100, 100), []),
+    ],
+)
+def test_intervals_that_are_likely_too_narrow_are_named_by_figure(
+    value: float, both: tuple[int, int], titles: list[str]
+) -> None:
+    assert too_narrow(value, both) == titles
+
+
+def test_shares_are_never_of_too_few() -> None:
+    shares = [metric for metric in METRICS if metric.share is not None]
+    assert too_narrow(0.95, (3, 3), shares) == []
+
+
+def test_where_there_is_no_interval_none_is_too_narrow() -> None:
+    assert too_narrow(0.95, (3, 3), low=None) == []
+
+
+def test_an_outcome_that_no_image_has_is_not_of_too_few() -> None:
+    assert too_narrow(0.95, (500, 0), [METRICS[5]]) == []
+
+
+def test_a_figure_more_has_its_note_from_the_start_and_may_say_when() -> None:
+    def odds(images: Weighted) -> npt.NDArray[np.float64]:
+        return images.positives / images.negatives
+
+    assert too_narrow(0.5, (14, 99), [Metric("odds", "odds", odds)]) == ["odds of a"]
+    assert too_narrow(0.5, (14, 99), [Metric("odds", "odds", odds, enough=Enough(10))]) == []
+
+
+def test_the_note_names_classes_together_and_says_where_that_was_measured() -> None:
+    notes = notes_of(["covid", "normal", "pneumonia"] * 5, [f"p{n}" for n in range(15)])
+    [note] = [note for note in notes if note.startswith(TOO_NARROW)]
+    assert "of macro F1; F1 of covid, normal and pneumonia; AUROC of covid, normal and" in note
+    assert note.endswith("one that holds the truth (benchmarks/coverage.py).")
