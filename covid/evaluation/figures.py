@@ -37,19 +37,20 @@ class Share:
 
 @dataclass(frozen=True)
 class Enough:
-    """Of how many patients on an interval by resampling holds; a note stands beside it before.
+    """Of how many patients on an interval holds; a note stands beside it before.
 
     It holds where it has the truth in at least 92 of 100 studies that benchmarks/coverage.py
-    simulates. What fails first is a figure that is nearly perfect: too few patients show mistakes
-    for resamples to differ as studies do, and their number tells how much is missing.
+    simulates. Of intervals by resampling those of nearly perfect figures fail first: too few
+    patients show mistakes for resamples to differ as studies do.
     """
 
-    of_each: int = 15  # patients with the class, and without it
-    in_all: int = 0
-    of_each_near_one: int = 0  # as the first, where the figure is above 0.9
+    of_each: int = 0  # patients with the class, and without it
+    of_each_near_one: int = 0  # the same, where the figure is above 0.9
+    in_all: int = 0  # patients with an image that it is a share of, or with any that is known
 
 
-NEAR_ONE = 0.9  # of AUROC and average precision
+NEAR_ONE = 0.9  # AUROC and average precision above this
+BY_RESAMPLING = Enough(of_each=15)
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Metric:
     column: str = ""  # the title's short form in the table, where it needs one
     undefined_without: tuple[Kind, ...] = ()  # kinds of image that it needs; a share's own is known
     by_fold: bool = False  # of several folds: the mean of each one's own, for want of one network
-    enough: Enough = Enough()  # of what is no share: those hold from 10 patients on
+    enough: Enough | None = None  # None: any number for a share, else BY_RESAMPLING
     headline: bool = False  # whether its mean over classes stands beside accuracy
     larger_is_better: bool = True
 
@@ -77,6 +78,11 @@ class Metric:
     def denominator(self) -> Kind | None:
         """The images that it is a share of; None: all."""
         return self.share.among if self.share else None
+
+    @property
+    def needed(self) -> Enough:
+        """Of how many patients on its interval holds."""
+        return self.enough or (Enough() if self.share else BY_RESAMPLING)
 
     @property
     def requires(self) -> list[Kind]:
@@ -117,6 +123,7 @@ class Metric:
             self, name=f"macro_{self.name}", title=f"macro {self.title}", per_class=False,
             compute=lambda images: _macro(self.evaluate(images), images.answers.both_outcomes),
             undefined_without=tuple(self.requires), by_fold=False,
+            enough=None if self.share else self.enough,
         )  # fmt: skip
 
 
@@ -169,17 +176,17 @@ def brier(images: Weighted) -> Floats:
 
 METRICS = (
     Metric("accuracy", "accuracy", accuracy, per_class=False),
-    Metric("precision", "precision", precision),
+    Metric("precision", "precision", precision, enough=Enough(in_all=15)),
     Metric("recall", "recall", recall),
     Metric("specificity", "specificity", specificity),
-    Metric("npv", "NPV", npv),
+    Metric("npv", "NPV", npv, enough=Enough(in_all=15)),
     Metric("f1", "F1", f1, undefined_without=("positive",), headline=True),
     Metric("auroc", "AUROC", auroc, undefined_without=("positive", "negative"), by_fold=True,
-           enough=Enough(of_each_near_one=100)),
+           enough=Enough(of_each=15, of_each_near_one=100)),
     Metric("average_precision", "average precision", average_precision, column="AP",
            undefined_without=("positive", "negative"), by_fold=True,
-           enough=Enough(of_each_near_one=100)),
-    Metric("brier", "Brier", brier, larger_is_better=False, enough=Enough(of_each=0, in_all=100)),
+           enough=Enough(of_each=15, of_each_near_one=100)),
+    Metric("brier", "Brier", brier, larger_is_better=False, enough=Enough(in_all=100)),
 )  # fmt: skip
 
 

@@ -153,7 +153,7 @@ def left_out_notes(
 def few_patients_notes(
     metrics: Mapping[str, Any], outcomes: Mapping[str, tuple[int, int]], table: Sequence[Metric]
 ) -> Iterator[str]:
-    """One sentence on intervals by resampling that are of fewer patients than are enough.
+    """One sentence on intervals of fewer patients than are enough for them to hold.
 
     `metrics` is what metrics.json holds; `outcomes` says of each class how many patients have it,
     and how many do not.
@@ -164,10 +164,9 @@ def few_patients_notes(
     titles = [
         metric.title
         for metric in headlines(table)
-        if metric.share is None
-        and _is_of_too_few(metric, metrics[metric.name], min(rarer.values()))
+        if _is_of_too_few(metric, metrics[metric.name], min(rarer.values()))
     ]
-    for metric in (metric for metric in per_class(table) if metric.share is None):
+    for metric in per_class(table):
         classes = [
             name
             for name, row in metrics["per_class"].items()
@@ -188,7 +187,7 @@ def _is_of_too_few(metric: Metric, figure: Mapping[str, Any], least: int) -> boo
     """`figure` has value, interval and patients; `least` patients have the rarer outcome."""
     if figure["low"] is None:
         return False
-    enough = metric.enough
+    enough = metric.needed
     near_one = figure["value"] > NEAR_ONE and least < enough.of_each_near_one
     return least < enough.of_each or figure["patients"] < enough.in_all or near_one
 
