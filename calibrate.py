@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from covid.data.predictor import Predictions, Predictor
     from covid.edge.card import Card
     from covid.edge.operating_point import Method
-    from covid.evaluation.site import Site
+    from covid.evaluation.operating.site import Site
 
 FITTED_HERE = (
     "What is after was fitted to these very images, and flatters: evaluate the new file on others."
@@ -75,10 +75,10 @@ def calibrate(arguments: argparse.Namespace) -> int:
     from covid.edge.dicom_header import survey
     from covid.edge.files import write_atomically
     from covid.edge.operating_point import decides_by, recalibrated_by
-    from covid.evaluation.judgement import judge, judgement_tables, rows_of_classes
     from covid.evaluation.metrics import compute_metrics
-    from covid.evaluation.operating_point import parse_targets
-    from covid.evaluation.site import fit_to_site
+    from covid.evaluation.operating.judgement import judge, judgement_tables, rows_of_classes
+    from covid.evaluation.operating.point import parse_targets
+    from covid.evaluation.operating.site import fit_to_site
     from covid.export.open_file import open_file
     from covid.export.recalibrated_file import write_recalibrated
 
@@ -183,7 +183,7 @@ def site_of(
     from covid.data.samples import digest, rows_of
     from covid.edge.formatters import printable
     from covid.edge.operating_point import ChosenOn
-    from covid.evaluation.site import Site
+    from covid.evaluation.operating.site import Site
 
     indices = list(predictions.originals)
     patients = [index.samples[i].patient for i in indices]

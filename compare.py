@@ -17,7 +17,7 @@ from covid.errors import ConfigError, DataError, RunError, exit_code
 from covid.project import command
 
 if TYPE_CHECKING:
-    from covid.evaluation.comparison import Comparison
+    from covid.evaluation.comparison.compare import Comparison
 
 SPLITS = ("train", "validation", "test", "folds")
 PREDICTIONS = "predictions.csv"
@@ -51,8 +51,8 @@ def compare_networks(arguments: argparse.Namespace) -> int:
     """Reads all files before the first comparison. Returns the exit code."""
     # Imported here because numpy takes its time, and --help should not.
     from covid.edge.card import INTENDED_USE
-    from covid.evaluation.comparison import compare
-    from covid.evaluation.comparison_report import comparison_text
+    from covid.evaluation.comparison.compare import compare
+    from covid.evaluation.comparison.report import comparison_text
     from covid.evaluation.prediction_file import read_predictions
 
     given = [arguments.first, *arguments.others]
@@ -148,8 +148,8 @@ def write_comparisons(folder: Path, comparisons: Sequence["Comparison"]) -> None
     """Three files, each whole or not at all. Raises StorageError."""
     from covid.edge.card import INTENDED_USE
     from covid.edge.files import write_atomically
-    from covid.evaluation.comparison_report import comparison_csv, comparison_fields
-    from covid.evaluation.difference_plot import plot_differences
+    from covid.evaluation.comparison.plot import plot_differences
+    from covid.evaluation.comparison.report import comparison_csv, comparison_fields
 
     fields = {
         "first": comparisons[0].names[0],

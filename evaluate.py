@@ -76,8 +76,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from covid.assessment.choose import choose_operating_point
     from covid.assessment.sites import lay_beside
     from covid.data.predictor import indices_of, open_other_images, open_own_images
-    from covid.evaluation.operating_point import parse_targets
-    from covid.evaluation.predictive_values import prevalences
+    from covid.evaluation.operating.point import parse_targets
+    from covid.evaluation.operating.predictive_values import prevalences
 
     shares, split = prevalences(arguments.prevalence), arguments.split
     predictor = open_trained(arguments)

@@ -54,7 +54,7 @@ def export(arguments: argparse.Namespace) -> int:
     import onnxruntime
 
     from covid.edge.operating_point import decides_by, recalibrated_by
-    from covid.evaluation.operating_file import read_operating_point
+    from covid.evaluation.operating.file import read_operating_point
     from covid.evaluation.report import read_json
     from covid.export.evidence import gather_evidence
     from covid.export.files import (

@@ -20,7 +20,7 @@ from covid.data.samples import rows_of, to_csv
 from covid.data.source import load_index
 from covid.edge.card import read_card
 from covid.edge.model import load
-from covid.evaluation.operating_file import write_operating_point
+from covid.evaluation.operating.file import write_operating_point
 from tests.conftest import (
     LABELS,
     PROJECT,

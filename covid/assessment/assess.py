@@ -12,10 +12,10 @@ from covid.data.samples import digest, rows_of
 from covid.data.source import data_name, is_synthetic
 from covid.edge.dicom_header import survey
 from covid.edge.operating_point import decides_by, recalibrated_by
-from covid.evaluation.calibration import recalibrated
-from covid.evaluation.external_files import EXTERNAL
-from covid.evaluation.html_report import write_html
+from covid.evaluation.html.report import write_html
+from covid.evaluation.operating.calibration import recalibrated
 from covid.evaluation.report import Evaluation, read_json, write_report
+from covid.evaluation.sites.files import EXTERNAL
 from covid.evaluation.terminal_report import evaluation_text
 
 

@@ -7,9 +7,9 @@ from covid.data.index import Index, targets_of
 from covid.data.predictor import Predictions, Predictor
 from covid.data.samples import digest, rows_of
 from covid.edge.operating_point import ChosenOn, Method
-from covid.evaluation.calibration import fit_recalibration, recalibrated
-from covid.evaluation.operating_file import FILE, write_operating_point
-from covid.evaluation.operating_point import Target, choose, default_point, map_along
+from covid.evaluation.operating.calibration import fit_recalibration, recalibrated
+from covid.evaluation.operating.file import FILE, write_operating_point
+from covid.evaluation.operating.point import Target, choose, default_point, map_along
 
 
 def choose_operating_point(

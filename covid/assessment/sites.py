@@ -6,11 +6,11 @@ from pathlib import Path
 from covid.assessment.assess import Assessment, about_run
 from covid.data.predictor import Predictor, open_own_images
 from covid.errors import DataError
-from covid.evaluation.external import Site, external_report
-from covid.evaluation.external_files import write_external
-from covid.evaluation.external_text import external_table
-from covid.evaluation.html_report import write_html
+from covid.evaluation.html.report import write_html
 from covid.evaluation.report import METRICS, read_json
+from covid.evaluation.sites.files import write_external
+from covid.evaluation.sites.report import Site, external_report
+from covid.evaluation.sites.text import external_table
 
 
 def lay_beside(predictor: Predictor, sites: Sequence[Assessment], folder: Path) -> str:

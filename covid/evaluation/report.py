@@ -16,15 +16,15 @@ from covid.edge.labels import LabelSpace
 from covid.edge.operating_point import OperatingPoint, Recalibration
 from covid.errors import RunError
 from covid.evaluation.answers import Answers, Targets
-from covid.evaluation.calibration import calibration_figures
-from covid.evaluation.calibration_plots import plot_calibration, plot_operating
 from covid.evaluation.examples import choose_examples, plot_examples
-from covid.evaluation.external import site_traits
 from covid.evaluation.metrics import compute_metrics
 from covid.evaluation.mistakes import mistakes
+from covid.evaluation.operating.calibration import calibration_figures
+from covid.evaluation.operating.plots import plot_calibration, plot_operating
+from covid.evaluation.operating.predictive_values import PREVALENCES, predictive_values
 from covid.evaluation.plots import plot_confusion
 from covid.evaluation.prediction_file import PredictionFile, predictions_csv
-from covid.evaluation.predictive_values import PREVALENCES, predictive_values
+from covid.evaluation.sites.report import site_traits
 from covid.evaluation.subgroups import subgroups
 
 METRICS, PREDICTIONS = "metrics.json", "predictions.csv"

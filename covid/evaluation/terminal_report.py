@@ -4,9 +4,9 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from covid.evaluation.calibration import calibration_table
 from covid.evaluation.mistakes import mistakes_sentence
-from covid.evaluation.predictive_values import predictive_values_table
+from covid.evaluation.operating.calibration import calibration_table
+from covid.evaluation.operating.predictive_values import predictive_values_table
 from covid.evaluation.terminal import COLUMNS, metrics_table
 
 

@@ -16,7 +16,7 @@ from covid.edge import load
 from covid.edge.images import read_grey, resize
 from covid.edge.predict import predict_files
 from covid.errors import DataError
-from covid.evaluation.external import grey_statistics
+from covid.evaluation.sites.report import grey_statistics
 
 
 def open_file(path: Path) -> Predictor:

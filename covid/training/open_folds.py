@@ -16,7 +16,7 @@ from covid.data.index import Index, some
 from covid.data.predictor import Predictions, Predictor
 from covid.data.samples import Row, read_rows, written_name
 from covid.errors import RunError
-from covid.evaluation.operating_file import read_operating_point
+from covid.evaluation.operating.file import read_operating_point
 from covid.project import command
 from covid.training.open_run import open_run
 from covid.training.run import changed_keys, newest_folds, runs_folder, status

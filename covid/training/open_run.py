@@ -13,8 +13,8 @@ from covid.data.index import Index, targets_of
 from covid.data.predictor import Predictions, Predictor
 from covid.data.samples import another_list, digest, read_rows
 from covid.data.source import NAME_FOLDER, open_source
-from covid.evaluation.external import grey_statistics
-from covid.evaluation.operating_file import read_operating_point
+from covid.evaluation.operating.file import read_operating_point
+from covid.evaluation.sites.report import grey_statistics
 from covid.model.weights import load_trained
 from covid.training.epochs import predict
 from covid.training.launch import loader_workers, start_accelerator, use_full_precision

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from covid.edge.labels import LabelSpace, Task
-from covid.evaluation.html_elements import VOID
+from covid.evaluation.html.elements import VOID
 from covid.evaluation.metrics import compute_metrics
 
 HOSTILE = '<b>&"'  # a label as nobody should call one

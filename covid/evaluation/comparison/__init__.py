@@ -1,0 +1,1 @@
+"""Networks on the same images: what differs, and how certain that is."""

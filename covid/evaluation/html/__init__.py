@@ -1,0 +1,1 @@
+"""An evaluation and its run as one HTML file that opens anywhere, without a network."""

@@ -1,0 +1,1 @@
+"""Where a network decides, whether its probabilities hold, and what decisions are worth."""

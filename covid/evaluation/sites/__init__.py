@@ -1,0 +1,1 @@
+"""One network at several hospitals, beside each other."""

@@ -1,0 +1,38 @@
+"""How a network was made, as far as its files say."""
+
+from typing import Any
+
+from covid.evaluation.html.made import made_section
+from tests.evaluation.report_page import Page
+
+
+def made(**more: Any) -> Page:
+    known: dict[str, Any] = {
+        "settings": {}, "config": None, "summary": None, "hashes": {}, "warnings": [], **more,
+    }  # fmt: skip
+    return Page(made_section({"run": "small", "data": "xray", "split": "test"}, **known))
+
+
+def test_seed_versions_digests_and_config_stand_there() -> None:
+    page = made(
+        settings={"seed": 7, "model": {"arch": "resnet18"}, "data": {"image_size": 64}},
+        config="seed: 7\n# <b>&\n",
+        summary={"versions": {"torch": "2"}, "device": "cpu", "precision": "bf16", "epochs": 3,
+                 "best_epoch": 2, "select_by": "loss", "seconds": 1200.0},
+        hashes={"best.safetensors": "abc"},
+        warnings=["An image is odd."],
+    )  # fmt: skip
+    for words in ("seed of training and of splits 7", "torch 2", "cpu, bf16", "20 minutes",
+                  "2 of 3, chosen by loss on validation", "64 × 64", "best.safetensors abc",
+                  "seed: 7 # <b>&", "An image is odd."):  # fmt: skip
+        assert words in page.text
+    assert not page.mistakes
+
+
+def test_what_is_missing_is_said() -> None:
+    text = made().text
+    assert "no config.yaml" in text and "no summary.json" in text
+
+
+def test_settings_that_are_of_another_kind_are_no_settings() -> None:
+    assert "small" in made(settings={"model": "resnet18", "data": None}).text
