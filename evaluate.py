@@ -75,7 +75,12 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from covid.assessment.assess import assess
     from covid.assessment.choose import choose_operating_point
     from covid.assessment.sites import lay_beside
-    from covid.data.predictor import indices_of, open_other_images, open_own_images
+    from covid.data.predictor import (
+        indices_of,
+        open_other_images,
+        open_own_images,
+        renamed_by_site,
+    )
     from covid.evaluation.operating.point import parse_targets
     from covid.evaluation.operating.predictive_values import prevalences
 
@@ -84,13 +89,14 @@ def evaluate(arguments: argparse.Namespace) -> int:
     wanted = parse_targets(arguments.target, predictor.space)
     chosen_on = "folds" if split == "folds" else "validation"
     sites: list[list[Path] | None] = arguments.data or [None]
+    labels = renamed_by_site(arguments.data, arguments.label) if arguments.data else [[]]
     folder = arguments.output or predictor.folder / "evaluation" / split
     assessed = []
-    for roots in sites:
+    for roots, renamed in zip(sites, labels, strict=True):
         if roots is None:
             index, own = open_own_images(predictor), True
         else:
-            index, own = open_other_images(predictor, roots, arguments.label)
+            index, own = open_other_images(predictor, roots, renamed)
         predictions = None
         if wanted or arguments.recalibrate:
             if not own:

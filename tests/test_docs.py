@@ -25,7 +25,9 @@ WRITTEN = {
     "augmentation.png", "data_audit.json", "metrics.json", "predictions.csv", "confusion.png",
     "examples.png", "report.json", "model.onnx", "model.int8.onnx", "model.anysize.onnx",
     "model.calibrated.onnx", "model.calibrated.calibration.json", "operating_point.json",
-    "manifest.csv", "labels.csv", "samples.csv", "SOURCE.md",
+    "calibration.png", "operating.png", "external.json", "external.png", "MODEL_CARD.md",
+    "comparison.json", "comparison.csv", "comparison.png", "manifest.csv", "labels.csv",
+    "samples.csv", "SOURCE.md",
     # What public collections hold.
     "train.csv", "valid.csv", "test.csv", "train_val_list.txt", "test_list.txt", "metadata.csv",
     "stage_2_train_labels.csv", "stage_2_detailed_class_info.csv", "train.txt", "val.txt",

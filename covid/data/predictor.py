@@ -19,7 +19,7 @@ from covid.data.samples import (
     require_unchanged,
     seen_in_training,
 )
-from covid.data.source import load_index
+from covid.data.source import load_index, names_in
 from covid.edge.labels import LabelSpace
 from covid.edge.operating_point import OperatingPoint, Recalibration
 from covid.errors import ConfigError, DataError, RunError
@@ -95,6 +95,27 @@ def open_other_images(
             return moved, True
     splits = ("test" if sample.split == UNSPLIT else sample.split for sample in index.samples)
     return index.with_splits(splits), False
+
+
+def renamed_by_site(sites: Sequence[Sequence[Path]], renamed: Sequence[str]) -> list[list[str]]:
+    """Of `--label THEIRS=OURS`, for each site those that are about labels which it bears.
+
+    Those that no site bears stay with the first, where they are found to be a mistake. Raises
+    DataError where a root is not there.
+    """
+    if len(sites) == 1:
+        return [list(renamed)]
+    borne = [names_in([root.absolute() for root in roots]) for roots in sites]
+    anywhere = set().union(*borne)
+
+    def theirs(text: str) -> str:
+        return text.partition("=")[0].strip()
+
+    return [
+        [text for text in renamed
+         if theirs(text) in own or (not place and theirs(text) not in anywhere)]
+        for place, own in enumerate(borne)
+    ]  # fmt: skip
 
 
 def parse_labels(renamed: Sequence[str], names: Sequence[str]) -> dict[str, str]:

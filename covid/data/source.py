@@ -9,6 +9,7 @@ from covid.data.folders import Folders
 from covid.data.index import Index, join, with_labels
 from covid.data.manifest import Manifest
 from covid.data.phantom import SYNTHETIC, render_set
+from covid.edge.labels import read_cell
 from covid.errors import DataError
 
 # What `advice` is where images were there once.
@@ -49,6 +50,22 @@ def source_of(root: Path) -> Source:
     return Manifest(root) if (root / "manifest.csv").is_file() else Folders(root)
 
 
+def names_in(roots: Sequence[Path]) -> set[str]:
+    """All labels that images in `roots` bear, as their collections name them. Raises DataError."""
+    return {
+        name
+        for root in roots
+        for sample in _index_of(root).samples
+        for name in read_cell(sample.label)
+    }
+
+
+def _index_of(root: Path) -> Index:
+    if not root.is_dir():
+        raise DataError(f"{root}: there is no such folder.")
+    return source_of(root).index()
+
+
 def load_index(
     roots: Path | Sequence[Path],
     labels: Sequence[str],
@@ -61,10 +78,7 @@ def load_index(
     DataError: a root that is not there, what `Source.index` and `with_labels` raise.
     """
     roots = [roots] if isinstance(roots, Path) else roots
-    for root in roots:
-        if not root.is_dir():
-            raise DataError(f"{root}: there is no such folder.")
-    return with_labels(join([source_of(root).index() for root in roots]), labels, renamed)
+    return with_labels(join([_index_of(root) for root in roots]), labels, renamed)
 
 
 def open_source(

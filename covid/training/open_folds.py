@@ -86,7 +86,10 @@ def open_folds(folder: Path | None) -> Predictor:
                 for fold, predictor in predictors.items()
             ],
         },
-        trained_on=[replace(row, split=FOLDS) for fold in folds for row in held_out[fold]],
+        trained_on=[
+            *(replace(row, split=FOLDS) for fold in folds for row in held_out[fold]),
+            *(row for row in first.trained_on or [] if row.split == "test"),
+        ],
         open_own=first.open_own,
         lateral_known=first.lateral_known,
         read=first.read,

@@ -80,3 +80,13 @@ def test_two_sites_of_one_name_are_refused(run: Path, sites: list[Path], tmp_pat
     shutil.copytree(sites[0], tmp_path / "other/north")
     done = evaluate(run, "--data", sites[0], "--data", tmp_path / "other/north")
     refused(done, "two sites are called north")
+
+
+def test_a_label_of_one_site_need_not_be_another_s(
+    run: Path, sites: list[Path], tmp_path: Path
+) -> None:
+    shutil.copytree(sites[1], tmp_path / "east")
+    (tmp_path / "east/pneumonia").rename(tmp_path / "east/flu")
+    both = ("--data", sites[0], "--data", tmp_path / "east")
+    assert evaluate(run, *both, "--label", "flu=pneumonia").returncode == 0
+    refused(evaluate(run, *both, "--label", "cold=pneumonia"), "cold, which no image bears")
