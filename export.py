@@ -105,20 +105,22 @@ def export(arguments: argparse.Namespace) -> int:
         any_size = write_any_size(output / ANY_SIZE, model, evidence)
     report = build_report(output, config.name, evidence, parity, int8, any_size)
     write_report(output, report)
-    test = folder / "evaluation" / "test" / "metrics.json"
-    write_model_card(
-        output, evidence.card.fields(), report,
-        audit=read_json(folder / "data_audit.json"),
-        summary=read_json(folder / "summary.json"),
-        config=config.model_dump(mode="json"),
-        metrics=read_json(test),
-    )  # fmt: skip
+    written = [*report["files"], "report.json"]
+    if report["files"]:
+        write_model_card(
+            output, evidence.card.fields(), report,
+            audit=read_json(folder / "data_audit.json"),
+            summary=read_json(folder / "summary.json"),
+            config=config.model_dump(mode="json"),
+            metrics=read_json(folder / "evaluation" / "test" / "metrics.json"),
+        )  # fmt: skip
+        written.append(MODEL_CARD)
 
     print(f"\n{config.name} on {evidence.card.trained_on}")
     print(f"{decides_by(evidence.space, point)}{recalibrated_by(recalibration)}\n")
     print(report_table(report))
     print(
-        f"\n{output} holds {', '.join([*report['files'], 'report.json', MODEL_CARD])}.\n"
+        f"\n{output} holds {', '.join(written)}.\n"
         f"For learning and research, not for diagnosis."
     )
     return 0 if report["holds"] else 1

@@ -169,7 +169,7 @@ def side(arguments: Namespace) -> dict[str, Any]:
         output = Path(settings["output"])
         code = train.train(
             Namespace(config=Path(settings["config"]), set=settings["set"], output=output,
-                      resume=False, overwrite=False, accept_changed_data=False)
+                      fold=None, resume=False, overwrite=False, accept_changed_data=False)
         )  # fmt: skip
         if code:
             raise TrainingError(f"train.py ended with exit code {code}.")

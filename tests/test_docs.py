@@ -65,7 +65,7 @@ def test_every_command_can_be_typed(
     words = shlex.split(command)
     if words[0] == "make":
         targets = set(re.findall(r"^([\w-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
-        assert set(words[1:]) <= targets
+        assert {word for word in words[1:] if "=" not in word} <= targets
         return
     if words[0] == "pip":
         lists = [words[place + 1] for place, word in enumerate(words) if word == "-r"]

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import export as export_script
 from covid.data.cache import Images
 from covid.data.samples import rows_of, to_csv
 from covid.data.source import load_index
@@ -29,7 +30,7 @@ from tests.conftest import (
     write_split_images,
 )
 from tests.export.networks import PLATT, POINT
-from tests.runs import refused, train
+from tests.runs import called, refused, train
 
 # Learns the images' brightness in two epochs, to a margin that 8 bits leave alone.
 LEARNING = (
@@ -69,7 +70,7 @@ def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_an_export_holds_exactly_its_files(exported: Path) -> None:
     assert sorted(path.name for path in exported.iterdir()) == [
-        "model.anysize.onnx", "model.int8.onnx", "model.onnx", "report.json",
+        "MODEL_CARD.md", "model.anysize.onnx", "model.int8.onnx", "model.onnx", "report.json",
     ]  # fmt: skip
 
 
@@ -125,34 +126,37 @@ def test_the_example_for_node_gives_the_answers_of_the_one_for_python(
     assert node.stdout == python.stdout, node.stderr
 
 
-def test_a_run_goes_to_its_own_folder_unless_told_otherwise(run: Path, tmp_path: Path) -> None:
-    copied = tmp_path / "run"
-    shutil.copytree(run, copied)
-    done = run_script("export.py", copied, "--no-int8")
-    assert done.returncode == 0, done.stderr
-    assert sorted(path.name for path in (copied / "export").iterdir()) == [
-        "model.onnx", "report.json",
-    ]  # fmt: skip
-
-
-def test_what_a_run_chose_goes_into_its_files(run: Path, tmp_path: Path) -> None:
-    copied = tmp_path / "run"
-    shutil.copytree(run, copied)
+@pytest.fixture(scope="module")
+def chosen(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that has an operating point, exported to its own folder, with what was printed."""
+    copied = shutil.copytree(run, tmp_path_factory.mktemp("chosen") / "run")
     write_operating_point(copied, POINT, PLATT)
     done = run_script("export.py", copied, "--no-int8")
     assert done.returncode == 0, done.stderr + done.stdout
-    card = read_card(copied / "export/model.onnx")
+    (copied / "stdout.txt").write_text(done.stdout)
+    return copied
+
+
+def test_a_run_goes_to_its_own_folder_unless_told_otherwise(chosen: Path) -> None:
+    assert sorted(path.name for path in (chosen / "export").iterdir()) == [
+        "MODEL_CARD.md", "model.onnx", "report.json",
+    ]  # fmt: skip
+
+
+def test_what_a_run_chose_goes_into_its_files(chosen: Path) -> None:
+    card, printed = read_card(chosen / "export/model.onnx"), (chosen / "stdout.txt").read_text()
     assert (card.operating_point, card.calibration) == (POINT, PLATT)
     assert card.space.thresholds == (0.3, 0.62, 0.45)
-    assert "Thresholds: sensitivity=0.95, chosen on validation (45 images)." in done.stdout
-    assert "Recalibrated by platt on validation (45 images)." in done.stdout
+    assert "Thresholds: sensitivity=0.95, chosen on validation (45 images)." in printed
+    assert "Recalibrated by platt on validation (45 images)." in printed
 
 
 def test_thresholds_of_another_network_are_refused(run: Path, tmp_path: Path) -> None:
     copied = tmp_path / "run"
     shutil.copytree(run, copied)
     write_operating_point(copied, replace(POINT, thresholds={"covid": 0.5}), None)
-    refused(run_script("export.py", copied), "operating_point.json: is about covid, and the")
+    done = called(export_script.main, "export.py", copied)
+    refused(done, "operating_point.json: is about covid, and the")
 
 
 def test_a_killed_export_leaves_no_file_under_a_final_name(run: Path, tmp_path: Path) -> None:
@@ -208,14 +212,14 @@ def test_an_export_that_was_held_back_says_why(held_back: Held) -> None:
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    refused(run_script("export.py", tmp_path), "is no run folder")
+    refused(called(export_script.main, "export.py", tmp_path), "is no run folder")
 
 
 def test_a_run_whose_images_are_gone_is_refused(run: Path, tmp_path: Path) -> None:
     hidden = run.parent / "hidden"
     os.rename(run.parent / "images", hidden)
     try:
-        done = run_script("export.py", run, "--output", tmp_path)
+        done = called(export_script.main, "export.py", run, "--output", tmp_path)
     finally:
         os.rename(hidden, run.parent / "images")
     refused(done, "name the folder where they are now with --data FOLDER")
@@ -244,7 +248,10 @@ def test_a_folder_that_lacks_some_of_the_run_s_images_is_refused(
     run: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(run.parent / "images/validation", tmp_path / "some")
-    done = run_script("export.py", run, "--data", tmp_path / "some", "--output", tmp_path / "out")
+    done = called(
+        export_script.main, "export.py", run, "--data", tmp_path / "some",
+        "--output", tmp_path / "out",
+    )  # fmt: skip
     refused(done, "lacks 150 of the 168 images of the run, by content")
 
 

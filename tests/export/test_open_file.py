@@ -44,7 +44,8 @@ def test_an_onnx_file_has_the_same_report_without_torch(exported: Path, root: Pa
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
     folder = exported.parent / "evaluation" / "clinic-test"
     assert sorted(path.name for path in folder.iterdir()) == [
-        "confusion.png", "examples.png", "metrics.json", "predictions.csv",
+        "calibration.png", "confusion.png", "examples.png", "metrics.json", "operating.png",
+        "predictions.csv", "report.html",
     ]  # fmt: skip
     assert "model.onnx on clinic, test" in done.stdout
 
