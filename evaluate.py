@@ -76,6 +76,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from covid.assessment.choose import choose_operating_point
     from covid.assessment.sites import lay_beside
     from covid.data.predictor import (
+        check_images,
         indices_of,
         open_other_images,
         open_own_images,
@@ -105,6 +106,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
                     "out, and evaluate others by what was chosen after that."
                 )
             predictions = predictor.predict(index, indices_of(index, chosen_on), chosen_on)
+            check_images(predictor, index, predictions.originals, own=True, allow_seen=False)
             predictor, notes = choose_operating_point(
                 predictor, index, chosen_on, predictions, wanted, arguments.recalibrate
             )

@@ -8,8 +8,10 @@ import argparse
 import math
 import sys
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from covid.errors import exit_code
 
@@ -70,7 +72,13 @@ def export(arguments: argparse.Namespace) -> int:
     from covid.export.model_card import MODEL_CARD, write_model_card
     from covid.export.report import build_report, report_table, write_report
     from covid.model.weights import load_trained
-    from covid.training.run import best_weights, newest_run, runs_folder, versions
+    from covid.training.run import (
+        best_weights,
+        newest_run,
+        recipe_sha256,
+        runs_folder,
+        versions,
+    )
 
     folder = arguments.run or newest_run(runs_folder())
     weights = best_weights(folder)
@@ -79,7 +87,7 @@ def export(arguments: argparse.Namespace) -> int:
     if arguments.data:
         trained = replace(trained, config=trained.config.with_roots(arguments.data))
     config, network = trained.config, trained.network
-    point, recalibration = read_operating_point(folder, config.label_space)
+    point, recalibration = read_operating_point(folder, config.label_space, recipe_sha256(config))
     print(f"{config.name}, epoch {trained.epoch}: exporting to {output}", flush=True)
 
     # What the files must agree with: the network's own answers for the validation images.
@@ -112,7 +120,7 @@ def export(arguments: argparse.Namespace) -> int:
             audit=read_json(folder / "data_audit.json"),
             summary=read_json(folder / "summary.json"),
             config=config.model_dump(mode="json"),
-            metrics=read_json(folder / "evaluation" / "test" / "metrics.json"),
+            metrics=test_metrics(folder, report),
         )  # fmt: skip
         written.append(MODEL_CARD)
 
@@ -124,6 +132,16 @@ def export(arguments: argparse.Namespace) -> int:
         f"For learning and research, not for diagnosis."
     )
     return 0 if report["holds"] else 1
+
+
+def test_metrics(folder: Path, report: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the run's evaluation on test says, if it decided there as the files do; else None."""
+    from covid.evaluation.report import read_json
+
+    metrics: dict[str, Any] | None = read_json(folder / "evaluation" / "test" / "metrics.json")
+    ways = (("operating_point", "operating_point"), ("recalibration", "calibration"))
+    same = metrics is not None and all(metrics.get(a) == report[b] for a, b in ways)
+    return metrics if same else None
 
 
 def main() -> int:

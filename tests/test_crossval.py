@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from covid.data.samples import read_rows
+from covid.training import crossval
 from tests.conftest import LABELS, run_script, write_split_images
-from tests.runs import CONFIG, SMALL, evaluate, refused, same_weights, train
+from tests.runs import CONFIG, SMALL, called, evaluate, refused, same_weights, train
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,9 @@ def test_a_fold_says_that_its_levels_are_of_all_folds(folds: Path) -> None:
 def test_one_fold_is_evaluated_alone(folds: Path, tmp_path: Path) -> None:
     done = evaluate(folds / "fold-2of2", "--split", "folds", "--output", tmp_path)
     assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "metrics.json").read_text())["images"] == 12
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert (metrics["images"], metrics["folds"]) == (12, None)
+    assert "are not among the run's" not in done.stderr
 
 
 def test_a_missing_fold_is_named(folds: Path, tmp_path: Path) -> None:
@@ -95,6 +98,15 @@ def test_folds_of_two_configs_are_refused(folds: Path, tmp_path: Path) -> None:
     config = run / "fold-2of2/config.yaml"
     config.write_text(config.read_text().replace("batch_size: 4", "batch_size: 8"))
     refused(evaluate(run, "--split", "folds"), "was trained with another batch_size")
+
+
+def test_folds_of_another_config_are_not_taken_for_finished(folds: Path, root: Path) -> None:
+    places = (*SMALL, "epochs=3", f"data.root={root}", "optimizer.lr=0.5")
+    done = called(
+        crossval.main, "crossval", "--config", CONFIG, "--folds", "2", "--output", folds,
+        *(part for value in places for part in ("--set", value)),
+    )  # fmt: skip
+    refused(done, "was begun with another optimizer.lr, epochs")
 
 
 def test_a_folder_without_folds_is_refused(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def assess(
     space, point, probabilities = (
         predictor.space, predictor.operating_point, predictions.probabilities
     )  # fmt: skip
-    if predictor.recalibration is not None:
+    if predictor.recalibration is not None and not predictor.is_recalibrated:
         probabilities = recalibrated(space, predictions.logits, predictor.recalibration)
     if point is not None:
         space = space.with_thresholds(point.thresholds)

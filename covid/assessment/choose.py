@@ -9,7 +9,13 @@ from covid.data.samples import digest, rows_of
 from covid.edge.operating_point import ChosenOn, Method
 from covid.evaluation.operating.calibration import fit_recalibration, recalibrated
 from covid.evaluation.operating.file import FILE, write_operating_point
-from covid.evaluation.operating.point import Target, choose, default_point, map_along
+from covid.evaluation.operating.point import (
+    Target,
+    choose,
+    default_point,
+    keep_targets,
+    map_along,
+)
 
 
 def choose_operating_point(
@@ -23,8 +29,9 @@ def choose_operating_point(
     """The predictor with thresholds that reach `wanted` and a recalibration by `method`; warnings.
 
     Both are chosen by `predictions` of one split, which is not test, and written to
-    operating_point.json. A recalibration stays where only thresholds are chosen anew; where only
-    that is, thresholds are mapped along, so that no decision changes. Raises what `choose` and
+    operating_point.json. What is not named stays: a recalibration where only thresholds are chosen
+    anew, thresholds of other classes, and mapped along where a recalibration is, so that it changes
+    no decision. Raises what `choose` and
     `fit_recalibration` raise.
     """
     space, recalibration, earlier = (
@@ -44,16 +51,20 @@ def choose_operating_point(
     probabilities = predictions.probabilities
     if recalibration is not None:
         probabilities = recalibrated(space, predictions.logits, recalibration)
-    if wanted:
-        point = choose(space, probabilities, targets, patients, wanted, chosen_on)
-    elif earlier is not None and recalibration is not None:
+    if earlier is None:
+        point = default_point(space, probabilities, targets, patients, chosen_on, recalibration)
+    elif method is not None and recalibration is not None:
         point = map_along(earlier, predictor.recalibration, recalibration, space)
     else:
-        point = default_point(space, probabilities, targets, patients, chosen_on, recalibration)
+        point = earlier
+    if wanted:  # classes that it does not name keep what they had
+        before = space.with_thresholds(point.thresholds) if point.thresholds else space
+        chosen = choose(before, probabilities, targets, patients, wanted, chosen_on)
+        point = keep_targets(chosen, point, wanted)
     kept = point if point.thresholds else None  # of three classes and more the largest decides
     warnings = list(point.notes)
     if predictor.is_main_process:
-        write_operating_point(predictor.folder, kept, recalibration)
+        write_operating_point(predictor.folder, kept, recalibration, predictor.recipe_sha256)
         exported = predictor.folder / "export"
         if exported.is_dir():
             warnings.append(

@@ -1,7 +1,8 @@
 """Several sites beside each other, and beside the run's own images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from covid.assessment.assess import Assessment, about_run
 from covid.data.predictor import Predictor, open_own_images
@@ -20,9 +21,15 @@ def lay_beside(predictor: Predictor, sites: Sequence[Assessment], folder: Path) 
     report takes the others in.
     """
     metrics = read_json(folder / METRICS)
-    own = None
+    own, note = None, ""
     if predictor.open_own is not None and metrics is not None and metrics.get("site") is not None:
-        own = Site(f"{metrics['data']}, {metrics['split']}", metrics, metrics["site"])
+        if _is_of(predictor, metrics):
+            own = Site(f"{metrics['data']}, {metrics['split']}", metrics, metrics["site"])
+        else:
+            note = (
+                f"\n\nNote: {folder} was evaluated with another network or at other thresholds, so "
+                f"the own images\n      are left out; evaluate them again, then the sites."
+            )
     outside = [Site(each.name, each.metrics, each.metrics["site"]) for each in sites]
     report = external_report(own, outside)
     write_external(folder, report, f"{predictor.name} at {len(sites)} sites")
@@ -35,4 +42,15 @@ def lay_beside(predictor: Predictor, sites: Sequence[Assessment], folder: Path) 
             folder, f"{predictor.name} on {own.name}", own.metrics,
             **about_run(predictor, index), external=report,
         )  # fmt: skip
-    return external_table(report)
+    return external_table(report) + note
+
+
+def _is_of(predictor: Predictor, metrics: Mapping[str, Any]) -> bool:
+    """Whether an earlier evaluation is of this very network, deciding as it does now."""
+    point, recalibration = predictor.operating_point, predictor.recalibration
+    now = {
+        **predictor.about,
+        "operating_point": None if point is None else point.fields(),
+        "recalibration": None if recalibration is None else recalibration.fields(),
+    }
+    return all(metrics.get(key) == value for key, value in now.items())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from covid.data.index import Index
 from covid.data.splits import SHARES, SPLITS, deal
-from covid.errors import ConfigError
+from covid.errors import ConfigError, DataError
 
 HELD_OUT = "fold"  # the split of the images of the fold that a run is evaluated on
 MAX_FOLDS = 100  # more than any study has; every fold is a whole training
@@ -70,7 +70,8 @@ def deal_folds(
 def hold_out_fold(index: Index, fold: Fold, seed: int) -> Index:
     """The index with one fold as the split HELD_OUT, and a validation split from the others.
 
-    Images of train, validation and HELD_OUT take part; other splits stay as they are.
+    Images of train, validation and HELD_OUT take part; other splits stay as they are. Raises
+    DataError where the fold would be empty.
     """
     samples = index.samples
     places = [i for i, sample in enumerate(samples) if sample.split in (*SPLITS[:2], HELD_OUT)]
@@ -81,6 +82,11 @@ def hold_out_fold(index: Index, fold: Fold, seed: int) -> Index:
 
     folds = deal_folds(*known(places), fold.folds, seed)
     others = []
+    if fold.number not in folds:
+        raise DataError(
+            f"{index.root}: {fold} holds out no image, since there are too few patients for "
+            f"{fold.folds} folds; choose fewer."
+        )
     for place, number in zip(places, folds, strict=True):
         splits[place] = HELD_OUT
         if number != fold.number:

@@ -55,7 +55,9 @@ class Predictor:
     main_process_first: Callable[[], AbstractContextManager[None]]  # while images are searched
     is_main_process: bool  # the one that writes
     operating_point: OperatingPoint | None  # that was chosen for it; None: thresholds of 0.5
-    recalibration: Recalibration | None  # that its logits still have to go through
+    recalibration: Recalibration | None
+    is_recalibrated: bool  # whether its logits have gone through that already
+    recipe_sha256: str | None  # of the config that was trained; None: not known
     run: Path | None  # where config.yaml, summary.json and data_audit.json lie; None: nowhere
 
 

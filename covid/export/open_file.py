@@ -97,6 +97,8 @@ def open_file(path: Path) -> Predictor:
         main_process_first=nullcontext,
         is_main_process=True,
         operating_point=card.operating_point,
-        recalibration=None,  # is in the graph
+        recalibration=card.calibration,
+        is_recalibrated=True,  # in the graph
+        recipe_sha256=None,
         run=None,
     )

@@ -54,4 +54,10 @@ def write_recalibrated(
         try:
             return load(beside, spinning=False).card
         except ModelError as error:
-            raise ModelError(f"{output}: {without_path(error, beside)}") from None
+            more = ""
+            if step is not None and card.precision == "int8" and max(step.scale) > 1:
+                more = (
+                    f" What 8 bits round off grows with the scale (here up to "
+                    f"{max(step.scale):.2g}): calibrate the fp32 file instead."
+                )
+            raise ModelError(f"{output}: {without_path(error, beside)}{more}") from None

@@ -18,9 +18,9 @@ from types import FrameType
 
 from tqdm import tqdm
 
-from covid.config import load_config
+from covid.config import Config, load_config
 from covid.data.folds import Fold
-from covid.errors import TrainingError, exit_code
+from covid.errors import RunError, TrainingError, exit_code
 from covid.project import PROJECT
 from covid.training import run
 
@@ -48,6 +48,8 @@ def crossval(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config, arguments.set)
     folder = arguments.output or run.default_folder(config.name, None)
     epochs = config.all_epochs
+    for fold in folds:
+        require_same_config(folder / fold.folder, config)
     with tqdm(total=len(folds) * epochs, unit=" epochs", desc=config.name, disable=None) as bar:
         for before, fold in enumerate(folds):
             bar.set_postfix_str(str(fold))
@@ -63,12 +65,27 @@ def crossval(arguments: argparse.Namespace) -> int:
     return subprocess.run(evaluate).returncode
 
 
+def require_same_config(place: Path, config: Config) -> None:
+    """Raises RunError where `place` holds a fold that was begun with another config."""
+    if not (place / "config.yaml").is_file():
+        return
+    before = load_config(place / "config.yaml")
+    changed = run.changed_keys(before, config)
+    if before.all_epochs != config.all_epochs:
+        changed.append("epochs")
+    if changed:
+        raise RunError(
+            f"{place}: was begun with another {', '.join(changed)}, so it is no fold of this "
+            f"experiment; remove {place.parent}, or name another folder with --output."
+        )
+
+
 def _train(
     arguments: argparse.Namespace, fold: Fold, place: Path, advance: Callable[[int], object]
 ) -> None:
     """One fold; `advance` gets how many epochs are done. Raises TrainingError where it fails."""
     command = [
-        str(Path(sys.executable).with_name("accelerate")), "launch", "--quiet",
+        sys.executable, "-m", "accelerate.commands.launch", "--quiet",
         "--config_file", str(PROJECT / "accelerate_config.yaml"),
         str(PROJECT / "train.py"), "--config", str(arguments.config),
         *(f"--set={change}" for change in arguments.set),
@@ -108,15 +125,18 @@ def _epochs(place: Path) -> int:
 
 
 def main() -> int:
-    arguments = parse_arguments()
+    arguments, caught = parse_arguments(), list[int]()
 
     def end(number: int, frame: FrameType | None) -> None:
+        caught.append(number)
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, end)
-    return exit_code(
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    code = exit_code(
         lambda: crossval(arguments), "Interrupted; the same command goes on from here."
     )
+    return 128 + caught[0] if caught else code
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def open_folds(folder: Path | None) -> Predictor:
     held_out = held_out_rows(folder, folds)
     predictors = {fold: open_run(path) for fold, path in folds.items()}
     first = next(iter(predictors.values()))
-    point, recalibration = read_operating_point(folder, first.space)
+    point, recalibration = read_operating_point(folder, first.space, first.recipe_sha256)
     of_image = {(row.path, row.content): fold for fold in folds for row in held_out[fold]}
     of_content = {row.content: fold for fold in folds for row in held_out[fold]}
 
@@ -72,7 +72,7 @@ def open_folds(folder: Path | None) -> Predictor:
             {"unreadable": len(indices) - len(order)},
             warnings,
             np.stack([answers[i][4] for i in order]),
-            folds=[answers[i][0].name for i in order],
+            folds=[answers[i][0].name for i in order] if len(folds) > 1 else None,
         )
 
     return Predictor(
@@ -88,7 +88,9 @@ def open_folds(folder: Path | None) -> Predictor:
         },
         trained_on=[
             *(replace(row, split=FOLDS) for fold in folds for row in held_out[fold]),
-            *(row for row in first.trained_on or [] if row.split == "test"),
+            # Of one fold alone the others are images that it knows; of all they are its own.
+            *(row for row in first.trained_on or []
+              if row.split == "test" or (len(folds) == 1 and row.split != HELD_OUT)),
         ],
         open_own=first.open_own,
         lateral_known=first.lateral_known,
@@ -98,6 +100,8 @@ def open_folds(folder: Path | None) -> Predictor:
         is_main_process=first.is_main_process,
         operating_point=point,
         recalibration=recalibration,
+        is_recalibrated=False,
+        recipe_sha256=first.recipe_sha256,
         run=next(iter(folds.values())),
     )
 

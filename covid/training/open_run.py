@@ -19,7 +19,13 @@ from covid.model.weights import load_trained
 from covid.training.epochs import predict
 from covid.training.launch import loader_workers, start_accelerator, use_full_precision
 from covid.training.report import rendering_bar
-from covid.training.run import best_weights, lateral_images, newest_run, runs_folder
+from covid.training.run import (
+    best_weights,
+    lateral_images,
+    newest_run,
+    recipe_sha256,
+    runs_folder,
+)
 from covid.training.scan import scan_images
 
 
@@ -30,7 +36,7 @@ def open_run(folder: Path | None) -> Predictor:
     config, space = trained.config, trained.config.label_space.naming_classes()
     accelerator = start_accelerator(precision="no")
     use_full_precision()
-    point, recalibration = read_operating_point(folder, space)
+    point, recalibration = read_operating_point(folder, space, recipe_sha256(config))
     trained_on = read_rows(folder)
     notes = []
     if trained_on is not None and digest(trained_on) != trained.trained_on_sha256:
@@ -90,6 +96,8 @@ def open_run(folder: Path | None) -> Predictor:
         is_main_process=accelerator.is_main_process,
         operating_point=point,
         recalibration=recalibration,
+        is_recalibrated=False,
+        recipe_sha256=recipe_sha256(config),
         run=folder,
     )
 

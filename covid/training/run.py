@@ -1,6 +1,7 @@
 """A run folder: when it may be written, what stands in it, which one is the newest."""
 
 import csv
+import hashlib
 import io
 import json
 import platform
@@ -219,6 +220,13 @@ def changed_keys(before: Config, now: Config) -> list[str]:
     return [
         key for key in new | old if old.get(key) != new.get(key) and key not in may_change
     ]
+
+
+def recipe_sha256(config: Config) -> str:
+    """Of the keys that make an experiment, wherever its images lie."""
+    kept = {k: v for k, v in flat(config).items() if k not in (*MAY_CHANGE, "data.root")}
+    kept["epochs"] = config.all_epochs
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def flat(config: Config) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from covid.evaluation.prediction_file import PredictionFile, read_predictions
+from tests.conftest import write_image
 from tests.runs import evaluate, refused
 
 
@@ -90,6 +91,32 @@ def test_a_second_recalibration_starts_from_the_network_s_own_logits(recalibrate
     once, twice = read(recalibrated / "once.json"), read(recalibrated / "twice.json")
     assert once["calibration"] == twice["calibration"]
     assert once["thresholds"] == pytest.approx(twice["thresholds"], abs=1e-9)
+
+
+def test_a_target_of_one_class_leaves_the_others_as_they_were(
+    recalibrated: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(recalibrated, tmp_path / "run")
+    before = read(run / "operating_point.json")
+    assert evaluate(run, "--target", "normal:specificity=0.6").returncode == 0
+    after = read(run / "operating_point.json")
+    for name in ("covid", "pneumonia"):
+        assert after["thresholds"][name] == pytest.approx(before["thresholds"][name], abs=1e-9)
+        assert after["per_class"][name]["target"] == {"figure": "sensitivity", "value": 0.95}
+    assert any(note.startswith("covid: ") for note in after["notes"])
+    assert after["calibration"] == before["calibration"]
+
+
+def test_changed_images_choose_nothing(run: Path, own_root: Path, tmp_path: Path) -> None:
+    image = own_root / "validation/covid/covid-0.png"
+    kept = shutil.copy(image, tmp_path)
+    write_image(image, seed=77)
+    try:
+        done = evaluate(run, "--target", "sensitivity=0.9")
+    finally:
+        shutil.copy2(kept, image)
+    refused(done, "1 images have other pixels than when the run was trained")
+    assert not (run / "operating_point.json").exists()
 
 
 def test_an_onnx_file_is_calibrated_by_another_script(tmp_path: Path) -> None:

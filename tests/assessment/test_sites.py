@@ -90,3 +90,16 @@ def test_a_label_of_one_site_need_not_be_another_s(
     both = ("--data", sites[0], "--data", tmp_path / "east")
     assert evaluate(run, *both, "--label", "flu=pneumonia").returncode == 0
     refused(evaluate(run, *both, "--label", "cold=pneumonia"), "cold, which no image bears")
+
+
+def test_own_images_at_other_thresholds_do_not_stand_beside_sites(
+    compared: Path, sites: list[Path], tmp_path: Path
+) -> None:
+    run = shutil.copytree(compared, tmp_path / "run")
+    metrics = json.loads((run / "evaluation/test/metrics.json").read_text())
+    metrics["operating_point"] = {"rule": "another"}
+    (run / "evaluation/test/metrics.json").write_text(json.dumps(metrics))
+    done = evaluate(run, "--data", sites[0], "--data", sites[1])
+    assert "the own images" in done.stdout and "are left out" in done.stdout
+    report = json.loads((run / "evaluation/test/external.json").read_text())
+    assert [site["own"] for site in report["sites"]] == [False, False]

@@ -150,3 +150,18 @@ def test_it_is_right_about_as_often_as_it_says() -> None:
 def test_no_images_or_patients_of_others_are_a_bug(images: int, patients: int) -> None:
     with pytest.raises(ValueError, match=f"{images} outcomes of {patients} images"):
         share([True] * images, [None] * patients)
+
+
+@pytest.mark.parametrize(("right", "of", "published"), [
+    (84, 88, (95.5, 88.9, 98.2)), (158, 170, (92.9, 88.1, 95.9)),
+    (84, 96, (87.5, 79.4, 92.7)), (242, 258, (93.8, 90.2, 96.2)),
+])  # fmt: skip
+def test_a_published_study_s_intervals_come_again_from_its_counts(
+    right: int, of: int, published: tuple[float, float, float]
+) -> None:
+    """Sensitivity, specificity, predictive value and accuracy of TC-1 on 258 chest X-ray reports:
+    Journal of the American Medical Informatics Association 2006;13:696, table 1, in percent."""
+    result = share([True] * right + [False] * (of - right), [None] * of)
+    ours = [100 * value for value in (result.value, result.low, result.high)]
+    # Their last digit, and what m / (m - 1), which the formula for clusters has, moves it.
+    assert ours == pytest.approx(published, abs=0.05 + 0.06)

@@ -235,6 +235,23 @@ def map_along(
     return replace(point, thresholds=thresholds, per_class=rows)
 
 
+def keep_targets(
+    chosen: OperatingPoint, earlier: OperatingPoint, wanted: Mapping[str, Target]
+) -> OperatingPoint:
+    """`chosen`, with what `earlier` aimed at in classes that `wanted` does not name."""
+    others = {
+        name: row for name, row in earlier.per_class.items()
+        if name not in wanted and row.get("target") is not None
+    }  # fmt: skip
+    rows = {
+        name: {**row, **{key: others[name][key] for key in ("target", "shown")}}
+        if name in others else row
+        for name, row in chosen.per_class.items()
+    }  # fmt: skip
+    notes = [note for note in earlier.notes if note.partition(":")[0] in others]
+    return replace(chosen, per_class=rows, notes=(*chosen.notes, *notes))
+
+
 def _kept(space: LabelSpace) -> dict[str, float]:
     kept = space.thresholds or (DEFAULT_THRESHOLD,) * len(space.classes)
     return {name: float(value) for name, value in zip(space.classes, kept, strict=True)}

@@ -84,3 +84,10 @@ def test_a_file_of_another_network_is_refused(
     write_operating_point(tmp_path, POINT, recalibration)
     with pytest.raises(RunError, match=reason):
         read_operating_point(tmp_path, space)
+
+
+def test_a_point_of_another_recipe_is_refused(tmp_path: Path) -> None:
+    write_operating_point(tmp_path, POINT, PLATT, "1234")
+    assert read_operating_point(tmp_path, SPACE, "1234") == (POINT, PLATT)
+    with pytest.raises(RunError, match="that another config made; remove it"):
+        read_operating_point(tmp_path, SPACE, "5678")
