@@ -52,6 +52,7 @@ def compare_networks(arguments: argparse.Namespace) -> int:
     # Imported here because numpy takes its time, and --help should not.
     from covid.edge.card import INTENDED_USE
     from covid.evaluation.comparison.compare import compare
+    from covid.evaluation.comparison.network import network_notes
     from covid.evaluation.comparison.report import comparison_text
     from covid.evaluation.prediction_file import read_predictions
 
@@ -64,7 +65,9 @@ def compare_networks(arguments: argparse.Namespace) -> int:
     for name, path, other in zip(given[1:], paths[1:], others, strict=True):
         comparison = compare(first, other, (str(given[0]), str(name)))
         doubts = doubts_of_images(paths[0], path, all_in_both=comparison.left_out == (0, 0))
-        comparisons.append(replace(comparison, notes=(*doubts, *comparison.notes)))
+        abouts = (_about(each.with_name("metrics.json")) for each in (paths[0], path))
+        networks = network_notes(*abouts, same_probabilities=comparison.same_probabilities)
+        comparisons.append(replace(comparison, notes=(*doubts, *networks, *comparison.notes)))
         print(comparison_text(comparisons[-1]), end="\n\n")
     if arguments.output:
         write_comparisons(arguments.output, comparisons)

@@ -11,7 +11,8 @@ import pytest
 import compare
 from covid.evaluation.prediction_file import PredictionFile, predictions_csv
 from tests.conftest import run_script
-from tests.evaluation.predictions import two_files
+from tests.evaluation.examples import MULTILABEL
+from tests.evaluation.predictions import answering, two_files
 
 FIRST, SECOND = two_files(images=30)
 
@@ -121,6 +122,20 @@ def test_images_of_the_same_name_may_be_others(
     said = " ".join(capsys.readouterr().out.split())
     assert ("samples_sha256" in said or "evaluated on" in said) == (doubt is not None)
     assert doubt is None or doubt in said
+
+
+def test_other_thresholds_of_the_same_network_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lower = MULTILABEL.with_thresholds(dict.fromkeys(MULTILABEL.classes, 0.25))
+    sides = {0.5: FIRST, 0.25: answering(FIRST, FIRST.probabilities, lower)}
+    for threshold, file in sides.items():
+        rows = {name: {"threshold": threshold} for name in file.classes}
+        evaluation(tmp_path / str(threshold), file, per_class=rows)
+    assert start(monkeypatch, tmp_path / "0.5", tmp_path / "0.25") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "the same network at other thresholds" in said and "two networks" not in said
+    assert "Note: The first decides covid from 0.5 and " in said
 
 
 # What it refuses ---------------------------------------------------------------------------------

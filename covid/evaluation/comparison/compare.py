@@ -36,6 +36,10 @@ RECIPES = (
     "Each image was judged by the networks of its fold, so this compares two recipes, as far as "
     "one seed and folds that share most of their training images can."
 )
+SAME_ANSWERS = "Both give the same answers to every image: no two networks are compared."
+OTHER_THRESHOLDS = "Probabilities are equal for every image: the same network at other thresholds."
+# Of a probability of at most 1: files of earlier versions round it to half of this.
+SAME = 1e-6
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class Comparison:
     left_out: tuple[int, int]  # images in the first or the second alone
     patients: int | None
     same_answers: bool  # to the last digit
+    same_probabilities: bool  # to 1e-6, whatever is decided by them
     differences: tuple[Difference, ...]
     p: float  # of the difference in accuracy
     patients_deciding: int  # who tip the scale in accuracy, this way or that
@@ -91,6 +96,8 @@ class Comparison:
     @property
     def about(self) -> str:
         """What the comparison is one of."""
+        if self.same_probabilities:
+            return OTHER_THRESHOLDS if self.disagreements else SAME_ANSWERS
         return NETWORKS if self.folds is None else RECIPES
 
 
@@ -107,9 +114,9 @@ def compare(
 
     Intervals are of the paired bootstrap over patients (`bca_interval`), who are drawn once for
     both sides. The one p value is of accuracy: see `sign_flip_test`. Of a file with folds, figures
-    that compare probabilities are means over these; folds are paired where each image has the same
-    one on both sides. Neither the order of the rows nor that of the files makes a difference, but
-    for the sign.
+    that compare probabilities are means over these; folds are paired where there are two or more
+    and each image has the same one on both sides. Neither the order of the rows nor that of the
+    files makes a difference, but for the sign.
 
     Raises DataError where the two are not about the same images, labels, classes and patients.
     """
@@ -123,6 +130,7 @@ def compare(
     )
     gained = second.answers.correct.astype(np.intp) - first.answers.correct
     by_patient = np.bincount(cluster, weights=gained).astype(np.intp)
+    apart = np.abs(second.probabilities.astype(np.float64) - first.probabilities)
     same = np.array_equal(first.probabilities, second.probabilities) and np.array_equal(
         first.decisions, second.decisions
     )
@@ -133,6 +141,7 @@ def compare(
         left_out=pair.left_out,
         patients=len(set(patients) - {None}) or None,
         same_answers=same,
+        same_probabilities=bool(apart.max() <= SAME),
         differences=tuple(differences),
         p=sign_flip_test(by_patient),
         patients_deciding=int((by_patient != 0).sum()),
@@ -198,15 +207,16 @@ def _less(first: Floats | float, second: Floats | float) -> Floats:
 def _by_fold(
     evaluated: Booleans, gained: Integers, folds: Sequence[str] | None
 ) -> tuple[FoldDifference, ...] | None:
-    """Folds without an image of which anything is known have no difference."""
+    """Of folds with an image of which anything is known; None where these are fewer than two."""
     if folds is None:
         return None
     names = np.array(folds)
-    return tuple(
+    differences = tuple(
         FoldDifference(fold, int(own.sum()), float(gained[own].mean()))
         for fold in _in_order(folds)
         if (own := (names == fold) & evaluated).any()
     )
+    return differences if len(differences) > 1 else None
 
 
 def _in_order(folds: Sequence[str]) -> list[str]:
@@ -273,7 +283,7 @@ def _figure_notes(comparison: Comparison, missing: int, resamples: int) -> Itera
             f"they are left out of its interval."
         )
     flat = [d for d in comparison.differences if d.low is not None and d.low == d.high]
-    if flat and not comparison.same_answers:
+    if flat and not comparison.same_probabilities:
         yield (
             f"{len(flat)} of the intervals have no width for want of images that are decided "
             f"otherwise, not because those differences are certain."

@@ -53,6 +53,7 @@ def comparison_fields(comparison: Comparison) -> dict[str, Any]:
         "patients": comparison.patients,
         "left_out": dict(zip(SIDES, comparison.left_out, strict=True)),
         "same_answers": comparison.same_answers,
+        "same_probabilities": comparison.same_probabilities,
         **figures(None),
         "per_class": {name: figures(name) for name in comparison.classes},
         "sign_flip_test": {

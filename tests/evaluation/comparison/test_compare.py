@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from covid.edge.labels import LabelSpace
-from covid.evaluation.comparison.compare import NETWORKS, RECIPES, Comparison, Difference, compare
+from covid.evaluation.comparison.compare import (
+    NETWORKS,
+    OTHER_THRESHOLDS,
+    RECIPES,
+    SAME_ANSWERS,
+    Comparison,
+    Difference,
+    compare,
+)
 from covid.evaluation.comparison.report import comparison_fields
 from covid.evaluation.metrics import compute_metrics
 from covid.evaluation.prediction_file import PredictionFile
@@ -180,10 +188,32 @@ def test_classes_of_few_patients_are_said_to_have_too_narrow_intervals() -> None
 
 
 def test_intervals_without_width_are_said_to_be_no_certainty() -> None:
-    barely = answering(FIRST, np.clip(FIRST.probabilities + np.float32(1e-6), 0, 1))
+    barely = answering(FIRST, np.clip(FIRST.probabilities + np.float32(1e-5), 0, 1))
     comparison = quick(FIRST, barely)
     assert not comparison.same_answers and not comparison.disagreements
     assert any("have no width for want of images" in note for note in comparison.notes)
+
+
+# The same network -------------------------------------------------------------------------------
+
+
+def test_equal_probabilities_are_of_the_same_network_at_other_thresholds() -> None:
+    lower = MULTILABEL.with_thresholds(dict.fromkeys(MULTILABEL.classes, 0.1))
+    comparison = quick(FIRST, answering(FIRST, FIRST.probabilities, lower))
+    assert comparison.disagreements and comparison.about == OTHER_THRESHOLDS
+    assert not any("no width" in note for note in comparison.notes)
+
+
+def test_probabilities_equal_but_for_rounding_are_the_same_answers() -> None:
+    rounded = replace(FIRST, probabilities=FIRST.probabilities.round(6))
+    comparison = quick(FIRST, rounded)
+    assert not comparison.same_answers and comparison.about == SAME_ANSWERS
+
+
+def test_one_image_with_another_probability_makes_another_network() -> None:
+    probabilities = FIRST.probabilities.copy()
+    probabilities[7, 0] = abs(probabilities[7, 0] - np.float32(1e-5))
+    assert quick(FIRST, replace(FIRST, probabilities=probabilities)).about == NETWORKS
 
 
 # Folds -------------------------------------------------------------------------------------------
@@ -221,3 +251,16 @@ def test_other_folds_are_not_paired() -> None:
     comparison = quick(replace(FIRST, folds=FOLDS), replace(SECOND, folds=FOLDS[::-1]))
     assert comparison.folds is None and comparison.about == NETWORKS
     assert any("folds are not paired" in note for note in comparison.notes)
+
+
+def test_one_fold_on_both_sides_is_no_comparison_of_recipes() -> None:
+    comparison = quick(*(replace(file, folds=("2",) * 60) for file in (FIRST, SECOND)))
+    assert comparison.folds is None and comparison.about == NETWORKS
+
+
+def test_a_second_fold_of_which_nothing_is_known_does_not_count() -> None:
+    targets = FIRST.targets.copy()
+    targets[40:] = np.nan
+    folds = ("1",) * 40 + ("2",) * 20
+    comparison = quick(*(replace(f, folds=folds, targets=targets) for f in (FIRST, SECOND)))
+    assert comparison.folds is None and comparison.about == NETWORKS

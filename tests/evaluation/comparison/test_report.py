@@ -71,6 +71,7 @@ def test_it_says_that_networks_are_no_recipes() -> None:
 def test_the_same_answers_are_called_so() -> None:
     text = comparison_text(compared(FIRST))
     assert "Both give the same answers, to the last digit. No image is decided otherwise." in text
+    assert "two networks, not two recipes" not in " ".join(text.split())
     assert ": p = 1, from no patient that decides" in text and "test/" not in text
 
 
