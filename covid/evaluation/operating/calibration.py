@@ -42,15 +42,15 @@ def calibration_figures(
     targets: Targets,
     patients: Sequence[str | None],
 ) -> dict[str, dict[str, Any]]:
-    """For each class `slope` and `intercept`, each `{"value", "low", "high"}`, and `bins`.
+    """For each class `slope` and `intercept`, each `{"value", "low", "high"}`, `bins`, `reason`.
 
     `probabilities` in 0..1 and `targets` (bool, or 1 and 0 with NaN where they are not known) are
     `[images, classes]`. The slope is that of a logistic regression on logit(p), the intercept that
     of one whose slope is fixed at 1. Their 95 % intervals are over patients (Liang & Zeger 1986),
     by Student's t with one degree of freedom fewer than the rarer outcome has patients: with as
     many as there are patients, simulated intervals of slopes at 30 patients hold the truth in less
-    than 92 %. That of the Brier score is Wilson's, as of a share. What cannot be determined is
-    None, and a sentence in the class's `notes` says why.
+    than 92 %. What cannot be determined is None, and a sentence in the class's `notes` says why;
+    `reason` is the same in a few words, or None where there is a slope.
 
     `bins` hold about as many images each, by ascending probability: the mean `predicted`, the share
     `observed` with Wilson's `low` and `high`, `images`, `patients`. Raises what `Answers.of` does.
@@ -72,6 +72,7 @@ def _of_class(
     nothing: Figure = {"value": None, "low": None, "high": None}
     figures: dict[str, Any] = {"slope": nothing, "intercept": nothing, "bins": []}
     if not len(predicted):
+        figures["reason"] = "of no image is it known"
         return figures | {"notes": [f"Of no image is it known whether it bears {name}."]}
     cluster = number_patients(patients)
     figures["bins"] = _bins(predicted, outcomes, patients)
@@ -83,7 +84,7 @@ def _of_class(
         why = f"fewer than {MIN_DIFFERING_PATIENTS} patients have one of the two outcomes"
     if why is not None:
         sentence = f"{name}: calibration slope and intercept cannot be determined, as {why}."
-        return figures | {"notes": [sentence]}
+        return figures | {"reason": why, "notes": [sentence]}
     log_odds = logit(np.clip(predicted, RESOLUTION, 1 - RESOLUTION))
     figures["intercept"] = _estimate(*fit_shift(log_odds, outcomes, cluster), fewest)
     why_not = why_no_slope(log_odds, outcomes) or _why_no_interval(log_odds, outcomes, cluster)
@@ -94,7 +95,7 @@ def _of_class(
         except ArithmeticError:
             why_not = "the likelihood is too flat"
     notes = [f"{name}: a calibration slope cannot be determined, as {why_not}."] if why_not else []
-    return figures | {"notes": notes}
+    return figures | {"reason": why_not, "notes": notes}
 
 
 def _why_no_interval(log_odds: Floats, outcomes: Booleans, cluster: Integers) -> str | None:

@@ -88,6 +88,11 @@ def test_what_cannot_be_determined_is_none_and_said(
     figures = figures_of(probabilities, outcomes)
     assert figures[key] == {"value": None, "low": None, "high": None}
     assert len(figures["notes"]) == 1 and why in figures["notes"][0]
+    assert why in figures["reason"] and figures["reason"] in figures["notes"][0]
+
+
+def test_a_slope_that_is_there_has_no_reason() -> None:
+    assert simulated(30, 1.0)["reason"] is None
 
 
 def test_a_sigmoid_that_ran_out_of_digits_is_no_infinity() -> None:
