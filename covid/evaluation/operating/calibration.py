@@ -77,10 +77,8 @@ def _of_class(
     cluster = number_patients(patients)
     figures["bins"] = _bins(predicted, outcomes, patients)
     fewest = min(len(np.unique(cluster[outcomes])), len(np.unique(cluster[~outcomes])))
-    why = None
-    if outcomes.all() or not outcomes.any():
-        why = f"{'every' if outcomes.all() else 'no'} image bears it"
-    elif fewest < MIN_DIFFERING_PATIENTS:
+    why = why_one_outcome(outcomes)
+    if why is None and fewest < MIN_DIFFERING_PATIENTS:
         why = f"fewer than {MIN_DIFFERING_PATIENTS} patients have one of the two outcomes"
     if why is not None:
         sentence = f"{name}: calibration slope and intercept cannot be determined, as {why}."
@@ -96,6 +94,15 @@ def _of_class(
             why_not = "the likelihood is too flat"
     notes = [f"{name}: a calibration slope cannot be determined, as {why_not}."] if why_not else []
     return figures | {"reason": why_not, "notes": notes}
+
+
+def why_one_outcome(outcomes: Booleans) -> str | None:
+    """Why `outcomes` `[images]` of a class, those that are known, are not of both kinds, if so."""
+    if not len(outcomes):
+        return "of no image is it known whether it bears it"
+    if outcomes.all():
+        return "every image bears it"
+    return None if outcomes.any() else "no image bears it"
 
 
 def _why_no_interval(log_odds: Floats, outcomes: Booleans, cluster: Integers) -> str | None:
@@ -171,13 +178,32 @@ def fit_recalibration(
             scale = _softmax_scale(scores[rows], true[rows])
         lines = [(scale, 0.0)] * len(space.classes)
     else:
-        lines = [
-            _line(name, scores[known[:, column], column], true[known[:, column], column])
-            for column, name in enumerate(space.classes)
-        ]
+        lines = []
+        for column, name in enumerate(space.classes):
+            try:
+                lines.append(fit_class(logits[:, column], targets[:, column]))
+            except ArithmeticError as error:
+                raise _impossible(method, f"for {name} {error}") from None
     scales, shifts = (tuple(float(np.float32(number)) for number in each)
                       for each in zip(*lines, strict=True))  # fmt: skip
     return Recalibration(method, scales, shifts, chosen_on)
+
+
+def fit_class(logits: npt.NDArray[np.floating[Any]], targets: Targets) -> tuple[float, float]:
+    """Scale and shift of one class's `logits` `[images]` by `platt`, as float32 holds them.
+
+    `targets` `[images]` as `fit_recalibration` takes them. Raises ArithmeticError, with the reason
+    in a few words, where these images allow none.
+    """
+    known = ~np.isnan(targets)
+    scores, true = logits[known].astype(np.float64), np.asarray(targets[known] == 1)
+    why = why_one_outcome(true) or why_no_slope(scores, true)
+    if why is not None:
+        raise ArithmeticError(why)
+    line = fit_line(scores, true)
+    if line.slope <= 0 or np.float32(line.slope) <= 0:
+        raise ArithmeticError("it is no likelier where its logit is larger")
+    return float(np.float32(line.slope)), float(np.float32(line.intercept))
 
 
 def recalibrated(
@@ -210,21 +236,6 @@ def _two_decimals(value: float | None) -> str:
 def _range(figure: Mapping[str, float | None]) -> str:
     low, high = figure["low"], figure["high"]
     return "–" if low is None else f"{low:.2f} to {high:.2f}"
-
-
-def _line(name: str, scores: Floats, true: Booleans) -> tuple[float, float]:
-    if not len(true) or true.all() or not true.any():
-        raise _impossible("platt", f"they need some that bear {name} and some that do not")
-    why = why_no_slope(scores, true)
-    if why is not None:
-        raise _impossible("platt", f"for {name} {why}")
-    try:
-        line = fit_line(scores, true)
-    except ArithmeticError:
-        raise _impossible("platt", f"for {name} they allow no slope that could be told") from None
-    if line.slope <= 0 or np.float32(line.slope) <= 0:
-        raise _impossible("platt", f"{name} is no likelier where its logit is larger")
-    return line.slope, line.intercept
 
 
 def _sigmoid_scale(scores: Floats, true: Booleans) -> float:
