@@ -52,7 +52,8 @@ def parse_arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--recalibrate", choices=("temperature", "platt", "none"),
-        help="default: platt, a line for each class; temperature, one scale, for single_label",
+        help="default: platt, a line for each class; temperature, one scale, for single_label; "
+        "none without a --target only judges",
     )  # fmt: skip
     parser.add_argument(
         "--output", type=Path, metavar="MODEL2.onnx",
@@ -89,8 +90,8 @@ def calibrate(arguments: argparse.Namespace) -> int:
     constants = find_constants(arguments.model, content, len(card.space.classes))
     wanted = parse_targets(arguments.target, card.space)
     method = method_of(arguments.recalibrate, card)
-    if method is None and not wanted:
-        raise ConfigError("--recalibrate none: leaves nothing to do; name a --target beside it.")
+    # A class's name may hold a colon itself: what follows the last one is the figure.
+    named = {text.rpartition(":")[0].strip() for text in arguments.target}
 
     predictor = open_file(arguments.model)
     index, _ = open_other_images(predictor, arguments.data, arguments.label)
@@ -100,34 +101,40 @@ def calibrate(arguments: argparse.Namespace) -> int:
         predictor, index, predictions.originals, own=False, allow_seen=arguments.allow_seen
     )
     site = site_of(card, predictor, index, predictions, arguments.split)
-    fitted = fit_to_site(site, method, wanted, card.operating_point)
+    fitted = fit_to_site(site, method, wanted, card.operating_point, named)
     metrics = compute_metrics(fitted.space, fitted.probabilities, site.targets, site.patients)
     rows = rows_of_classes(site, fitted, metrics)
     judgement = judge(rows)
 
     figures = {figure: metrics[figure]["value"] for figure in ("accuracy", "macro_f1")}
     place = site.chosen_on
-    written = write_recalibrated(
-        output,
-        constants,
-        replace(
-            card, space=fitted.space, operating_point=fitted.point,
-            metrics={"split": place.split, "images": place.images, **figures},
-        ),
-        fitted.step,
-    )  # fmt: skip
+    written = card
+    changed = fitted.step is not None or fitted.point is not card.operating_point
+    if changed:
+        written = write_recalibrated(
+            output,
+            constants,
+            replace(
+                card, space=fitted.space, operating_point=fitted.point,
+                metrics={"split": place.split, "images": place.images, **figures},
+            ),
+            fitted.step,
+        )  # fmt: skip
     report = {
         "model": arguments.model.name,
-        "output": output.name,
+        "output": output.name if changed else None,
         **vars(place),
         "seen_in_training": seen,
         "judgement": judgement.fields(),
+        "notes": list(fitted.notes),
         "classes": rows,
         "operating_point": written.operating_point and written.operating_point.fields(),
         "calibration": written.calibration and written.calibration.fields(),
         "intended_use": INTENDED_USE,
     }
-    beside = output.with_suffix(".calibration.json")
+    # Beside the file that it is about: an earlier output keeps its own.
+    about = output if changed or arguments.output else arguments.model
+    beside = about.with_suffix(".calibration.json")
     text = json.dumps(report, indent=2, allow_nan=False, ensure_ascii=False)
     write_atomically(beside, f"{text}\n")
 
@@ -135,13 +142,17 @@ def calibrate(arguments: argparse.Namespace) -> int:
     for sentence in (*index.warnings, *notes, *headers):
         print(f"Warning: {sentence}", file=sys.stderr)
     print(f"{arguments.model.name} on {place}\n\n{judgement_tables(rows)}\n")
-    print(FITTED_HERE)
-    for note in fitted.point.notes if fitted.point else ():
+    if changed:
+        print(FITTED_HERE)
+    for note in (*fitted.notes, *(fitted.point.notes if fitted.point else ())):
         print(f"Note: {note}")
     print(f"{decides_by(written.space, written.operating_point)}"
           f"{recalibrated_by(written.calibration)}\n")  # fmt: skip
     print("\n".join([judgement.sentence, *(f"  {reason}" for reason in judgement.reasons)]))
-    print(f"\n{output} and {beside.name} are written.\n{INTENDED_USE}")
+    if changed:
+        print(f"\n{output} and {beside.name} are written.\n{INTENDED_USE}")
+    else:
+        print(f"\nNothing was changed, so {beside} alone is written.\n{INTENDED_USE}")
     return 0
 
 

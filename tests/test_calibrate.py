@@ -263,6 +263,35 @@ def test_a_file_that_tells_nothing_should_not_be_used(root: Path, tmp_path: Path
     assert "It should not be used here." in done.stdout
 
 
+def test_a_place_that_lacks_a_class_is_fitted_and_judged_without_it(tmp_path: Path) -> None:
+    site = hospital(tmp_path / "two", labels=("normal", "pneumonia"))
+    done = calibrate(exported(tmp_path), "--data", site, "--target", "sensitivity=0.9")
+    assert done.returncode == 0, done.stderr
+    new = tmp_path / "model.calibrated.onnx"
+    scale, shift = constants_of(new)
+    assert (scale[0], shift[0]) == (1, 0) and 1 not in scale[1:]
+    assert "Note: covid: no image bears it here, so its probabilities stay" in done.stdout
+    assert "Note: covid: no image bears it here, so its threshold is kept." in done.stdout
+    assert len(judged(new)["notes"]) == 2
+    assert "It cannot be told with these few images (0 patients with covid" in done.stdout
+
+
+def test_a_judgement_alone_writes_no_network_and_leaves_an_earlier_judgement(
+    root: Path, tmp_path: Path
+) -> None:
+    model = exported(tmp_path)
+    earlier = tmp_path / "model.calibrated.calibration.json"
+    earlier.write_text("of an earlier output")
+    done = calibrate(model, "--data", root, "--recalibrate", "none")
+    assert done.returncode == 0, done.stderr
+    assert "It may be used here for research." in done.stdout
+    assert "Nothing was changed" in done.stdout and "fitted to these" not in done.stdout
+    assert not (tmp_path / "model.calibrated.onnx").exists()
+    assert earlier.read_text() == "of an earlier output"
+    fields = judged(model)
+    assert fields["output"] is None and fields["judgement"]["verdict"] == "may"
+
+
 # Mistakes -----------------------------------------------------------------------------------
 
 
@@ -301,15 +330,10 @@ def test_images_of_one_outcome_are_refused(tmp_path: Path) -> None:
     refused(calibrate(exported(tmp_path), "--data", site), "one: holds 0 images of which some")
 
 
-def test_images_that_allow_no_recalibration_say_how_to_do_without(tmp_path: Path) -> None:
-    site = hospital(tmp_path / "two", labels=("normal", "pneumonia"))  # of covid one outcome only
-    done = calibrate(exported(tmp_path), "--data", site)
-    refused(done, "do without it with --recalibrate none")
-
-
-def test_doing_nothing_is_refused(root: Path, tmp_path: Path) -> None:
-    done = calibrate(exported(tmp_path), "--data", root, "--recalibrate", "none")
-    refused(done, "name a --target beside it")
+def test_a_target_named_for_a_class_that_nobody_has_is_refused(tmp_path: Path) -> None:
+    site = hospital(tmp_path / "two", labels=("normal", "pneumonia"))
+    done = calibrate(exported(tmp_path), "--data", site, "--target", "covid:sensitivity=0.9")
+    refused(done, "no image of two bears covid")
 
 
 def test_images_that_it_was_trained_on_are_refused_unless_permitted(

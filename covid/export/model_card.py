@@ -13,6 +13,8 @@ import yaml
 
 from covid.edge.card import INTENDED_USE
 from covid.edge.files import write_atomically
+from covid.edge.labels import DEFAULT_THRESHOLD
+from covid.edge.operating_point import MAPPED_ALONG
 from covid.export.markdown import (
     NOT_STATED,
     age,
@@ -229,12 +231,19 @@ def _decisions(card: Mapping[str, Any]) -> list[str]:
         f"{plain(name)} {value:.3g}"
         for name, value in zip(card["classes"], thresholds or (), strict=False)
     )
-    if point:
+    if point and point["rule"] != f"{DEFAULT_THRESHOLD:g}, the default":
         of = f", {point['patients']:,} patients" if point.get("patients") else ""
-        parts.append(
-            f"Thresholds ({named}) were chosen by the rule {plain(point['rule'])} on "
-            f"{plain(point['split'])} ({point['images']:,} images{of})."
-        )
+        on = f"on {plain(point['split'])} ({point['images']:,} images{of})"
+        rule = str(point["rule"])
+        if rule.endswith(MAPPED_ALONG):
+            parts.append(
+                f"Thresholds ({named}) are {plain(rule)} with a recalibration {on}, which changed "
+                f"no decision; nobody chose them for a purpose."
+            )
+        else:
+            parts.append(
+                f"Thresholds ({named}) were chosen by the rule {plain(rule)} {on}."
+            )
         if point.get("notes"):
             parts.append(bullets(point["notes"]))
     elif named:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import yaml
 
 from covid.edge.labels import LabelSpace
@@ -79,6 +80,14 @@ def test_figures_of_the_test_images_stand_with_their_intervals_or_are_missed() -
 def test_warnings_stand_among_the_limits_once() -> None:
     text = model_card(CARD, REPORT, audit=AUDIT, summary={"warnings": AUDIT["warnings"]})
     assert text.count("every image of covid comes from one source") == 1
+
+
+@pytest.mark.parametrize("rule", ["0.5, the default", "0.5, the default, mapped along"])
+def test_a_default_is_chosen_by_nobody_though_a_point_holds_it(rule: str) -> None:
+    point = {"rule": rule, "split": "validation", "images": 40, "patients": 9}
+    text = model_card({**CARD, "operating_point": point}, REPORT)
+    assert "chosen by" not in text and "nobody chose them for a purpose" in text
+    assert ("a recalibration on validation (40 images" in text) == rule.endswith("mapped along")
 
 
 def test_a_chosen_point_and_a_recalibration_are_told() -> None:

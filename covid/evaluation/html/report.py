@@ -25,6 +25,7 @@ from covid.evaluation.html.what import what_section
 
 REPORT = "report.html"
 PICTURES = ("confusion.png", "examples.png", "calibration.png", "operating.png", "external.png")
+TOGETHER = "of all folds together"  # in a run's warnings, where grey levels are of all folds
 # What the file may load: pictures and styles that stand in it, nothing else.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -63,6 +64,9 @@ def report_html(
     embedded = embed({name: given[name] for name in PICTURES if name in given})
     noticed = list((audit or {}).get("warnings") or ())
     warnings = [each for each in (summary or {}).get("warnings") or () if each not in noticed]
+    together = bool(metrics.get("networks")) or any(
+        TOGETHER in each for each in [*noticed, *warnings]
+    )
     digests = {
         "samples.csv of the training": metrics.get("trained_on_sha256"),
         "rows of the images evaluated": metrics.get("samples_sha256"),
@@ -80,7 +84,8 @@ def report_html(
         calibration_section(metrics, embedded, recalibration),
         failures_section(metrics, embedded),
         sites_section(external, embedded),
-        made_section(metrics, settings, config, summary, known, warnings),
+        made_section(metrics, settings, config, summary, known, warnings,
+                     together=together),
         checklist_section(facts),
     )  # fmt: skip
     return _page(title, body, date)

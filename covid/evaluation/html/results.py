@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from covid.edge.operating_point import MAPPED_ALONG
 from covid.evaluation.html.elements import (
     DASH,
     Markup,
@@ -89,7 +90,9 @@ def calibration_section(
     notes: list[str] = []
     for name, row in calibration.items():
         notes += row.get("notes") or []
-        rows.append([name, *(figure(row.get(key)) for key in ("intercept", "slope", "brier"))])
+        why = row.get("reason") or "not determined"
+        rows.append([name, *(figure(row.get(key), reason=why)
+                             for key in ("intercept", "slope", "brier"))])  # fmt: skip
         for each in row.get("bins") or ():
             observed = {**each, "value": each.get("observed")}
             bins.append([name, number(each.get("predicted")), figure(observed),
@@ -134,10 +137,14 @@ def _rule(metrics: Mapping[str, Any]) -> Markup:
     where += f" of {plural(point['patients'], 'patient')}" if point.get("patients") else ""
     same = point["samples_sha256"] and point["samples_sha256"] == metrics.get("samples_sha256")
     but = " They are the images evaluated here: figures are somewhat too good." if same else ""
-    chosen = paragraph(
-        "Rule: ", element("code", str(point["rule"])),
-        f". Thresholds were chosen on {where} ({point['split']}).{but}",
-    )  # fmt: skip
+    on = f"on {where} ({point['split']})"
+    rule, said = str(point["rule"]), f"Thresholds were chosen {on}.{but}"
+    if rule.endswith(MAPPED_ALONG):
+        said = (f"Thresholds followed a recalibration {on}, which changed no decision: nobody "
+                f"chose them for a purpose.")  # fmt: skip
+    elif rule == DEFAULT_RULE:
+        said = f"Nobody chose thresholds for a purpose; what they reached was seen {on}."
+    chosen = paragraph("Rule: ", element("code", rule), f". {said}")
     named = [name for name in WHERE_CHOSEN
              if any(name in row for row in point.get("per_class", {}).values())]  # fmt: skip
     lines = []
@@ -152,7 +159,7 @@ def _rule(metrics: Mapping[str, Any]) -> Markup:
     header = ["class", "threshold", "target", *(WHERE_CHOSEN[name] for name in named),
               "lower limit reaches it"]  # fmt: skip
     words = (len(header) - 1,)
-    return join(chosen, table("Thresholds, and what they reached where they were chosen", header,
+    return join(chosen, table("Thresholds, and what they reached on these images", header,
                               lines, words=words), bullets(point.get("notes") or ()))  # fmt: skip
 
 

@@ -42,15 +42,15 @@ def calibration_figures(
     targets: Targets,
     patients: Sequence[str | None],
 ) -> dict[str, dict[str, Any]]:
-    """For each class `slope` and `intercept`, each `{"value", "low", "high"}`, and `bins`.
+    """For each class `slope` and `intercept`, each `{"value", "low", "high"}`, `bins`, `reason`.
 
     `probabilities` in 0..1 and `targets` (bool, or 1 and 0 with NaN where they are not known) are
     `[images, classes]`. The slope is that of a logistic regression on logit(p), the intercept that
     of one whose slope is fixed at 1. Their 95 % intervals are over patients (Liang & Zeger 1986),
     by Student's t with one degree of freedom fewer than the rarer outcome has patients: with as
     many as there are patients, simulated intervals of slopes at 30 patients hold the truth in less
-    than 92 %. That of the Brier score is Wilson's, as of a share. What cannot be determined is
-    None, and a sentence in the class's `notes` says why.
+    than 92 %. What cannot be determined is None, and a sentence in the class's `notes` says why;
+    `reason` is the same in a few words, or None where there is a slope.
 
     `bins` hold about as many images each, by ascending probability: the mean `predicted`, the share
     `observed` with Wilson's `low` and `high`, `images`, `patients`. Raises what `Answers.of` does.
@@ -72,18 +72,17 @@ def _of_class(
     nothing: Figure = {"value": None, "low": None, "high": None}
     figures: dict[str, Any] = {"slope": nothing, "intercept": nothing, "bins": []}
     if not len(predicted):
+        figures["reason"] = "of no image is it known"
         return figures | {"notes": [f"Of no image is it known whether it bears {name}."]}
     cluster = number_patients(patients)
     figures["bins"] = _bins(predicted, outcomes, patients)
     fewest = min(len(np.unique(cluster[outcomes])), len(np.unique(cluster[~outcomes])))
-    why = None
-    if outcomes.all() or not outcomes.any():
-        why = f"{'every' if outcomes.all() else 'no'} image bears it"
-    elif fewest < MIN_DIFFERING_PATIENTS:
+    why = why_one_outcome(outcomes)
+    if why is None and fewest < MIN_DIFFERING_PATIENTS:
         why = f"fewer than {MIN_DIFFERING_PATIENTS} patients have one of the two outcomes"
     if why is not None:
         sentence = f"{name}: calibration slope and intercept cannot be determined, as {why}."
-        return figures | {"notes": [sentence]}
+        return figures | {"reason": why, "notes": [sentence]}
     log_odds = logit(np.clip(predicted, RESOLUTION, 1 - RESOLUTION))
     figures["intercept"] = _estimate(*fit_shift(log_odds, outcomes, cluster), fewest)
     why_not = why_no_slope(log_odds, outcomes) or _why_no_interval(log_odds, outcomes, cluster)
@@ -94,7 +93,16 @@ def _of_class(
         except ArithmeticError:
             why_not = "the likelihood is too flat"
     notes = [f"{name}: a calibration slope cannot be determined, as {why_not}."] if why_not else []
-    return figures | {"notes": notes}
+    return figures | {"reason": why_not, "notes": notes}
+
+
+def why_one_outcome(outcomes: Booleans) -> str | None:
+    """Why `outcomes` `[images]` of a class, those that are known, are not of both kinds, if so."""
+    if not len(outcomes):
+        return "of no image is it known whether it bears it"
+    if outcomes.all():
+        return "every image bears it"
+    return None if outcomes.any() else "no image bears it"
 
 
 def _why_no_interval(log_odds: Floats, outcomes: Booleans, cluster: Integers) -> str | None:
@@ -170,13 +178,32 @@ def fit_recalibration(
             scale = _softmax_scale(scores[rows], true[rows])
         lines = [(scale, 0.0)] * len(space.classes)
     else:
-        lines = [
-            _line(name, scores[known[:, column], column], true[known[:, column], column])
-            for column, name in enumerate(space.classes)
-        ]
+        lines = []
+        for column, name in enumerate(space.classes):
+            try:
+                lines.append(fit_class(logits[:, column], targets[:, column]))
+            except ArithmeticError as error:
+                raise _impossible(method, f"for {name} {error}") from None
     scales, shifts = (tuple(float(np.float32(number)) for number in each)
                       for each in zip(*lines, strict=True))  # fmt: skip
     return Recalibration(method, scales, shifts, chosen_on)
+
+
+def fit_class(logits: npt.NDArray[np.floating[Any]], targets: Targets) -> tuple[float, float]:
+    """Scale and shift of one class's `logits` `[images]` by `platt`, as float32 holds them.
+
+    `targets` `[images]` as `fit_recalibration` takes them. Raises ArithmeticError, with the reason
+    in a few words, where these images allow none.
+    """
+    known = ~np.isnan(targets)
+    scores, true = logits[known].astype(np.float64), np.asarray(targets[known] == 1)
+    why = why_one_outcome(true) or why_no_slope(scores, true)
+    if why is not None:
+        raise ArithmeticError(why)
+    line = fit_line(scores, true)
+    if line.slope <= 0 or np.float32(line.slope) <= 0:
+        raise ArithmeticError("it is no likelier where its logit is larger")
+    return float(np.float32(line.slope)), float(np.float32(line.intercept))
 
 
 def recalibrated(
@@ -209,21 +236,6 @@ def _two_decimals(value: float | None) -> str:
 def _range(figure: Mapping[str, float | None]) -> str:
     low, high = figure["low"], figure["high"]
     return "–" if low is None else f"{low:.2f} to {high:.2f}"
-
-
-def _line(name: str, scores: Floats, true: Booleans) -> tuple[float, float]:
-    if not len(true) or true.all() or not true.any():
-        raise _impossible("platt", f"they need some that bear {name} and some that do not")
-    why = why_no_slope(scores, true)
-    if why is not None:
-        raise _impossible("platt", f"for {name} {why}")
-    try:
-        line = fit_line(scores, true)
-    except ArithmeticError:
-        raise _impossible("platt", f"for {name} they allow no slope that could be told") from None
-    if line.slope <= 0 or np.float32(line.slope) <= 0:
-        raise _impossible("platt", f"{name} is no likelier where its logit is larger")
-    return line.slope, line.intercept
 
 
 def _sigmoid_scale(scores: Floats, true: Booleans) -> float:

@@ -1,6 +1,6 @@
 """A file fitted to the place where it will run: a recalibration and thresholds for its images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +10,12 @@ from covid.edge.labels import DEFAULT_THRESHOLD, LabelSpace
 from covid.edge.operating_point import ChosenOn, Method, OperatingPoint, Recalibration
 from covid.errors import DataError
 from covid.evaluation.answers import Targets
-from covid.evaluation.operating.calibration import fit_recalibration, recalibrated
+from covid.evaluation.operating.calibration import (
+    fit_class,
+    fit_recalibration,
+    recalibrated,
+    why_one_outcome,
+)
 from covid.evaluation.operating.point import Target, choose, default_point, map_thresholds
 
 Floats = npt.NDArray[np.float32]
@@ -39,6 +44,7 @@ class Fitted:
     point: OperatingPoint | None  # None: nobody chose the thresholds of `space`
     space: LabelSpace
     probabilities: Floats  # [images, classes], of the site's images
+    notes: tuple[str, ...]  # sentences: what these images did not allow to fit or to choose
 
 
 def fit_to_site(
@@ -46,18 +52,26 @@ def fit_to_site(
     method: Method | None,
     wanted: Mapping[str, Target],
     point: OperatingPoint | None,
+    named: Collection[str] = (),
 ) -> Fitted:
     """A recalibration by `method`, if any, then thresholds that reach `wanted`.
 
     `point` is what chose the file's thresholds so far. Without a `wanted`, thresholds follow the
     recalibration and `point` keeps saying where they come from; with one, classes that it does not
-    name do that. Raises DataError where there are fewer than 10 images of two outcomes, and what
-    `fit_recalibration` and `choose` raise.
+    name do that. Nothing to do leaves everything as it is.
+
+    A class that these images do not allow to recalibrate keeps its probabilities, and one without
+    both outcomes its threshold, unless it is among the `named`, which a target of their own is for;
+    a note says so. Raises DataError where there are fewer than 10 images of two outcomes, and for
+    those `named`; ConfigError as `fit_recalibration` does.
     """
     _require_enough(site)
-    step, space, probabilities = None, site.space, site.probabilities
+    step, space, probabilities, notes = None, site.space, site.probabilities, list[str]()
     if method is not None:
-        step = _fit(site, method)
+        step, notes = _fit(site, method)
+    wanted, kept = _possible(site, wanted, named)
+    notes += kept
+    if step is not None:
         probabilities = recalibrated(space, site.logits, step)
         if space.thresholds is not None:
             space = space.with_thresholds(map_thresholds(_named(space), step, space))
@@ -65,12 +79,14 @@ def fit_to_site(
     if wanted:
         point = choose(space, *known, wanted, site.chosen_on)
         space = space.with_thresholds(point.thresholds)
+    elif step is None:
+        pass
     elif point is not None:
         point = _moved(point, space)
     elif set(site.space.thresholds or ()) == {DEFAULT_THRESHOLD}:
         point = default_point(space, *known, site.chosen_on, step)
         space = space.with_thresholds(point.thresholds)
-    return Fitted(step, point, space, probabilities)
+    return Fitted(step, point, space, probabilities, tuple(notes))
 
 
 def _require_enough(site: Site) -> None:
@@ -84,11 +100,42 @@ def _require_enough(site: Site) -> None:
         )
 
 
-def _fit(site: Site, method: Method) -> Recalibration:
-    try:
-        return fit_recalibration(method, site.space, site.logits, site.targets, site.chosen_on)
-    except DataError as error:
-        raise DataError(f"{str(error).removesuffix('.')} with --recalibrate none.") from None
+def _fit(site: Site, method: Method) -> tuple[Recalibration | None, list[str]]:
+    """What these images allow, None where that is nothing, and notes on what they do not."""
+    if method == "temperature" or site.space.task == "single_label":  # which takes no other
+        try:
+            fitted = fit_recalibration(
+                method, site.space, site.logits, site.targets, site.chosen_on
+            )
+        except DataError as error:
+            return None, [f"{error} Probabilities stay as they were."]
+        return fitted, []
+    lines, notes = [], []
+    for column, name in enumerate(site.space.classes):
+        try:
+            lines.append(fit_class(site.logits[:, column], site.targets[:, column]))
+        except ArithmeticError as why:
+            lines.append((1.0, 0.0))
+            notes.append(f"{name}: {why} here, so its probabilities stay as they were.")
+    if len(notes) == len(lines):
+        return None, [*notes, "No class is recalibrated."]
+    scales, shifts = zip(*lines, strict=True)
+    return Recalibration(method, scales, shifts, site.chosen_on), notes
+
+
+def _possible(
+    site: Site, wanted: Mapping[str, Target], named: Collection[str]
+) -> tuple[dict[str, Target], list[str]]:
+    """Targets that a threshold can be chosen for, or that are an error, and notes on the others."""
+    possible, notes = {}, []
+    for name, target in wanted.items():
+        column = site.targets[:, site.space.classes.index(name)]
+        why = None if name in named else why_one_outcome(column[~np.isnan(column)] == 1)
+        if why is None:
+            possible[name] = target
+        else:
+            notes.append(f"{name}: {why} here, so its threshold is kept.")
+    return possible, notes
 
 
 def _named(space: LabelSpace) -> dict[str, float]:

@@ -124,3 +124,18 @@ def test_a_folder_with_pictures_becomes_one_file_below_three_megabytes(tmp_path:
     # That of calibration, and that of other sites, stand beside figures alone.
     assert len(Page(content).all("img")) == 3
     assert all(image["alt"] for image in Page(content).all("img"))
+
+
+@pytest.mark.parametrize("known", [
+    {"summary": {"warnings": ["Levels are of all folds together, so."]}},
+    {"audit": {"warnings": ["Levels are of all folds together, so."]}},
+])  # fmt: skip
+def test_a_run_that_held_out_a_fold_says_what_its_grey_levels_are_of(known: Any) -> None:
+    said = "deviation of the images of all folds together"
+    assert said in Page(report_html("small", METRICS, **known)).text
+    assert said not in Page(report_html("small", METRICS)).text
+
+
+def test_networks_of_folds_have_grey_levels_of_all_folds() -> None:
+    metrics = {**METRICS, "networks": [{"fold": "1of2", "epoch": 2, "trained_on_sha256": None}]}
+    assert "of the images of all folds together" in Page(report_html("small", metrics)).text

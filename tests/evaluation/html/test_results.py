@@ -65,6 +65,15 @@ def test_a_chosen_point_says_rule_place_and_what_cannot_be_shown() -> None:
     assert "cannot be shown with 12 patients" in text
 
 
+@pytest.mark.parametrize("rule", ["0.5, the default", "0.5, the default, mapped along"])
+def test_a_default_is_chosen_by_nobody_though_a_point_holds_it(rule: str) -> None:
+    text = results(operating_point={**POINT, "rule": rule}, samples_sha256="ab")
+    assert "chosen on" not in text and "for a purpose" in text
+    assert ("followed a recalibration on 40 images of 12 patients (validation)" in text) == (
+        rule.endswith("mapped along")
+    )
+
+
 def test_thresholds_chosen_on_the_very_images_are_called_too_good() -> None:
     sentence = "They are the images evaluated here"
     assert sentence in results(operating_point=POINT, samples_sha256="ab")
@@ -91,9 +100,11 @@ def test_calibration_stands_by_class_with_its_diagram_as_a_table() -> None:
     row = {
         "intercept": share(-0.3, -0.8, 0.2), "slope": share(None), "bins": bins,
         "brier": share(0.1, 0.05, 0.2), "notes": ["covid: a slope cannot be determined."],
+        "reason": "the likelihood is too flat",
     }  # fmt: skip
     page = Page(calibration_section({"calibration": {"covid": row}}, {}, None))
-    assert "covid −0.300 (−0.800 to 0.200) – (not determined) 0.100" in page.text
+    said = "covid −0.300 (−0.800 to 0.200) – (the likelihood is too flat) 0.100"
+    assert said in page.text
     assert "covid 0.100 0.200 (0.100–0.300) 9 –" in page.text
     assert "a slope cannot be determined" in page.text and not page.mistakes
 

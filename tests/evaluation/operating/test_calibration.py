@@ -88,6 +88,11 @@ def test_what_cannot_be_determined_is_none_and_said(
     figures = figures_of(probabilities, outcomes)
     assert figures[key] == {"value": None, "low": None, "high": None}
     assert len(figures["notes"]) == 1 and why in figures["notes"][0]
+    assert why in figures["reason"] and figures["reason"] in figures["notes"][0]
+
+
+def test_a_slope_that_is_there_has_no_reason() -> None:
+    assert simulated(30, 1.0)["reason"] is None
 
 
 def test_a_sigmoid_that_ran_out_of_digits_is_no_infinity() -> None:
@@ -195,7 +200,7 @@ def test_logits_that_are_upside_down_have_no_scale(method: Method, space: LabelS
 
 def test_platt_needs_both_outcomes_and_an_overlap() -> None:
     logits, targets = logits_of(MULTILABEL)
-    with pytest.raises(DataError, match="some that bear covid and some that do not"):
+    with pytest.raises(DataError, match="for covid no image bears it"):
         fit_recalibration("platt", MULTILABEL, logits, targets * [0, 1, 1], ON)
     with pytest.raises(DataError, match="for covid the probabilities separate"):
         split = np.column_stack([logits[:, 0] > 0, targets[:, 1:]]).astype(float)

@@ -70,7 +70,7 @@ def test_without_a_method_probabilities_stay() -> None:
 
 
 def test_fewer_images_than_say_anything_are_refused() -> None:
-    assert fit_to_site(site_of(SPACE, MIN_IMAGES), None, {}, None).point is not None
+    fit_to_site(site_of(SPACE, MIN_IMAGES), None, {}, None)
     with pytest.raises(DataError, match="holds 9 images of which some bear a class"):
         fit_to_site(site_of(SPACE, MIN_IMAGES - 1), None, {}, None)
 
@@ -80,3 +80,57 @@ def test_images_that_are_not_known_to_bear_a_class_do_not_count() -> None:
     targets = np.where(np.arange(20)[:, None] < 11, np.nan, site.targets)
     with pytest.raises(DataError, match="holds 9 images"):
         fit_to_site(replace(site, targets=targets), None, {}, None)
+
+
+def without_covid() -> Site:
+    site = site_of(SPACE, 90)
+    rows = site.targets[:, 0] == 0
+    return replace(
+        site, logits=site.logits[rows], probabilities=site.probabilities[rows],
+        targets=site.targets[rows], patients=[None] * int(rows.sum()),
+    )  # fmt: skip
+
+
+def test_a_class_that_cannot_be_fitted_stays_and_the_others_are_recalibrated() -> None:
+    site = without_covid()
+    fitted = fit_to_site(site, "platt", {}, None)
+    assert fitted.step is not None
+    assert (fitted.step.scale[0], fitted.step.shift[0]) == (1.0, 0.0)
+    assert all(scale < 1 for scale in fitted.step.scale[1:])
+    np.testing.assert_allclose(fitted.probabilities[:, 0], site.probabilities[:, 0], rtol=1e-5)
+    assert fitted.notes == (
+        "covid: no image bears it here, so its probabilities stay as they were.",
+    )
+
+
+@pytest.mark.parametrize("method", ["platt", "temperature"])
+def test_where_nothing_can_be_fitted_nothing_is_and_a_note_says_so(method: Method) -> None:
+    site = site_of(SPACE)
+    sure = replace(site, logits=(8 * site.targets - 4).astype(np.float32))
+    fitted = fit_to_site(sure, method, {}, POINT)
+    assert fitted.step is None and fitted.probabilities is sure.probabilities
+    assert fitted.point is POINT and fitted.space is sure.space
+    last = {"platt": "No class is recalibrated.",
+            "temperature": "Probabilities stay as they were."}[method]  # fmt: skip
+    assert fitted.notes[-1].endswith(last)
+
+
+def test_a_target_for_all_keeps_the_threshold_of_a_class_without_both_outcomes() -> None:
+    wanted = dict.fromkeys(SPACE.classes, Target("sensitivity", 0.9))
+    fitted = fit_to_site(without_covid(), None, wanted, None)
+    assert fitted.space.thresholds is not None and fitted.space.thresholds[0] == 0.5
+    assert fitted.point is not None and "covid: 0.5, the default" in fitted.point.rule
+    assert fitted.notes == ("covid: no image bears it here, so its threshold is kept.",)
+
+
+def test_a_target_for_a_class_of_one_outcome_is_refused() -> None:
+    wanted = {"covid": Target("sensitivity", 0.9)}
+    with pytest.raises(DataError, match="bears covid"):
+        fit_to_site(without_covid(), None, wanted, None, {"covid"})
+
+
+def test_nothing_to_do_leaves_everything() -> None:
+    site = site_of(SPACE)
+    fitted = fit_to_site(site, None, {}, None)
+    assert (fitted.step, fitted.point, fitted.notes) == (None, None, ())
+    assert fitted.space is site.space

@@ -73,6 +73,13 @@ def test_a_slope_that_is_not_there_is_not_determined(calibration: Any) -> None:
     assert figures["covid"]["calibration_slope"]["reason"] == "not determined"
 
 
+def test_the_reason_of_a_slope_that_is_not_there_is_the_evaluation_s() -> None:
+    good, why = site("a"), "the likelihood is too flat"
+    metrics = {**good.metrics, "calibration": {"covid": {"slope": None, "reason": why}}}
+    figures = external_report(None, [Site("a", metrics, good.traits)])["sites"][0]["per_class"]
+    assert figures["covid"]["calibration_slope"]["reason"] == why
+
+
 @pytest.mark.parametrize("outside", [0, 1, 2])
 def test_fewer_than_three_sites_are_not_pooled_and_the_own_split_is_none(outside: int) -> None:
     sites = [site(name, seed) for seed, name in enumerate(NAMES[:outside], 1)]
