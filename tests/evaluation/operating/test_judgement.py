@@ -67,8 +67,8 @@ def rows() -> dict[str, Any]:
     patients = [f"{place // 2}" for place in range(24)]
     likely = (1 / (1 + np.exp(-logits))).astype(np.float32)
     site = Site(SPACE, logits, likely, targets, patients, ON)
-    fitted = Fitted(None, None, SPACE.with_thresholds(dict.fromkeys(SPACE.classes, 0.25)),
-                    site.probabilities)  # fmt: skip
+    space = SPACE.with_thresholds(dict.fromkeys(SPACE.classes, 0.25))
+    fitted = Fitted(None, None, space, site.probabilities, ())
     metrics = compute_metrics(fitted.space, fitted.probabilities, targets, patients)
     return rows_of_classes(site, fitted, metrics)
 
