@@ -42,7 +42,8 @@ def test_thresholds_beside_the_largest_probability_are_said() -> None:
 
 
 @pytest.mark.parametrize("other", [
-    at(0.5 + 1e-8), {}, {"per_class": []}, {"per_class": {"covid": 1, "normal": 2}}, at("0.31"),
+    at(0.5 + 1e-8), {}, {"per_class": ["covid"]}, {"per_class": {"covid": 1, "normal": 2}},
+    at("0.31"),
     {"per_class": {"other": {"threshold": 0.31}}}, at(0.5) | {"operating_point": "odd"},
 ])  # fmt: skip
 def test_nothing_is_said_of_thresholds_that_are_the_same_or_not_known(
