@@ -44,7 +44,7 @@ class Fitted:
     point: OperatingPoint | None  # None: nobody chose the thresholds of `space`
     space: LabelSpace
     probabilities: Floats  # [images, classes], of the site's images
-    notes: tuple[str, ...]  # sentences: what these images did not allow to fit or to choose
+    notes: tuple[str, ...] = ()  # sentences: what these images did not allow to fit or to choose
 
 
 def fit_to_site(
