@@ -14,7 +14,7 @@ from covid.evaluation.page import DOTS_PER_INCH
 # Bytes of all pictures together: base64 makes four bytes of three, so that these take 2.5 MB and
 # leave half a MB of the report's three for its words.
 MAX_BYTES = 1_900_000
-KEPT_BYTES = 60_000  # a picture up to this size stays to the bit
+KEPT_BYTES = 150_000  # a picture up to this size stays to the bit: most but photographs are smaller
 # Width in pixels and JPEG quality, tried one after the other until all pictures fit together: the
 # first is wider than a desk's page shows at two pixels a point, the last still shows its words.
 STEPS = ((2000, 88), (1600, 80), (1200, 72), (900, 60), (600, 50))
