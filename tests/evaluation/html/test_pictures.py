@@ -36,12 +36,12 @@ def test_a_small_picture_stays_to_the_bit() -> None:
 
 
 def test_large_pictures_are_made_smaller_until_they_fit_together() -> None:
-    pictures = {"a.png": noise(240), "b.png": noise(200), "c.png": SMALL}
+    pictures = {"a.png": noise(340), "b.png": noise(280), "c.png": SMALL}
     assert len(pictures["b.png"]) > KEPT_BYTES
-    embedded = embed(pictures, max_bytes=55_000)
+    embedded = embed(pictures, max_bytes=110_000)
     assert list(embedded) == list(pictures)
-    assert sum(len(base64.b64decode(p.uri.partition(",")[2])) for p in embedded.values()) <= 55_000
-    assert decoded(embedded["a.png"].uri).size == (240, 240)
+    assert sum(len(base64.b64decode(p.uri.partition(",")[2])) for p in embedded.values()) <= 110_000
+    assert decoded(embedded["a.png"].uri).size == (340, 340)
 
 
 def test_a_drawing_of_few_colours_stays_a_png_and_looks_the_same() -> None:
