@@ -31,8 +31,7 @@ def choose_operating_point(
     Both are chosen by `predictions` of one split, which is not test, and written to
     operating_point.json. What is not named stays: a recalibration where only thresholds are chosen
     anew, thresholds of other classes, and mapped along where a recalibration is, so that it changes
-    no decision. Raises what `choose` and
-    `fit_recalibration` raise.
+    no decision. Raises what `choose` and `fit_recalibration` raise.
     """
     space, recalibration, earlier = (
         predictor.space, predictor.recalibration, predictor.operating_point
