@@ -3,13 +3,23 @@
 import csv
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from covid.data.samples import read_rows
 from covid.training import crossval
-from tests.conftest import LABELS, run_script, write_split_images
+from tests.conftest import (
+    LABELS,
+    PROJECT,
+    clean_environment,
+    run_script,
+    write_split_images,
+)
 from tests.runs import CONFIG, SMALL, called, evaluate, refused, same_weights, train
 
 
@@ -21,21 +31,44 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def folds(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Both folds of a cross-validation: the first trained before, the second by crossval."""
+    """Both folds of a cross-validation: the first trained before, the second by crossval.
+
+    It is interrupted in the middle of that, and started again.
+    """
     output = tmp_path_factory.mktemp("runs") / "both"
     settings = ("data.image_size=32", f"data.root={root}", "epochs=2")
     done = train(root, output / "fold-1of2", f"data.cache_dir={output.parent / 'cache'}",
                  flags=("--fold", "1/2"))  # fmt: skip
     assert done.returncode == 0, done.stderr
     (output.parent / "first.txt").write_text((output / "fold-1of2/summary.json").read_text())
-    places = (*SMALL, *settings, f"data.cache_dir={output.parent / 'cache'}")
-    done = run_script(
-        "-m", "covid.training.crossval", "--config", CONFIG, "--folds", "2", "--output", output,
-        *(part for value in places for part in ("--set", value)),
-    )  # fmt: skip
+    places = (*SMALL, *settings, f"data.cache_dir={output.parent / 'cache'}",
+              "checkpoint_minutes=1e-9")  # fmt: skip
+    command = [
+        "-m", "covid.training.crossval", "--config", str(CONFIG), "--folds", "2",
+        "--output", str(output), *(part for value in places for part in ("--set", value)),
+    ]  # fmt: skip
+    process = subprocess.Popen([sys.executable, *command], cwd=PROJECT, env=clean_environment(),
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    while process.poll() is None and not list(output.glob("fold-2of2/checkpoints/*.checkpoint")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    (output.parent / "code.txt").write_text(str(process.wait(60)))
+    done = run_script(*command)
     assert done.returncode == 0, done.stderr
     (output.parent / "stdout.txt").write_text(done.stdout)
     return output
+
+
+def test_an_interrupted_cross_validation_ends_as_its_signal_says(folds: Path) -> None:
+    assert (folds.parent / "code.txt").read_text() == "143"
+
+
+def test_a_fold_that_was_interrupted_is_finished_as_if_it_had_not_been(
+    root: Path, folds: Path, tmp_path: Path
+) -> None:
+    done = train(root, tmp_path / "fold-2of2", flags=("--fold", "2/2"))
+    assert done.returncode == 0, done.stderr
+    assert same_weights(tmp_path / "fold-2of2", folds / "fold-2of2")
 
 
 def test_a_finished_fold_is_not_trained_again(folds: Path) -> None:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -105,7 +106,8 @@ def _train(
                 time.sleep(SECONDS)
                 advance(_epochs(place))
         except KeyboardInterrupt:
-            os.killpg(process.pid, signal.SIGINT)  # it saves what it has
+            with suppress(ProcessLookupError):  # it has just ended by itself
+                os.killpg(process.pid, signal.SIGINT)  # it saves what it has
             process.wait()
             raise
     if process.returncode:
