@@ -43,7 +43,7 @@ def parse_arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--split", choices=("train", "validation", "test"),
-        help="these images alone, so that the others can judge the new file (default: all)",
+        help="these images alone, so that the new file can be evaluated on others (default: all)",
     )  # fmt: skip
     parser.add_argument(
         "--target", action="append", default=[], metavar="[CLASS:]FIGURE=VALUE",
@@ -78,8 +78,8 @@ def calibrate(arguments: argparse.Namespace) -> int:
     from covid.edge.operating_point import decides_by, recalibrated_by
     from covid.evaluation.metrics import compute_metrics
     from covid.evaluation.operating.judgement import judge, judgement_tables, rows_of_classes
-    from covid.evaluation.operating.point import parse_targets
     from covid.evaluation.operating.site import fit_to_site
+    from covid.evaluation.operating.targets import parse_targets
     from covid.export.open_file import open_file
     from covid.export.recalibrated_file import write_recalibrated
 

@@ -82,8 +82,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
         open_own_images,
         renamed_by_site,
     )
-    from covid.evaluation.operating.point import parse_targets
     from covid.evaluation.operating.predictive_values import prevalences
+    from covid.evaluation.operating.targets import parse_targets
 
     shares, split = prevalences(arguments.prevalence), arguments.split
     predictor = open_trained(arguments)

@@ -15,7 +15,7 @@ from covid.edge.operating_point import decides_by, recalibrated_by
 from covid.evaluation.html.report import write_html
 from covid.evaluation.operating.calibration import recalibrated
 from covid.evaluation.report import Evaluation, read_json, write_report
-from covid.evaluation.sites.files import EXTERNAL
+from covid.evaluation.sites.report import EXTERNAL
 from covid.evaluation.terminal_report import evaluation_text
 
 

@@ -10,12 +10,12 @@ from covid.edge.operating_point import ChosenOn, Method
 from covid.evaluation.operating.calibration import fit_recalibration, recalibrated
 from covid.evaluation.operating.file import FILE, write_operating_point
 from covid.evaluation.operating.point import (
-    Target,
     choose,
     default_point,
     keep_targets,
     map_along,
 )
+from covid.evaluation.operating.targets import Target
 
 
 def choose_operating_point(

@@ -8,9 +8,9 @@ from covid.assessment.assess import Assessment, about_run
 from covid.data.predictor import Predictor, open_own_images
 from covid.errors import DataError
 from covid.evaluation.html.report import write_html
-from covid.evaluation.report import METRICS, read_json
-from covid.evaluation.sites.files import write_external
-from covid.evaluation.sites.report import Site, external_report
+from covid.evaluation.report import METRICS, read_json, write_json
+from covid.evaluation.sites.plot import plot_external
+from covid.evaluation.sites.report import EXTERNAL, Site, external_report
 from covid.evaluation.sites.text import external_table
 
 
@@ -32,7 +32,8 @@ def lay_beside(predictor: Predictor, sites: Sequence[Assessment], folder: Path) 
             )
     outside = [Site(each.name, each.metrics, each.metrics["site"]) for each in sites]
     report = external_report(own, outside)
-    write_external(folder, report, f"{predictor.name} at {len(sites)} sites")
+    write_json(folder / EXTERNAL, report)
+    plot_external(folder / "external.png", report, f"{predictor.name} at {len(sites)} sites")
     if own is not None:
         try:
             index = open_own_images(predictor)

@@ -44,10 +44,10 @@ def undefined_notes(
             explained[metric.name] |= lacking
         if not lacking.any() or not needy:
             continue
-        classes, titles = ", ".join(space.names(lacking)), _and([m.title for m in needy])
+        classes, titles = ", ".join(space.names(lacking)), in_words([m.title for m in needy])
         means = [metric.macro().title for metric in needy if metric.headline]
         counts = (lacking & answers.both_outcomes).any() and means
-        nor = f", nor {_and(means)}, which takes that in" if counts else ""
+        nor = f", nor {in_words(means)}, which takes that in" if counts else ""
         yield f"{reason} {classes}: {titles} cannot be determined there{nor}."
     for metric in per_class(table):
         others = np.isnan(values[metric.name][0]) & ~explained[metric.name]
@@ -73,11 +73,11 @@ def macro_notes(space: LabelSpace, answers: Answers, table: Sequence[Metric]) ->
     if not means or not left_out.any():
         return
     if left_out.all():
-        yield f"No class is both borne and not borne: {_and(means)} cannot be determined."
+        yield f"No class is both borne and not borne: {in_words(means)} cannot be determined."
     else:
         yield (
-            f"Left out of {_and(means)}: {', '.join(space.names(left_out))}; a mean over classes "
-            f"is of those that some images bear and others do not."
+            f"Left out of {in_words(means)}: {', '.join(space.names(left_out))}; a mean over "
+            f"classes is of those that some images bear and others do not."
         )
 
 
@@ -90,7 +90,7 @@ def fold_notes(space: LabelSpace, answers: Answers, table: Sequence[Metric]) -> 
     counts = (~both).sum(axis=0) * (answers.both_outcomes & both.any(axis=0))
     parts = [f"{n} of {len(both)} for {name}"
              for name, n in zip(space.classes, counts.tolist(), strict=True) if n]  # fmt: skip
-    yield f"{_and(means)} are means over folds, whose networks have no common scale."
+    yield f"{in_words(means)} are means over folds, whose networks have no common scale."
     if parts:
         yield (
             f"Left out of these means: {', '.join(parts)}; a fold counts where some of its images "
@@ -141,7 +141,7 @@ def left_out_notes(
         titles: dict[int, list[str]] = {}
         for metric in (m for m in per_class(table) if m.share is None):
             titles.setdefault(int(missing[metric.name][column]), []).append(metric.title)
-        parts += [f"{times:,} of {name}'s {_and(titles[times])}" for times in titles if times]
+        parts += [f"{times:,} of {name}'s {in_words(titles[times])}" for times in titles if times]
     if parts:
         resamples = max(map(len, drawn.values()))
         yield (
@@ -175,7 +175,7 @@ def few_patients_notes(
                 rarer.get(name, 0),
             )
         ]  # fmt: skip
-        titles += [f"{metric.title} of {_and(classes)}"] if classes else []
+        titles += [f"{metric.title} of {in_words(classes)}"] if classes else []
     if titles:
         yield (
             f"{TOO_NARROW}{'; '.join(titles)}: of studies like these, fewer than 92 in 100 have "
@@ -213,6 +213,6 @@ def _is_flat(interval: Mapping[str, float | None]) -> bool:
     return interval["low"] is not None and interval["low"] == interval["high"]
 
 
-def _and(words: Sequence[str]) -> str:
+def in_words(words: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -8,7 +8,6 @@ import numpy.typing as npt
 
 from covid.edge.columns import as_sex, as_view, known_text, plausible_age
 from covid.edge.labels import LabelSpace
-from covid.edge.table import fold_table
 from covid.evaluation.intervals import wilson
 
 Booleans = npt.NDArray[np.bool_]
@@ -24,9 +23,6 @@ MIN_PATIENTS = 10
 AGES = {0: "0–17", 18: "18–39", 40: "40–64", 65: "65+"}
 UNKNOWN, OTHER = "unknown", "other"  # groups that come last
 MAX_VALUES = 20  # groups of a column, the largest: a column of file names must not fill the file
-MAX_CLASSES = 4  # in the table for the terminal, those with the most patients
-WIDTH = 90  # characters of the table, as in metrics_table
-MAX_NAME = 30  # characters of a group's name there
 
 
 def subgroups(
@@ -152,51 +148,3 @@ def _share(correct: Booleans, cluster: Integers, patients: int) -> dict[str, flo
     true = np.bincount(own, weights=correct).astype(np.float64)
     value, low, high = (float(each) for each in wilson(true, images))
     return {"value": value, "low": low, "high": high}
-
-
-def subgroups_table(grouped: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """What `subgroups` gives, for the terminal; empty where no figure can be shown.
-
-    One row per group, of the groupings that show a figure; of more than MAX_CLASSES classes those
-    with the most patients. Lines stay within 90 characters.
-    """
-    shown = {
-        column: groups
-        for column, groups in grouped.items()
-        if any(_figures(row) for group in groups for row in group["classes"].values())
-    }
-    rows = [(column, group) for column, groups in shown.items() for group in groups]
-    if not rows:
-        return ""
-    patients: dict[str, int] = {}
-    for _, group in rows:
-        for name, row in group["classes"].items():
-            patients[name] = patients.get(name, 0) + (row["patients"] if _figures(row) else 0)
-    frequent = sorted(patients, key=lambda name: -patients[name])[:MAX_CLASSES]
-    table = {
-        "subgroup": [_short(f"{column}: {group['group']}") for column, group in rows],
-        "images": [f"{group['images']:,}" for _, group in rows],
-        "patients": [f"{group['patients']:,}" for _, group in rows],
-    }
-    for name in (name for name in patients if name in frequent and patients[name]):
-        classes = [group["classes"][name] for _, group in rows]
-        for figure in ("sensitivity", "specificity"):
-            table[f"{_short(name)} {figure}"] = [_cell(row[figure]) for row in classes]
-        table[f"patients with {_short(name)}"] = [f"{row['patients']:,}" for row in classes]
-    note = f"A dash: fewer than {MIN_PATIENTS} patients that the figure would be a share of."
-    hidden = any("–" in cells for cells in table.values())
-    return "\n\n".join([*fold_table(table, WIDTH), *([note] if hidden else [])])
-
-
-def _figures(row: Mapping[str, Any]) -> bool:
-    return row["sensitivity"] is not None or row["specificity"] is not None
-
-
-def _cell(figure: Mapping[str, float] | None) -> str:
-    if figure is None:
-        return "–"
-    return f"{figure['value']:.2f} ({figure['low']:.2f}–{figure['high']:.2f})"
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"

@@ -112,12 +112,12 @@ def _front_matter(
     }
     if values and metrics:
         fields["metrics"] = list(values)
-        judged = str(metrics.get("data") or dataset or NOT_STATED)
+        evaluated_on = str(metrics.get("data") or dataset or NOT_STATED)
         fields["model-index"] = [{
             "name": name,
             "results": [{
                 "task": {"type": "image-classification"},
-                "dataset": {"name": judged, "type": judged,
+                "dataset": {"name": evaluated_on, "type": evaluated_on,
                             "split": str(metrics.get("split") or "test")},
                 "metrics": [{"type": hub, "value": round(value, 4)}
                             for hub, value in values.items()],

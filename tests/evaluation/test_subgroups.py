@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from covid.edge.labels import LabelSpace
 from covid.evaluation.intervals import proportion
-from covid.evaluation.subgroups import MAX_VALUES, MIN_PATIENTS, subgroups, subgroups_table
+from covid.evaluation.subgroups import MAX_VALUES, MIN_PATIENTS, subgroups
 from tests.evaluation.examples import MULTILABEL, any_doubts
 
 SPACE = LabelSpace.from_labels("multilabel", {"covid": ["covid"]})
@@ -160,35 +160,7 @@ def test_the_figures_are_plain_json() -> None:
     assert json.loads(json.dumps(groups, allow_nan=False)) == groups
 
 
-def test_the_table_says_what_is_hidden() -> None:
-    targets = np.array([[1.0]] * 12 + [[0.0]] * 12)
-    cells = [{"sex": "M"}] * 11 + [{"sex": "F"}] * 13
-    table = subgroups_table(subgroups(SPACE, targets == 1, targets, [None] * 24, cells))
-    assert table == (
-        "subgroup  images  patients  covid sensitivity  covid specificity  patients with covid\n"
-        "--------  ------  --------  -----------------  -----------------  -------------------\n"
-        "sex: F        13        13                  –   1.00 (0.76–1.00)                    1\n"
-        "sex: M        11        11   1.00 (0.74–1.00)                  –                   11\n"
-        "\n"
-        "A dash: fewer than 10 patients that the figure would be a share of."
-    )
-
-
-def test_there_is_no_table_where_nothing_can_be_shown() -> None:
-    assert subgroups_table(grouped([{"sex": "M"}] * 5 + [{"sex": "F"}] * 5)) == ""
-    assert subgroups_table({}) == ""
-
-
-def test_a_table_of_many_classes_and_long_names_stays_within_the_terminal() -> None:
-    labels = {f"a finding with a long name, number {n}": [f"finding {n}"] for n in range(30)}
-    space = LabelSpace.from_labels("multilabel", labels)
-    targets = np.random.default_rng(0).random((200, 30)) < 0.5
-    cells = [{"source": f"the hospital of the town with the number {n % 3}"} for n in range(200)]
-    table = subgroups_table(subgroups(space, targets, targets, [None] * 200, cells))
-    assert max(map(len, table.splitlines())) <= 90
-
-
-def test_classes_that_imply_others_are_judged_each_by_itself() -> None:
+def test_classes_that_imply_others_are_evaluated_each_by_itself() -> None:
     targets = MULTILABEL.encode(["covid"] * 20 + ["normal"] * 20)
     cells = [{"sex": "M" if n % 2 else "F"} for n in range(40)]
     groups = subgroups(MULTILABEL, targets == 1, targets, [None] * 40, cells)

@@ -33,7 +33,7 @@ NETWORKS = (
     "network. What a recipe is worth takes several folds or seeds of each."
 )
 RECIPES = (
-    "Each image was judged by the networks of its fold, so this compares two recipes, as far as "
+    "Each image was evaluated by the networks of its fold, so this compares two recipes, as far as "
     "one seed and folds that share most of their training images can."
 )
 SAME_ANSWERS = "Both give the same answers to every image: no two networks are compared."

@@ -21,6 +21,7 @@ from covid.evaluation.html.elements import (
     table,
 )
 from covid.evaluation.html.pictures import Picture, shown
+from covid.evaluation.operating.point import DEFAULT_RULE
 
 FEW_CLASSES = 4  # columns that a page holds beside each other; of more, each class is a row
 # In metrics.json, for people, and why a class may have none.
@@ -34,8 +35,6 @@ FIGURES = (
     ("average_precision", "average precision", "one outcome only"),
     ("brier", "Brier score (0 is best)", "no target is known"),
 )
-DEFAULT_RULE = "0.5, the default"
-
 # Figures of an operating point, as the report calls them.
 WHERE_CHOSEN = {"sensitivity": "sensitivity", "specificity": "specificity",
                 "ppv": "positive predictive value", "npv": "negative predictive value"}  # fmt: skip

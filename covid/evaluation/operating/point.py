@@ -1,9 +1,8 @@
 """Where a network decides: thresholds that reach a target, or say that it cannot be shown."""
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, get_args
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +10,12 @@ from scipy.special import expit, logit
 
 from covid.edge.labels import DEFAULT_THRESHOLD, LabelSpace
 from covid.edge.operating_point import ChosenOn, OperatingPoint, Recalibration
-from covid.errors import ConfigError, DataError
+from covid.errors import DataError
 from covid.evaluation.answers import Answers, Targets
 from covid.evaluation.clusters import number_patients, who
 from covid.evaluation.intervals import Z, proportion
+from covid.evaluation.notes import in_words
+from covid.evaluation.operating.targets import Target
 from covid.evaluation.operating.thresholds import (
     Outcomes,
     Share,
@@ -29,81 +30,6 @@ DEFAULT_RULE = f"{DEFAULT_THRESHOLD:g}, the default"
 MAPPED_RULE = f"{DEFAULT_RULE}, mapped along"
 LARGEST_RULE = "the largest probability"
 MIRRORED: dict[Share, Share] = {"sensitivity": "specificity", "specificity": "sensitivity"}
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a class should reach: `figure` at least `value`."""
-
-    figure: Share
-    value: float  # above 0 and below 1
-
-    def __str__(self) -> str:
-        return f"{self.figure}={self.value!r}"
-
-
-def parse_targets(texts: Sequence[str], space: LabelSpace) -> dict[str, Target]:
-    """Each `--target`, `[CLASS:]FIGURE=VALUE`, to the target of each class that has one.
-
-    One without a class is for all; a class's own wins over it. For two classes of `single_label`,
-    which have one threshold, it is for the first class. Raises ConfigError.
-    """
-    general: dict[str, Target] = {}  # under the empty name, with the text
-    own: dict[str, Target] = {}
-    for text in texts:
-        name, target = _parse_target(text, space)
-        known = own if name else general
-        if known.setdefault(name, target) != target:
-            whose = f"{name} has" if name else "all classes have"
-            raise ConfigError(
-                f"--target {text}: {whose} {known[name]} already, and one threshold reaches one "
-                f"target; leave one out."
-            )
-    if not texts or space.task == "multilabel":
-        every = {name: general[""] for name in space.classes} if general else {}
-        return every | {name: own[name] for name in space.classes if name in own}
-    if len(space.classes) > 2:
-        raise ConfigError(
-            f"--target: single_label takes the most probable of {len(space.classes)} classes and "
-            f"has no threshold to choose; leave --target out, or train a multilabel network."
-        )
-    wanted = ({space.classes[0]: general[""]} if general else {}) | own
-    if len(wanted) > 1:
-        both = " and ".join(f"{name}:{target}" for name, target in wanted.items())
-        raise ConfigError(
-            f"--target: two classes of single_label share one threshold, so {both} cannot both be "
-            f"chosen; leave one out."
-        )
-    return wanted
-
-
-def _parse_target(text: str, space: LabelSpace) -> tuple[str, Target]:
-    """The class, empty for all, and its target."""
-    # A class's name may hold a colon itself: what follows the last one is the figure.
-    parts = re.fullmatch(r"(?:(.*):)?([^:=]*)=([^=]*)", text.strip(), flags=re.DOTALL)
-    try:
-        value = float(parts[3]) if parts else None
-    except ValueError:
-        value = None
-    if parts is None or value is None:
-        raise ConfigError(
-            f"--target {text}: must look like sensitivity=0.95, or {space.classes[0]}:"
-            f"sensitivity=0.95 for one class."
-        )
-    name, figure = parts[1], parts[2].strip()
-    if name is not None and (name := name.strip()) not in space.classes:
-        raise ConfigError(f"--target {text}: {name} is none of {', '.join(space.classes)}.")
-    if figure not in get_args(Share):
-        raise ConfigError(
-            f"--target {text}: {figure} is none of {', '.join(get_args(Share))}, which a threshold "
-            f"can be chosen for."
-        )
-    if not 0 < value < 1:
-        percent = f"; write {value / 100:g} for {value:g} %" if 1 < value < 100 else ""
-        raise ConfigError(
-            f"--target {text}: {parts[3].strip()} must be above 0 and below 1{percent}."
-        )
-    return name or "", Target("sensitivity" if figure == "sensitivity" else "specificity", value)
 
 
 def choose(
@@ -156,8 +82,9 @@ def choose(
             thresholds[name] = choice.threshold
         if share == "sensitivity" and forced[chosen].mean() >= target.value:
             notes.append(
-                f"{name}: decisions for {_and(others)}, which imply it, reach a {target.figure} of "
-                f"{target.value} by themselves; its own threshold is that of its surest image."
+                f"{name}: decisions for {in_words(others)}, which imply it, reach a "
+                f"{target.figure} of {target.value} by themselves; its own threshold is that of "
+                f"its surest image."
             )
     rows = _rows(space, answers, thresholds, patients, wanted)
     notes += [
@@ -334,7 +261,7 @@ def _shortfall(
     figure, value = row[target.figure], target.value
     if row["shown"]:
         return []
-    through = f" beside the decisions for {_and(others)}, which imply it" if others else ""
+    through = f" beside the decisions for {in_words(others)}, which imply it" if others else ""
     if figure["value"] < value:
         return [
             f"{name}: a {target.figure} of {value} cannot be reached{through}, at most "
@@ -347,7 +274,3 @@ def _shortfall(
         f"{name}: a {target.figure} of {value} cannot be shown {because}; the threshold is where "
         f"the estimate reaches it."
     ]
-
-
-def _and(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -16,7 +16,8 @@ from covid.evaluation.operating.calibration import (
     recalibrated,
     why_one_outcome,
 )
-from covid.evaluation.operating.point import Target, choose, default_point, map_thresholds
+from covid.evaluation.operating.point import choose, default_point, map_thresholds
+from covid.evaluation.operating.targets import Target
 
 Floats = npt.NDArray[np.float32]
 

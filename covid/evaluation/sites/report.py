@@ -17,6 +17,8 @@ IN_METRICS = {"auroc": "auroc", "sensitivity": "recall", "specificity": "specifi
 UNKNOWN, OTHER = "unknown", "other"
 MAX_VALUES = 20  # views and labels of a site, the most frequent: the rest is counted together
 
+EXTERNAL = "external.json"  # which holds what `external_report` gives
+
 
 @dataclass(frozen=True)
 class Site:

@@ -17,7 +17,8 @@ from covid.evaluation.operating.plots import (
     plot_calibration,
     plot_operating,
 )
-from covid.evaluation.operating.point import choose, parse_targets
+from covid.evaluation.operating.point import choose
+from covid.evaluation.operating.targets import parse_targets
 from tests.evaluation.pictures import LONG, TITLE, evaluated, overlaps, said
 
 ON = ChosenOn("validation", 100, None, None)

@@ -1,4 +1,4 @@
-"""Operating points: what `--target` may say, what is chosen, and what cannot be shown."""
+"""Operating points: what is chosen, and what cannot be shown."""
 
 import json
 from typing import Any
@@ -12,22 +12,19 @@ from scipy.special import expit
 
 from covid.edge.labels import LabelSpace
 from covid.edge.operating_point import ChosenOn, Method, OperatingPoint, Recalibration
-from covid.errors import ConfigError, DataError
+from covid.errors import DataError
 from covid.evaluation.intervals import proportion
 from covid.evaluation.operating.calibration import recalibrated
 from covid.evaluation.operating.point import (
-    Target,
     choose,
     default_point,
     map_thresholds,
-    parse_targets,
 )
+from covid.evaluation.operating.targets import parse_targets
 from tests.evaluation.examples import MULTILABEL, SINGLE_LABEL, Evaluated, any_doubts, evaluated
 
 ON = ChosenOn("validation", 200, 100, "0" * 64)
 TWO = LabelSpace.from_labels("single_label", {"infected": ["infected"], "normal": ["normal"]})
-COLON = LabelSpace.from_labels("multilabel", {"a:b": ["a:b"], "c": ["c"]})
-SENSITIVE, SPECIFIC = Target("sensitivity", 0.95), Target("specificity", 0.9)
 Singles = npt.NDArray[np.float32]
 
 
@@ -42,57 +39,6 @@ def rare() -> Evaluated:
     targets = MULTILABEL.encode(["covid"] * 14 + ["normal"] * 40) == 1
     probabilities = np.where(targets, 0.9, 0.1).astype(np.float32)
     return probabilities, targets, [*(f"c{n % 10}" for n in range(14)), *map(str, range(40))]
-
-
-@pytest.mark.parametrize(("texts", "wanted"), [
-    ([], {}),
-    (["sensitivity=0.95"], dict.fromkeys(MULTILABEL.classes, SENSITIVE)),
-    ([" covid : sensitivity = 0.95 "], {"covid": SENSITIVE}),
-    (["specificity=0.9", "covid:sensitivity=.95"],
-     {"covid": SENSITIVE, "normal": SPECIFIC, "pneumonia": SPECIFIC}),
-    (["covid:sensitivity=0.95", "covid:sensitivity=0.950"], {"covid": SENSITIVE}),
-])  # fmt: skip
-def test_a_class_s_own_target_wins(texts: list[str], wanted: dict[str, Target]) -> None:
-    assert parse_targets(texts, MULTILABEL) == wanted
-
-
-def test_a_name_may_hold_a_colon() -> None:
-    assert parse_targets(["a:b:sensitivity=0.95"], COLON) == {"a:b": SENSITIVE}
-
-
-@pytest.mark.parametrize(("texts", "wanted"), [
-    (["sensitivity=0.95"], {"infected": SENSITIVE}),
-    (["normal:specificity=0.9"], {"normal": SPECIFIC}),
-    (["sensitivity=0.5", "infected:specificity=0.9"], {"infected": SPECIFIC}),
-])  # fmt: skip
-def test_a_target_of_two_classes_is_about_the_first(
-    texts: list[str], wanted: dict[str, Target]
-) -> None:
-    assert parse_targets(texts, TWO) == wanted
-
-
-@pytest.mark.parametrize(("space", "texts", "sentence"), [
-    (MULTILABEL, ["0.95"], "must look like sensitivity=0.95, or covid:sensitivity=0.95"),
-    (MULTILABEL, ["sensitivity"], "must look like"),
-    (MULTILABEL, ["sensitivity=high"], "must look like"),
-    (MULTILABEL, ["sensitivity=0.9=1"], "must look like"),
-    (MULTILABEL, ["flu:sensitivity=0.9"], "flu is none of covid, normal, pneumonia"),
-    (MULTILABEL, [":sensitivity=0.9"], "is none of"),
-    (MULTILABEL, ["recall=0.9"], "recall is none of sensitivity, specificity"),
-    (MULTILABEL, ["sensitivity=1"], "must be above 0 and below 1"),
-    (MULTILABEL, ["sensitivity=nan"], "must be above 0 and below 1"),
-    (MULTILABEL, ["sensitivity=95"], "write 0.95 for 95 %"),
-    (MULTILABEL, ["sensitivity=0.9", "specificity=0.9"], "all classes have sensitivity=0.9"),
-    (MULTILABEL, ["covid:sensitivity=0.9", "covid:sensitivity=0.8"], "covid has"),
-    (SINGLE_LABEL, ["sensitivity=0.9"], "the most probable of 3 classes"),
-    (TWO, ["sensitivity=0.9", "normal:sensitivity=0.9"], "share one threshold"),
-])  # fmt: skip
-def test_a_target_that_cannot_be_is_refused_in_a_sentence(
-    space: LabelSpace, texts: list[str], sentence: str
-) -> None:
-    with pytest.raises(ConfigError, match="^--target") as refused:
-        parse_targets(texts, space)
-    assert sentence in str(refused.value)
 
 
 @pytest.mark.parametrize("figure", ["sensitivity", "specificity"])

@@ -8,8 +8,8 @@ import pytest
 from covid.edge.labels import LabelSpace
 from covid.edge.operating_point import Method
 from covid.errors import DataError
-from covid.evaluation.operating.point import Target
 from covid.evaluation.operating.site import MIN_IMAGES, Site, fit_to_site
+from covid.evaluation.operating.targets import Target
 from tests.edge.test_operating_point import ON, POINT, SPACE, TWO
 
 
