@@ -1,55 +1,78 @@
-"""Runs the study's experiments and writes its two tables, ours beside the published figures.
+"""Runs the study's experiments and writes its tables, ours beside the published figures.
 
     python benchmarks/reproduce.py --data data                          all of them
     python benchmarks/reproduce.py resnet18_multilabel --data data --scratch
 
 `--data` is a folder that holds xray2 (infected, normal) and xray3 (covid, normal, pneumonia).
-A finished run is not run again, so the command can be stopped and called again. The published
-images are not public any more: ours are other images, and the figures do not measure the same.
+Each is trained on the training images, for validation and test; those that train in under ten
+minutes on 2 CPU cores are cross-validated too, by five folds. What is finished is not run again,
+so the command can be stopped and called again. The published images are not public any more: ours
+are other images, and the figures do not measure the same.
 """
 
 import argparse
-import json
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
-from covid.edge.files import write_atomically  # noqa: E402 (the project is no installed package)
+# The project is no installed package.
+from benchmarks.figures import Figure, figure, write_figures  # noqa: E402
+from covid.config import Config, load_config  # noqa: E402
+from covid.edge.files import write_atomically  # noqa: E402
 from covid.edge.table import format_table  # noqa: E402
-from covid.errors import UserError  # noqa: E402
+from covid.errors import RunError, UserError  # noqa: E402
+from covid.evaluation.comparison.compare import Difference, compare  # noqa: E402
+from covid.evaluation.prediction_file import read_predictions  # noqa: E402
+from covid.evaluation.report import read_json  # noqa: E402
+from covid.training import run  # noqa: E402
+
+
+class Published(NamedTuple):
+    """A row of the study's tables, empty where it has no figure."""
+
+    test_accuracy: float | None = None
+    test_f1_of_normal: float | None = None
+    validation_accuracy: float | None = None
+    validation_macro_f1: float | None = None
+
 
 # "Covid-19 classification using Chest X-Ray Dataset", Information Technology University, Lahore,
-# 2020: test accuracy, test F1 of normal, validation accuracy after six epochs.
-BINARY: dict[str, tuple[float | None, float | None, float | None]] = {
-    "vgg16_binary_head": (0.953, 0.961, 0.891),
-    "vgg16_binary_conv1": (None, None, 0.896),
-    "vgg16_binary_conv3": (None, None, 0.910),
-    "vgg16_binary_all": (0.973, 0.978, 0.896),
-    "resnet18_binary_head": (0.925, 0.938, 0.859),
-    "resnet18_binary_block1": (None, None, 0.895),
-    "resnet18_binary_block2": (None, None, 0.912),
-    "resnet18_binary_all": (0.968, 0.973, 0.908),
-    "efficientnet_lite0_binary_head": (None, None, None),
-    "efficientnet_lite0_binary_block1": (None, None, None),
-    "efficientnet_lite0_binary_block2": (None, None, None),
-    "efficientnet_lite0_binary_all": (None, None, None),
+# 2020. Binary: validation accuracy is after six epochs. Multilabel: accuracy of whole subsets.
+BINARY = {
+    "vgg16_binary_head": Published(0.953, 0.961, 0.891),
+    "vgg16_binary_conv1": Published(validation_accuracy=0.896),
+    "vgg16_binary_conv3": Published(validation_accuracy=0.910),
+    "vgg16_binary_all": Published(0.973, 0.978, 0.896),
+    "resnet18_binary_head": Published(0.925, 0.938, 0.859),
+    "resnet18_binary_block1": Published(validation_accuracy=0.895),
+    "resnet18_binary_block2": Published(validation_accuracy=0.912),
+    "resnet18_binary_all": Published(0.968, 0.973, 0.908),
+    "efficientnet_lite0_binary_head": Published(),
+    "efficientnet_lite0_binary_block1": Published(),
+    "efficientnet_lite0_binary_block2": Published(),
+    "efficientnet_lite0_binary_all": Published(),
 }
-# The same: validation subset accuracy and macro F1.
-MULTILABEL: dict[str, tuple[float | None, float | None]] = {
-    "vgg16_multilabel": (0.952, 0.899),
-    "vgg16_multilabel_focal": (0.952, 0.920),
-    "resnet18_multilabel": (0.957, 0.913),
-    "resnet18_multilabel_focal": (0.935, 0.882),
-    "densenet121_multilabel": (None, None),
-    "efficientnet_lite0_multilabel": (None, None),
-    "efficientnet_lite0_multilabel_focal": (None, None),
+MULTILABEL = {
+    "vgg16_multilabel": Published(validation_accuracy=0.952, validation_macro_f1=0.899),
+    "vgg16_multilabel_focal": Published(validation_accuracy=0.952, validation_macro_f1=0.920),
+    "resnet18_multilabel": Published(validation_accuracy=0.957, validation_macro_f1=0.913),
+    "resnet18_multilabel_focal": Published(validation_accuracy=0.935, validation_macro_f1=0.882),
+    "densenet121_multilabel": Published(),
+    "efficientnet_lite0_multilabel": Published(),
+    "efficientnet_lite0_multilabel_focal": Published(),
 }
+EXPERIMENTS = BINARY | MULTILABEL
+# The study's question: the same network by binary cross-entropy and by focal loss.
+LOSSES = [(name, f"{name}_focal") for name in MULTILABEL if f"{name}_focal" in MULTILABEL]
 PARTLY_FROZEN = ("_head", "_block1", "_block2", "_conv1", "_conv3")
+FOLDS = 5
+ONE_SPLIT = ("vgg16", "densenet121")  # these train for ten minutes and more on 2 cores
+SPLITS = ("folds", "validation", "test")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -57,16 +80,16 @@ def parse_arguments() -> argparse.Namespace:
         description="Run the study's experiments; write ours beside the published figures."
     )
     parser.add_argument(
-        "experiments", nargs="*", choices=[[], *BINARY, *MULTILABEL], metavar="EXPERIMENT",
-        help="names of configs (default: all 19)",
+        "experiments", nargs="*", choices=[[], *EXPERIMENTS], metavar="EXPERIMENT",
+        help=f"names of configs (default: all {len(EXPERIMENTS)})",
     )  # fmt: skip
     parser.add_argument(
         "--data", type=Path, default=PROJECT / "data", help="folder of xray2 and xray3"
     )
     parser.add_argument(
         "--scratch", action="store_true",
-        help="train VGG-16 and ResNet-18 from random weights, where ImageNet's cannot be had: "
-        "whole networks only",
+        help="train VGG-16, ResNet-18 and DenseNet-121 from random weights, where ImageNet's "
+        "cannot be had: whole networks only",
     )  # fmt: skip
     parser.add_argument(
         "--output", type=Path, default=PROJECT / "runs" / "reproduce", help="where the runs go"
@@ -78,44 +101,67 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def from_random(name: str, scratch: bool) -> bool:
+    return scratch and not name.startswith("efficientnet")
+
+
 def reason_to_skip(name: str, scratch: bool) -> str | None:
     """Why an experiment would mean nothing, or None."""
-    if scratch and not name.startswith("efficientnet") and name.endswith(PARTLY_FROZEN):
+    if from_random(name, scratch) and name.endswith(PARTLY_FROZEN):
         return "what is frozen must come from ImageNet, whose weights are not here"
     return None
 
 
 def run_experiment(name: str, data: Path, output: Path, scratch: bool) -> None:
-    """Trains and evaluates one experiment, unless it is finished. Raises UserError."""
+    """Trains and evaluates what of one experiment is not finished. Raises UserError."""
     folder = output / name
-    settings = [f"data.root={(data / ('xray2' if '_binary_' in name else 'xray3')).absolute()}"]
-    if scratch and not name.startswith("efficientnet"):
+    settings = [f"data.root={(data / ('xray2' if name in BINARY else 'xray3')).absolute()}"]
+    if from_random(name, scratch):
         settings.append("model.weights=none")
-    if not (folder / "summary.json").is_file():
+    config = PROJECT / "configs" / f"{name}.yaml"
+    chosen = ["--config", str(config), *(f"--set={setting}" for setting in settings)]
+    require_same_config(folder, load_config(config, settings))
+    if run.status(folder) != "finished":
         unfinished = ["--resume"] if (folder / "config.yaml").is_file() else []
-        chosen = [part for setting in settings for part in ("--set", setting)]
-        call("train.py", "--config", f"configs/{name}.yaml", "--output", folder, *chosen,
-             *unfinished)  # fmt: skip
+        call("train.py", *chosen, "--output", str(folder), *unfinished)
     for split in ("validation", "test"):
         if not (folder / "evaluation" / split / "metrics.json").is_file():
-            call("evaluate.py", folder, "--split", split)
+            call("evaluate.py", str(folder), "--split", split)
+    folds = folder / "evaluation" / "folds" / "metrics.json"
+    if not name.startswith(ONE_SPLIT) and not folds.is_file():
+        call("-m", "covid.training.crossval", *chosen, "--folds", str(FOLDS),
+             "--output", str(folder))  # fmt: skip
 
 
-def call(script: str, *arguments: str | Path) -> None:
-    print(f"\n$ python {script} {' '.join(map(str, arguments))}", flush=True)
-    code = subprocess.run([sys.executable, PROJECT / script, *arguments], cwd=PROJECT).returncode
+def require_same_config(folder: Path, config: Config) -> None:
+    """Raises RunError where `folder` holds a run of another config, whose figures are not these."""
+    path = folder / "config.yaml"
+    changed = run.changed_keys(load_config(path), config) if path.is_file() else []
+    if changed:
+        raise RunError(f"{folder}: is a run with another {', '.join(changed)}; remove it, or name "
+                       f"another folder with --output.")  # fmt: skip
+
+
+def call(*arguments: str) -> None:
+    print(f"\n$ python {' '.join(arguments)}", flush=True)
+    code = subprocess.run([sys.executable, *arguments], cwd=PROJECT).returncode
     if code:
-        raise UserError(f"{script} ended with exit code {code}; what it said stands above.")
+        raise UserError(f"{arguments[0]} ended with exit code {code}; what it said stands above.")
 
 
 def read(folder: Path, split: str) -> dict[str, Any] | None:
     """The metrics of one split of a finished run, or None."""
     path = folder / "evaluation" / split / "metrics.json"
-    return json.loads(path.read_text()) if path.is_file() else None
+    return read_json(path) if path.is_file() else None
 
 
 def with_interval(figure: dict[str, float]) -> str:
     return f"{figure['value']:.3f} ({figure['low']:.3f}–{figure['high']:.3f})"
+
+
+def f1_of_normal(metrics: dict[str, Any]) -> str:
+    normal = metrics["per_class"]["normal"]
+    return with_interval({"value": normal["f1"], **normal["intervals"]["f1"]})
 
 
 def number(value: float | None) -> str:
@@ -123,54 +169,70 @@ def number(value: float | None) -> str:
 
 
 def trained_from(folder: Path) -> str:
-    config = (folder / "config.yaml").read_text()
-    return "random" if "weights: none" in config else "ImageNet"
-
-
-def binary_rows(names: Sequence[str], output: Path, scratch: bool) -> list[list[str]]:
-    rows = []
-    for name in names:
-        published = [number(value) for value in BINARY[name]]
-        validation, test = read(output / name, "validation"), read(output / name, "test")
-        if validation is None or test is None:
-            ours = ["", "", "", reason_to_skip(name, scratch) or "not run"]
-        else:
-            ours = [
-                with_interval(test["accuracy"]),
-                number(test["per_class"]["normal"]["f1"]),
-                with_interval(validation["accuracy"]),
-                trained_from(output / name),
-            ]
-        rows.append([name, *published, *ours])
-    return rows
-
-
-def multilabel_rows(names: Sequence[str], output: Path, scratch: bool) -> list[list[str]]:
-    rows = []
-    for name in names:
-        published = [number(value) for value in MULTILABEL[name]]
-        validation, test = read(output / name, "validation"), read(output / name, "test")
-        if validation is None or test is None:
-            ours = ["", "", "", "", reason_to_skip(name, scratch) or "not run"]
-        else:
-            ours = [
-                *(with_interval(metrics[key]) for metrics in (validation, test)
-                  for key in ("accuracy", "macro_f1")),
-                trained_from(output / name),
-            ]  # fmt: skip
-        rows.append([name, *published, *ours])
-    return rows
+    return "random" if load_config(folder / "config.yaml").model.weights == "none" else "ImageNet"
 
 
 BINARY_HEADER = (
-    "experiment", "published test accuracy", "test F1 of normal", "validation accuracy",
-    "our test accuracy", "our test F1 of normal", "our validation accuracy", "from",
+    "experiment", "published: test accuracy", "test F1 of normal", "validation accuracy",
+    "ours from", "five folds: accuracy", "test accuracy", "test F1 of normal",
+    "validation accuracy",
 )  # fmt: skip
 MULTILABEL_HEADER = (
-    "experiment", "published validation accuracy", "validation macro F1",
-    "our validation accuracy", "our validation macro F1", "our test accuracy",
-    "our test macro F1", "from",
+    "experiment", "published: validation accuracy", "validation macro F1",
+    "ours from", "five folds: accuracy", "five folds: macro F1", "validation accuracy",
+    "validation macro F1", "test accuracy", "test macro F1",
 )  # fmt: skip
+
+
+def row(name: str, output: Path, scratch: bool) -> list[str]:
+    """The published figures of an experiment, then ours, or why there are none."""
+    published, binary = EXPERIMENTS[name], name in BINARY
+    cells = [name, *(number(value) for value in (published[:3] if binary else published[2:]))]
+    folds, validation, test = (read(output / name, split) for split in SPLITS)
+    if validation is None or test is None:
+        header = BINARY_HEADER if binary else MULTILABEL_HEADER
+        reason = reason_to_skip(name, scratch) or "not run"
+        return [*cells, reason, *[""] * (len(header) - len(cells) - 1)]
+    keys = ("accuracy",) if binary else ("accuracy", "macro_f1")
+    ours = [trained_from(output / name),
+            *(with_interval(folds[key]) if folds else "" for key in keys)]  # fmt: skip
+    if binary:
+        ours += [with_interval(test["accuracy"]), f1_of_normal(test),
+                 with_interval(validation["accuracy"])]  # fmt: skip
+    else:
+        ours += [with_interval(metrics[key]) for metrics in (validation, test) for key in keys]
+    return cells + ours
+
+
+# The figures that the two losses are compared by, and their class.
+COMPARED = (("accuracy", None), ("macro_f1", None), ("auroc", "covid"), ("auroc", "normal"),
+            ("brier", "normal"))  # fmt: skip
+LOSSES_HEADER = ("focal less binary cross-entropy", "images", "accuracy", "macro F1",
+                 "AUROC of covid", "AUROC of normal", "Brier of normal")  # fmt: skip
+
+
+def loss_rows(names: Sequence[str], output: Path) -> list[list[str]]:
+    """Of each network that was trained by both losses: what focal loss changes, over patients."""
+    rows = []
+    for pair in LOSSES:
+        evaluated = [output / name / "evaluation" for name in pair]
+        for split in ("folds", "test"):
+            files = [place / split / "predictions.csv" for place in evaluated]
+            if set(pair) <= set(names) and all(file.is_file() for file in files):
+                first, second = (read_predictions(file) for file in files)
+                found = {(each.metric.name, each.of): each
+                         for each in compare(first, second, pair).differences}  # fmt: skip
+                rows.append([pair[0], f"{len(first.names)}, {split}",
+                             *(difference(found[key]) for key in COMPARED)])  # fmt: skip
+                break
+    return rows
+
+
+def difference(found: Difference) -> str:
+    """With its 95 % interval; empty where it is not defined."""
+    if found.value is None or found.low is None or found.high is None:
+        return ""
+    return f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -178,25 +240,24 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def figures(names: Sequence[str], output: Path) -> list[dict[str, Any]]:
-    """One object per figure; these have no targets, so `target` and `holds` are null."""
+def figures(names: Sequence[str], output: Path) -> list[Figure]:
+    """One object per figure; these have no targets."""
     results = []
     for name in names:
-        for split in ("validation", "test"):
+        for split in SPLITS:
             metrics = read(output / name, split)
             for key in ("accuracy", "macro_f1") if metrics else ():
                 assert metrics is not None
                 details = {**metrics[key], "images": metrics["images"],
                            "from": trained_from(output / name)}  # fmt: skip
-                results.append({
-                    "name": f"{name} {split} {key}", "value": metrics[key]["value"], "unit": "",
-                    "target": None, "holds": None, "details": details,
-                })  # fmt: skip
+                results.append(figure(
+                    f"{name} {split} {key}", metrics[key]["value"], "", details=details
+                ))  # fmt: skip
     return results
 
 
 def reproduce(arguments: argparse.Namespace) -> None:
-    names = arguments.experiments or [*BINARY, *MULTILABEL]
+    names = arguments.experiments or list(EXPERIMENTS)
     output = arguments.output
     for name in names if not arguments.report_only else ():
         reason = reason_to_skip(name, arguments.scratch)
@@ -204,19 +265,20 @@ def reproduce(arguments: argparse.Namespace) -> None:
             print(f"{name}: left out: {reason}")
         else:
             run_experiment(name, arguments.data, output, arguments.scratch)
-    binary = binary_rows([name for name in names if name in BINARY], output, arguments.scratch)
-    multilabel = multilabel_rows(
-        [name for name in names if name in MULTILABEL], output, arguments.scratch
-    )
     sections = []
-    for header, rows in ((BINARY_HEADER, binary), (MULTILABEL_HEADER, multilabel)):
+    for header, rows in (
+        (BINARY_HEADER, [row(name, output, arguments.scratch) for name in names if name in BINARY]),
+        (MULTILABEL_HEADER,
+         [row(name, output, arguments.scratch) for name in names if name in MULTILABEL]),
+        (LOSSES_HEADER, loss_rows(names, output)),
+    ):  # fmt: skip
         if rows:
             print(f"\n{format_table(header, rows)}")
             sections.append(markdown(header, rows))
     write_atomically(output / "tables.md", "\n\n".join(sections) + "\n")
     print(f"\nThe tables are in {output / 'tables.md'}. Ours are other images than the study's.")
     if arguments.json:
-        write_atomically(arguments.json, json.dumps(figures(names, output), indent=2) + "\n")
+        write_figures(arguments.json, figures(names, output))
 
 
 def main() -> int:
