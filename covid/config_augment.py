@@ -69,6 +69,7 @@ class Brightness(AugmentSection):
 
 class Equalize(AugmentSection):
     name: Literal["equalize"]
+    share: Share = (1.0, 1.0)  # of the equalised image in what is shown
 
 
 class Cutout(AugmentSection):

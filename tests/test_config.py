@@ -151,7 +151,8 @@ def test_features_are_not_asked_for_where_every_epoch_shows_something_else(
     ("{name: gamma, range: 0.5}", {"range": (0.5, 1.5)}),
     ("{name: noise, deviation: 0.1}", {"deviation": (0, 0.1)}),
     ("{name: flip}", {"probability": 0.5}),
-    ("{name: equalize}", {"probability": 1}),
+    ("{name: equalize}", {"probability": 1, "share": (1, 1)}),
+    ("{name: equalize, share: 0.7}", {"share": (0, 0.7)}),
 ])  # fmt: skip
 def test_a_number_reaches_to_both_sides_of_what_changes_nothing(
     written: str, meant: dict[str, object]

@@ -5,7 +5,7 @@ tensor `[batch, 1, 1, 1]` per parameter, and gives images of that shape; `Operat
 what leaves 0..255 back. What one image becomes does not depend on the others.
 
 They are plain torch because torchvision's functions take one parameter for a whole batch, except
-`equalize`, which takes none, and because Kornia's draw their own numbers from torch's generator.
+its `equalize`, which takes none, and because Kornia's draw their own numbers from torch's generator.
 """
 
 from collections.abc import Callable
@@ -120,10 +120,13 @@ def brightness(images: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
     return images + share * WHITE
 
 
-def equalize(images: torch.Tensor) -> torch.Tensor:
-    """Grey levels as evenly frequent as they can be made."""
+def equalize(images: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+    """A `share` of the image whose grey levels are as evenly frequent as they can be made.
+
+    The rest is the image as it was: between the two lie the looks of other devices.
+    """
     levels: torch.Tensor = equalize_grey_levels(images.round().to(torch.uint8))
-    return levels.to(images.dtype)
+    return torch.lerp(images, levels.to(images.dtype), share)
 
 
 def cutout(
@@ -173,7 +176,7 @@ OPERATIONS = {
     "gamma": Operation(gamma, ("range",)),
     "contrast": Operation(contrast, ("range",)),
     "brightness": Operation(brightness, ("range",)),
-    "equalize": Operation(equalize),
+    "equalize": Operation(equalize, ("share",)),
     "cutout": Operation(cutout, ("size", None, None)),
     "noise": Operation(noise, ("deviation", None)),
     "blur": Operation(blur, ("sigma",)),

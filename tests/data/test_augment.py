@@ -33,7 +33,7 @@ SECTIONS: list[AugmentSection] = [
     Gamma(name="gamma", range=(0.3, 3)),
     Contrast(name="contrast", range=(0.2, 4)),
     Brightness(name="brightness", range=(-0.5, 0.5)),
-    Equalize(name="equalize", probability=0.5),
+    Equalize(name="equalize", share=(0, 1), probability=0.5),
     Cutout(name="cutout", size=(0, 0.9)),
     Noise(name="noise", deviation=(0, 0.5)),
     Blur(name="blur", sigma=(0, 3)),
@@ -44,6 +44,7 @@ IDLE: list[AugmentSection] = [
     Gamma(name="gamma", range=(1, 1)),
     Contrast(name="contrast", range=(1, 1)),
     Brightness(name="brightness", range=(0, 0)),
+    Equalize(name="equalize", share=(0, 0)),
     Cutout(name="cutout", size=(0, 0)),
     Noise(name="noise", deviation=(0, 0)),
     Blur(name="blur", sigma=(0, 0)),
@@ -228,8 +229,14 @@ def test_brightness_adds_a_share_of_white() -> None:
 
 def test_equalizing_spreads_grey_levels_over_the_scale() -> None:
     dull = torch.arange(100, 116).repeat(256).reshape(1, 1, 64, 64).float()
-    made = augment.equalize(dull)
+    made = augment.equalize(dull, *each(1.0))
     assert (made.min().item(), made.max().item()) == (0, 255)
+
+
+def test_equalizing_by_a_share_goes_so_far_of_the_way() -> None:
+    dull = torch.arange(100, 116).repeat(256).reshape(1, 1, 64, 64).float()
+    whole, half = augment.equalize(dull, *each(1.0)), augment.equalize(dull, *each(0.5))
+    assert torch.allclose(half, (dull + whole) / 2, atol=ROUNDING)
 
 
 @few

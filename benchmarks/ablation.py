@@ -1,0 +1,196 @@
+"""What each part of a recipe is worth, in its own collection and in other hospitals.
+
+    python benchmarks/ablation.py --data data                           every row, hours
+    python benchmarks/ablation.py --data data --rows recipe previous    some of them
+
+`--data` is a folder that holds xray3, montgomery and jsrt. Each row changes one thing of
+configs/efficientnet_lite0_multilabel.yaml and is cross-validated by patient; the network of each
+fold is evaluated on what it was not trained on and on both hospitals. Figures are means over the
+networks of a row; differences are from the first row over the same patients. What is finished is
+not run again, so the command can be stopped and called again.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+PROJECT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PROJECT))
+
+# The project is no installed package.
+from benchmarks.figures import Figure, figure, write_figures  # noqa: E402
+from covid.data.folds import Fold  # noqa: E402
+from covid.edge.files import write_atomically  # noqa: E402
+from covid.edge.table import format_table  # noqa: E402
+from covid.errors import UserError  # noqa: E402
+from covid.evaluation.comparison.compare import Difference, compare  # noqa: E402
+from covid.evaluation.prediction_file import (  # noqa: E402
+    Cell,
+    PredictionFile,
+    read_predictions,
+)
+
+CONFIG = PROJECT / "configs" / "efficientnet_lite0_multilabel.yaml"
+ROWS: dict[str, list[str]] = {"recipe": []}
+# What differs there from xray3 is the hospital, and the disease: tuberculosis is no pneumonia, and
+# hardly a nodule of JSRT shows at 256 pixels, so how many of its healthy are called so says more.
+SITES = {"montgomery": "tuberculosis=pneumonia", "jsrt": "nodule=pneumonia"}
+INSIDE = "five folds"
+# The figures of a row: of which images, which one, of which class.
+COLUMNS = {
+    "accuracy": (INSIDE, "accuracy", None),
+    "AUROC of normal": (INSIDE, "auroc", "normal"),
+    "Montgomery: AUROC of normal": ("montgomery", "auroc", "normal"),
+    "JSRT: AUROC of normal": ("jsrt", "auroc", "normal"),
+    "JSRT: recall of normal": ("jsrt", "recall", "normal"),
+}
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Measure what each part of a recipe is worth, inside and in other hospitals."
+    )
+    parser.add_argument(
+        "--data", type=Path, default=PROJECT / "data", help="folder of xray3, montgomery and jsrt"
+    )
+    parser.add_argument(
+        "--rows", nargs="+", choices=[*ROWS], metavar="ROW", default=[*ROWS],
+        help=f"the first is what the others are compared with (default: {', '.join(ROWS)})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE",
+        help="as for train.py, in every row; data.image_size=160 takes a third of the time",
+    )  # fmt: skip
+    parser.add_argument("--folds", type=int, default=5, help="how many networks a row (default: 5)")
+    parser.add_argument(
+        "--output", type=Path, default=PROJECT / "runs" / "ablation", help="where the runs go"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    return parser.parse_args()
+
+
+def run_row(name: str, arguments: argparse.Namespace) -> None:
+    """Trains and evaluates what of a row is not finished. Raises UserError."""
+    folder = arguments.output / name
+    settings = [f"data.root={(arguments.data / 'xray3').absolute()}", *ROWS[name], *arguments.set]
+    call("-m", "covid.training.crossval", "--config", str(CONFIG), "--folds", str(arguments.folds),
+         "--output", str(folder), *(f"--set={setting}" for setting in settings))  # fmt: skip
+    for network in networks(folder, arguments.folds):
+        if not (network / "evaluation" / "external.json").is_file():
+            sites = [f"--data={arguments.data / site}" for site in SITES]
+            labels = [f"--label={label}" for label in SITES.values()]
+            call("evaluate.py", str(network), *sites, *labels)
+
+
+def call(*arguments: str) -> None:
+    print(f"\n$ python {' '.join(arguments)}", flush=True)
+    code = subprocess.run([sys.executable, *arguments], cwd=PROJECT).returncode
+    if code:
+        raise UserError(f"{arguments[0]} ended with exit code {code}; what it said stands above.")
+
+
+def networks(folder: Path, folds: int) -> list[Path]:
+    """The run of each fold."""
+    return [folder / Fold(number, folds).folder for number in range(1, folds + 1)]
+
+
+def predictions(folder: Path, images: str, folds: int) -> PredictionFile:
+    """What a row's networks say of `images`.
+
+    In another hospital each of them evaluates every image. There they stand below each other, as
+    folds do: a figure that compares probabilities is the mean over the networks, and a patient
+    that is drawn brings along what all of them say.
+    """
+    if images == INSIDE:
+        return read_predictions(folder / "evaluation" / "folds" / "predictions.csv")
+    files = []
+    for network in networks(folder, folds):
+        file = read_predictions(network / "evaluation" / f"{images}-test" / "predictions.csv")
+        names = tuple(f"{network.name}/{name}" for name in file.names)
+        files.append(replace(file, names=names, folds=(network.name,) * len(names)))
+    return below_each_other(files)
+
+
+def below_each_other(files: Sequence[PredictionFile]) -> PredictionFile:
+    """One file with the rows of all."""
+
+    def chain(columns: Sequence[Sequence[Cell]]) -> tuple[Cell, ...]:
+        return tuple(cell for column in columns for cell in column)
+
+    return PredictionFile(
+        files[0].classes,
+        chain([file.names for file in files]),
+        chain([file.cells for file in files]),
+        np.concatenate([file.probabilities for file in files]),
+        np.concatenate([file.targets for file in files]),
+        np.concatenate([file.decisions for file in files]),
+        chain([file.patients for file in files]),
+        chain([file.sources for file in files]),
+        chain([file.folds or () for file in files]),
+    )
+
+
+def differences(name: str, arguments: argparse.Namespace) -> dict[str, Difference]:
+    """By column: a row's figure (`second`), the first row's (`first`) and their difference."""
+    first, own = (arguments.output / row for row in (arguments.rows[0], name))
+    found = {}
+    for images in dict.fromkeys(images for images, *_ in COLUMNS.values()):
+        before = predictions(first, images, arguments.folds)
+        now = predictions(own, images, arguments.folds)
+        for each in compare(before, now, (arguments.rows[0], name)).differences:
+            found[images, each.metric.name, each.of] = each
+    return {title: found[column] for title, column in COLUMNS.items()}
+
+
+def with_interval(each: Difference) -> str:
+    """`0.840 (+0.012: -0.010 to +0.034)`: the row's own figure, and its difference."""
+    if each.second is None:
+        return ""
+    if each.value is None or each.low is None or each.high is None:
+        return f"{each.second:.3f}"
+    return f"{each.second:.3f} ({each.value:+.3f}: {each.low:+.3f} to {each.high:+.3f})"
+
+
+def ablation(arguments: argparse.Namespace) -> None:
+    for name in arguments.rows:
+        run_row(name, arguments)
+    rows, figures = [], list[Figure]()
+    for name in arguments.rows:
+        found = differences(name, arguments)
+        alone = name == arguments.rows[0]
+        rows.append([name, *(f"{each.second:.3f}" if alone else with_interval(each)
+                             for each in found.values())])  # fmt: skip
+        figures += [
+            figure(f"{name}, {title}", each.second, "", details={
+                "settings": ROWS[name], "less_than": arguments.rows[0],
+                "difference": each.value, "low": each.low, "high": each.high,
+            })
+            for title, each in found.items() if each.second is not None
+        ]  # fmt: skip
+    header = ["row", *COLUMNS]
+    print(f"\n{format_table(header, rows)}")
+    lines = [header, ["---"] * len(header), *rows]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    write_atomically(arguments.output / "tables.md", f"{table}\n")
+    print(f"\nThe table is in {arguments.output / 'tables.md'}.")
+    if arguments.json:
+        write_figures(arguments.json, figures)
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    try:
+        ablation(arguments)
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
