@@ -5,7 +5,7 @@ tensor `[batch, 1, 1, 1]` per parameter, and gives images of that shape; `Operat
 what leaves 0..255 back. What one image becomes does not depend on the others.
 
 They are plain torch because torchvision's functions take one parameter for a whole batch, except
-its `equalize`, which takes none, and because Kornia's draw their own numbers from torch's generator.
+its `equalize`, which takes none, and because Kornia's draw their own from torch's generator.
 """
 
 from collections.abc import Callable
