@@ -81,7 +81,7 @@ def run_row(name: str, arguments: argparse.Namespace) -> None:
     call("-m", "covid.training.crossval", "--config", str(CONFIG), "--folds", str(arguments.folds),
          "--output", str(folder), *(f"--set={setting}" for setting in settings))  # fmt: skip
     for network in networks(folder, arguments.folds):
-        if not (network / "evaluation" / "external.json").is_file():
+        if not all(outside(network, site).is_file() for site in SITES):
             sites = [f"--data={arguments.data / site}" for site in SITES]
             labels = [f"--label={label}" for label in SITES.values()]
             call("evaluate.py", str(network), *sites, *labels)
@@ -99,6 +99,11 @@ def networks(folder: Path, folds: int) -> list[Path]:
     return [folder / Fold(number, folds).folder for number in range(1, folds + 1)]
 
 
+def outside(network: Path, site: str) -> Path:
+    """What one network says of another hospital's images."""
+    return network / "evaluation" / f"{site}-test" / "predictions.csv"
+
+
 def predictions(folder: Path, images: str, folds: int) -> PredictionFile:
     """What a row's networks say of `images`.
 
@@ -110,7 +115,7 @@ def predictions(folder: Path, images: str, folds: int) -> PredictionFile:
         return read_predictions(folder / "evaluation" / "folds" / "predictions.csv")
     files = []
     for network in networks(folder, folds):
-        file = read_predictions(network / "evaluation" / f"{images}-test" / "predictions.csv")
+        file = read_predictions(outside(network, images))
         names = tuple(f"{network.name}/{name}" for name in file.names)
         files.append(replace(file, names=names, folds=(network.name,) * len(names)))
     return below_each_other(files)
