@@ -3,7 +3,7 @@
     python benchmarks/ablation.py --data data                           every row, hours
     python benchmarks/ablation.py --data data --rows recipe previous    some of them
 
-`--data` is a folder that holds xray3, montgomery and jsrt. Each row changes one thing of
+`--data` is a folder that holds xray3, xray2, montgomery and jsrt. Each row changes one thing of
 configs/efficientnet_lite0_multilabel.yaml and is cross-validated by patient; the network of each
 fold is evaluated on what it was not trained on and on both hospitals. Figures are means over the
 networks of a row; differences are from the first row over the same patients. What is finished is
@@ -11,13 +11,17 @@ not run again, so the command can be stopped and called again.
 """
 
 import argparse
+import csv
+import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageOps
 
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
@@ -26,6 +30,7 @@ sys.path.insert(0, str(PROJECT))
 from benchmarks.figures import Figure, figure, write_figures  # noqa: E402
 from covid.data.folds import Fold  # noqa: E402
 from covid.edge.files import write_atomically  # noqa: E402
+from covid.edge.images import read_grey  # noqa: E402
 from covid.edge.table import format_table  # noqa: E402
 from covid.errors import UserError  # noqa: E402
 from covid.evaluation.comparison.compare import Difference, compare  # noqa: E402
@@ -36,7 +41,61 @@ from covid.evaluation.prediction_file import (  # noqa: E402
 )
 
 CONFIG = PROJECT / "configs" / "efficientnet_lite0_multilabel.yaml"
-ROWS: dict[str, list[str]] = {"recipe": []}
+# The parts of its data.augment, and others that were tried.
+EQUALIZE = "{name: equalize, share: [0, 1]}"
+AFFINE = "{name: affine, degrees: 15, scale: 0.25, shift: 0.15, shear: 5}"
+GREYS = (
+    "{name: gamma, range: [0.7, 1.4]}, {name: contrast, range: 0.3}, "
+    "{name: brightness, range: 0.15}"
+)
+SHARPNESS = (
+    "{name: noise, deviation: 0.04, probability: 0.5}, {name: blur, sigma: 1.5, probability: 0.5}"
+)
+CUTOUT = "{name: cutout, size: [0.1, 0.4]}"
+MIXUP = "{name: mixup, alpha: 0.4}"
+
+
+def augment(*parts: str) -> str:
+    return f"data.augment=[{', '.join(parts)}]"
+
+
+def trainable(first: int) -> str:
+    """The blocks from `first` to the last, and what follows them."""
+    blocks = ", ".join(f"blocks.{number}" for number in range(first, 7))
+    return f"model.trainable=[{blocks}, conv_head, bn2]"
+
+
+# What each row has otherwise than the config.
+ROWS: dict[str, list[str]] = {
+    "recipe": [],
+    "before": ["data.image_size=256", augment(), trainable(2), "epochs=8", "select_by=accuracy"],
+    "flip-alone": [augment()],
+    "without-equalize": [augment(AFFINE, GREYS, SHARPNESS)],
+    "without-affine": [augment(EQUALIZE, GREYS, SHARPNESS)],
+    "without-greys": [augment(EQUALIZE, AFFINE, SHARPNESS)],
+    "without-noise-and-blur": [augment(EQUALIZE, AFFINE, GREYS)],
+    "with-cutout": [augment(EQUALIZE, AFFINE, GREYS, SHARPNESS, CUTOUT)],
+    "with-mixup": [augment(EQUALIZE, AFFINE, GREYS, SHARPNESS, MIXUP)],
+    "12-epochs": ["epochs=12"],
+    "48-epochs": ["epochs=48"],
+    "224-pixels": ["data.image_size=224"],
+    "every-layer": ["model.trainable=all"],
+    "layer-decay": ["model.trainable=all", "optimizer.layer_decay=0.7"],
+    "head-first": ["stages=[{epochs: 4, model.trainable: head}, {epochs: 20}]"],
+    "binary-cross-entropy": ["loss={name: bce}"],
+    "ema-0.99": ["ema=0.99"],
+    "equalized-images": [augment(AFFINE, GREYS, SHARPNESS)],
+    "stretched-images": [],
+    "with-children": [
+        "data.root=[DATA/xray3, DATA/xray2]",
+        "data.labels.infected=[pneumonia]",
+    ],
+}
+# Rows whose images are changed before all else, in training and in evaluation.
+CHANGED: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "equalized-images": ImageOps.equalize,
+    "stretched-images": partial(ImageOps.autocontrast, cutoff=1),  # percent at either end
+}
 # What differs there from xray3 is the hospital, and the disease: tuberculosis is no pneumonia, and
 # hardly a nodule of JSRT shows at 256 pixels, so how many of its healthy are called so says more.
 SITES = {"montgomery": "tuberculosis=pneumonia", "jsrt": "nodule=pneumonia"}
@@ -56,8 +115,11 @@ def parse_arguments() -> argparse.Namespace:
         description="Measure what each part of a recipe is worth, inside and in other hospitals."
     )
     parser.add_argument(
-        "--data", type=Path, default=PROJECT / "data", help="folder of xray3, montgomery and jsrt"
-    )
+        "--data",
+        type=Path,
+        default=PROJECT / "data",
+        help="folder of xray3, xray2, montgomery and jsrt",
+    )  # fmt: skip
     parser.add_argument(
         "--rows", nargs="+", choices=[*ROWS], metavar="ROW", default=[*ROWS],
         help=f"the first is what the others are compared with (default: {', '.join(ROWS)})",
@@ -76,15 +138,33 @@ def parse_arguments() -> argparse.Namespace:
 
 def run_row(name: str, arguments: argparse.Namespace) -> None:
     """Trains and evaluates what of a row is not finished. Raises UserError."""
-    folder = arguments.output / name
-    settings = [f"data.root={(arguments.data / 'xray3').absolute()}", *ROWS[name], *arguments.set]
+    folder, data = arguments.output / name, arguments.data.absolute()
+    if name in CHANGED:
+        for collection in ("xray3", *SITES):
+            write_changed(data / collection, folder / "data" / collection, CHANGED[name])
+        data = folder.absolute() / "data"
+    own = [setting.replace("DATA", str(data)) for setting in ROWS[name]]
+    settings = [f"data.root={data / 'xray3'}", *own, *arguments.set]
     call("-m", "covid.training.crossval", "--config", str(CONFIG), "--folds", str(arguments.folds),
          "--output", str(folder), *(f"--set={setting}" for setting in settings))  # fmt: skip
     for network in networks(folder, arguments.folds):
         if not all(outside(network, site).is_file() for site in SITES):
-            sites = [f"--data={arguments.data / site}" for site in SITES]
+            sites = [f"--data={data / site}" for site in SITES]
             labels = [f"--label={label}" for label in SITES.values()]
             call("evaluate.py", str(network), *sites, *labels)
+
+
+def write_changed(source: Path, place: Path, change: Callable[[Image.Image], Image.Image]) -> None:
+    """A copy of a collection with changed images, under the same names so that they are paired."""
+    manifest = source / "manifest.csv"
+    if (place / manifest.name).is_file():
+        return
+    with manifest.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            path = place / row["path"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            change(read_grey(source / row["path"])).save(path, format="PNG")  # loses nothing
+    shutil.copyfile(manifest, place / manifest.name)
 
 
 def call(*arguments: str) -> None:
