@@ -42,11 +42,12 @@ from covid.evaluation.prediction_file import (  # noqa: E402
 
 CONFIG = PROJECT / "configs" / "efficientnet_lite0_multilabel.yaml"
 # The parts of its data.augment, and others that were tried.
-EQUALIZE = "{name: equalize, share: [0, 1]}"
-AFFINE = "{name: affine, degrees: 15, scale: 0.25, shift: 0.15, shear: 5}"
+EQUALIZE = "{name: equalize, share: [0, 1], probability: 0.7}"
+AFFINE = "{name: affine, degrees: 15, scale: 0.25, shift: 0.15, shear: 5, probability: 0.7}"
 GREYS = (
-    "{name: gamma, range: [0.7, 1.4]}, {name: contrast, range: 0.3}, "
-    "{name: brightness, range: 0.15}"
+    "{name: gamma, range: [0.7, 1.4], probability: 0.7}, "
+    "{name: contrast, range: 0.3, probability: 0.7}, "
+    "{name: brightness, range: 0.15, probability: 0.7}"
 )
 SHARPNESS = (
     "{name: noise, deviation: 0.04, probability: 0.5}, {name: blur, sigma: 1.5, probability: 0.5}"
@@ -65,32 +66,43 @@ def trainable(first: int) -> str:
     return f"model.trainable=[{blocks}, conv_head, bn2]"
 
 
+def drawn(probability: float) -> str:
+    """The recipe's augmentations of greys and geometry, for so many images."""
+    parts = (EQUALIZE, AFFINE, GREYS)
+    return augment(*(part.replace("0.7}", f"{probability}}}") for part in parts), SHARPNESS)
+
+
 # What each row has otherwise than the config.
 ROWS: dict[str, list[str]] = {
     "recipe": [],
-    "before": ["data.image_size=256", augment(), trainable(2), "epochs=8", "select_by=accuracy"],
+    "before": [
+        "data.image_size=256", augment(), trainable(2), "loss.positive_weight=null", "epochs=8",
+        "select_by=accuracy", "ema=0.97",
+    ],
     "flip-alone": [augment()],
+    "every-image": [drawn(1)],
+    "half-the-images": [drawn(0.5)],
     "without-equalize": [augment(AFFINE, GREYS, SHARPNESS)],
     "without-affine": [augment(EQUALIZE, GREYS, SHARPNESS)],
     "without-greys": [augment(EQUALIZE, AFFINE, SHARPNESS)],
     "without-noise-and-blur": [augment(EQUALIZE, AFFINE, GREYS)],
     "with-cutout": [augment(EQUALIZE, AFFINE, GREYS, SHARPNESS, CUTOUT)],
     "with-mixup": [augment(EQUALIZE, AFFINE, GREYS, SHARPNESS, MIXUP)],
-    "12-epochs": ["epochs=12"],
-    "48-epochs": ["epochs=48"],
+    "15-epochs": ["epochs=15"],
+    "60-epochs": ["epochs=60"],
     "224-pixels": ["data.image_size=224"],
     "every-layer": ["model.trainable=all"],
     "layer-decay": ["model.trainable=all", "optimizer.layer_decay=0.7"],
-    "head-first": ["stages=[{epochs: 4, model.trainable: head}, {epochs: 20}]"],
-    "binary-cross-entropy": ["loss={name: bce}"],
-    "ema-0.99": ["ema=0.99"],
+    "head-first": ["stages=[{epochs: 5, model.trainable: head}, {epochs: 25}]"],
+    "unweighted": ["loss.positive_weight=null"],
+    "binary-cross-entropy": ["loss={name: bce, positive_weight: {covid: 4}}"],
+    "ema-0.97": ["ema=0.97"],
     "equalized-images": [augment(AFFINE, GREYS, SHARPNESS)],
     "stretched-images": [],
     "with-children": [
-        "data.root=[DATA/xray3, DATA/xray2]",
-        "data.labels.infected=[pneumonia]",
+        "data.root=[DATA/xray3, DATA/xray2]", "data.labels.infected=[pneumonia]",
     ],
-}
+}  # fmt: skip
 # Rows whose images are changed before all else, in training and in evaluation.
 CHANGED: dict[str, Callable[[Image.Image], Image.Image]] = {
     "equalized-images": ImageOps.equalize,
