@@ -95,7 +95,7 @@ ROWS: dict[str, list[str]] = {
     "layer-decay": ["model.trainable=all", "optimizer.layer_decay=0.7"],
     "head-first": ["stages=[{epochs: 5, model.trainable: head}, {epochs: 25}]"],
     "unweighted": ["loss.positive_weight=null"],
-    "binary-cross-entropy": ["loss={name: bce, positive_weight: {covid: 4}}"],
+    "binary-cross-entropy": ["loss={name: bce, positive_weight: balanced}"],
     "ema-0.97": ["ema=0.97"],
     "equalized-images": [augment(AFFINE, GREYS, SHARPNESS)],
     "stretched-images": [],
