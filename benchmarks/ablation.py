@@ -1,13 +1,13 @@
 """What each part of a recipe is worth, in its own collection and in other hospitals.
 
     python benchmarks/ablation.py --data data                           every row, hours
-    python benchmarks/ablation.py --data data --rows recipe previous    some of them
+    python benchmarks/ablation.py --data data --rows recipe flip-alone  some of them
 
 `--data` is a folder that holds xray3, xray2, montgomery and jsrt. Each row changes one thing of
-configs/efficientnet_lite0_multilabel.yaml and is cross-validated by patient; the network of each
-fold is evaluated on what it was not trained on and on both hospitals. Figures are means over the
-networks of a row; differences are from the first row over the same patients. What is finished is
-not run again, so the command can be stopped and called again.
+configs/efficientnet_lite0_multilabel_sites.yaml and is cross-validated by patient; the network of
+each fold is evaluated on what it was not trained on and on both hospitals. Figures are means over
+the networks of a row; differences are from the first row over the same patients. What is finished
+is not run again, so the command can be stopped and called again.
 """
 
 import argparse
@@ -40,7 +40,7 @@ from covid.evaluation.prediction_file import (  # noqa: E402
     read_predictions,
 )
 
-CONFIG = PROJECT / "configs" / "efficientnet_lite0_multilabel.yaml"
+CONFIG = PROJECT / "configs" / "efficientnet_lite0_multilabel_sites.yaml"
 # The parts of its data.augment, and others that were tried.
 EQUALIZE = "{name: equalize, share: [0, 1], probability: 0.7}"
 AFFINE = "{name: affine, degrees: 15, scale: 0.25, shift: 0.15, shear: 5, probability: 0.7}"
@@ -75,7 +75,7 @@ def drawn(probability: float) -> str:
 # What each row has otherwise than the config.
 ROWS: dict[str, list[str]] = {
     "recipe": [],
-    "before": [
+    "efficientnet_lite0_multilabel": [
         "data.image_size=256", augment(), trainable(2), "loss.positive_weight=null", "epochs=8",
         "select_by=accuracy", "ema=0.97",
     ],

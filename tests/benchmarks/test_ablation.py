@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 from benchmarks import ablation
 from covid.config import load_config
 from covid.edge.images import read_grey
+from tests.conftest import PROJECT
 
 HEADER = (
     "path,label,probability_covid,probability_normal,probability_pneumonia,predicted,correct,"
@@ -21,6 +22,12 @@ HEADER = (
 def test_each_row_is_a_config_that_differs_where_it_says_so(name: str) -> None:
     config = load_config(ablation.CONFIG, ablation.ROWS[name])
     assert bool(ablation.ROWS[name]) == (config != load_config(ablation.CONFIG))
+
+
+def test_the_row_that_is_called_like_a_config_is_that_one() -> None:
+    name = "efficientnet_lite0_multilabel"
+    row = load_config(ablation.CONFIG, [*ablation.ROWS[name], f"name={name}"])
+    assert row == load_config(PROJECT / "configs" / f"{name}.yaml")
 
 
 def write_predictions(path: Path, normal: list[float], fold: str = "") -> None:
@@ -46,9 +53,9 @@ def write_row(folder: Path, networks: list[list[float]]) -> None:
 
 def test_a_figure_of_another_hospital_is_the_mean_over_the_networks(tmp_path: Path) -> None:
     write_row(tmp_path / "recipe", [[0.9, 0.1], [0.9, 0.1]])
-    write_row(tmp_path / "before", [[0.9, 0.1], [0.1, 0.9]])
-    given = Namespace(output=tmp_path, rows=["recipe", "before"], folds=2)
-    found = ablation.differences("before", given)["Montgomery: AUROC of normal"]
+    write_row(tmp_path / "flip-alone", [[0.9, 0.1], [0.1, 0.9]])
+    given = Namespace(output=tmp_path, rows=["recipe", "flip-alone"], folds=2)
+    found = ablation.differences("flip-alone", given)["Montgomery: AUROC of normal"]
     assert (found.first, found.second, found.value) == (1, 0.5, -0.5)
 
 
