@@ -13,7 +13,6 @@ is not run again, so the command can be stopped and called again.
 import argparse
 import csv
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -27,18 +26,20 @@ PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
 # The project is no installed package.
+from benchmarks.commands import call  # noqa: E402
 from benchmarks.figures import Figure, figure, write_figures  # noqa: E402
 from covid.data.folds import Fold  # noqa: E402
 from covid.edge.files import write_atomically  # noqa: E402
 from covid.edge.images import read_grey  # noqa: E402
 from covid.edge.table import format_table  # noqa: E402
-from covid.errors import UserError  # noqa: E402
+from covid.errors import exit_code  # noqa: E402
 from covid.evaluation.comparison.compare import Difference, compare  # noqa: E402
 from covid.evaluation.prediction_file import (  # noqa: E402
     Cell,
     PredictionFile,
     read_predictions,
 )
+from covid.export.markdown import table  # noqa: E402
 
 CONFIG = PROJECT / "configs" / "efficientnet_lite0_multilabel_sites.yaml"
 # The parts of its data.augment, and others that were tried.
@@ -109,7 +110,7 @@ CHANGED: dict[str, Callable[[Image.Image], Image.Image]] = {
     "stretched-images": partial(ImageOps.autocontrast, cutoff=1),  # percent at either end
 }
 # What differs there from xray3 is the hospital, and the disease: tuberculosis is no pneumonia, and
-# hardly a nodule of JSRT shows at 256 pixels, so how many of its healthy are called so says more.
+# hardly a nodule of JSRT shows at 160 pixels, so how many of its healthy are called so says more.
 SITES = {"montgomery": "tuberculosis=pneumonia", "jsrt": "nodule=pneumonia"}
 INSIDE = "five folds"
 # The figures of a row: of which images, which one, of which class.
@@ -127,9 +128,7 @@ def parse_arguments() -> argparse.Namespace:
         description="Measure what each part of a recipe is worth, inside and in other hospitals."
     )
     parser.add_argument(
-        "--data",
-        type=Path,
-        default=PROJECT / "data",
+        "--data", type=Path, default=PROJECT / "data",
         help="folder of xray3, xray2, montgomery and jsrt",
     )  # fmt: skip
     parser.add_argument(
@@ -138,7 +137,7 @@ def parse_arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE",
-        help="as for train.py, in every row; data.image_size=160 takes a third of the time",
+        help="as for train.py, in every row; repeatable",
     )  # fmt: skip
     parser.add_argument("--folds", type=int, default=5, help="how many networks a row (default: 5)")
     parser.add_argument(
@@ -177,13 +176,6 @@ def write_changed(source: Path, place: Path, change: Callable[[Image.Image], Ima
             path.parent.mkdir(parents=True, exist_ok=True)
             change(read_grey(source / row["path"])).save(path, format="PNG")  # loses nothing
     shutil.copyfile(manifest, place / manifest.name)
-
-
-def call(*arguments: str) -> None:
-    print(f"\n$ python {' '.join(arguments)}", flush=True)
-    code = subprocess.run([sys.executable, *arguments], cwd=PROJECT).returncode
-    if code:
-        raise UserError(f"{arguments[0]} ended with exit code {code}; what it said stands above.")
 
 
 def networks(folder: Path, folds: int) -> list[Path]:
@@ -244,24 +236,26 @@ def differences(name: str, arguments: argparse.Namespace) -> dict[str, Differenc
     return {title: found[column] for title, column in COLUMNS.items()}
 
 
+def own_figure(each: Difference) -> str:
+    """The row's own; empty where it is not defined."""
+    return "" if each.second is None else f"{each.second:.3f}"
+
+
 def with_interval(each: Difference) -> str:
     """`0.840 (+0.012: -0.010 to +0.034)`: the row's own figure, and its difference."""
-    if each.second is None:
-        return ""
     if each.value is None or each.low is None or each.high is None:
-        return f"{each.second:.3f}"
-    return f"{each.second:.3f} ({each.value:+.3f}: {each.low:+.3f} to {each.high:+.3f})"
+        return own_figure(each)
+    return f"{own_figure(each)} ({each.value:+.3f}: {each.low:+.3f} to {each.high:+.3f})"
 
 
-def ablation(arguments: argparse.Namespace) -> None:
+def ablation(arguments: argparse.Namespace) -> int:
     for name in arguments.rows:
         run_row(name, arguments)
     rows, figures = [], list[Figure]()
     for name in arguments.rows:
         found = differences(name, arguments)
-        alone = name == arguments.rows[0]
-        rows.append([name, *(f"{each.second:.3f}" if alone else with_interval(each)
-                             for each in found.values())])  # fmt: skip
+        shown = own_figure if name == arguments.rows[0] else with_interval
+        rows.append([name, *map(shown, found.values())])
         figures += [
             figure(f"{name}, {title}", each.second, "", details={
                 "settings": ROWS[name], "less_than": arguments.rows[0],
@@ -271,22 +265,18 @@ def ablation(arguments: argparse.Namespace) -> None:
         ]  # fmt: skip
     header = ["row", *COLUMNS]
     print(f"\n{format_table(header, rows)}")
-    lines = [header, ["---"] * len(header), *rows]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    write_atomically(arguments.output / "tables.md", f"{table}\n")
+    write_atomically(arguments.output / "tables.md", "".join(table(header, rows)) + "\n")
     print(f"\nThe table is in {arguments.output / 'tables.md'}.")
     if arguments.json:
         write_figures(arguments.json, figures)
+    return 0
 
 
 def main() -> int:
     arguments = parse_arguments()
-    try:
-        ablation(arguments)
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(
+        lambda: ablation(arguments), "Interrupted; the same command goes on from here."
+    )
 
 
 if __name__ == "__main__":

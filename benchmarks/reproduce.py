@@ -11,7 +11,6 @@ are other images, and the figures do not measure the same.
 """
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,15 +20,19 @@ PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
 # The project is no installed package.
+from benchmarks.commands import call  # noqa: E402
 from benchmarks.figures import Figure, figure, write_figures  # noqa: E402
-from covid.config import Config, load_config  # noqa: E402
+from covid.config import load_config  # noqa: E402
 from covid.edge.files import write_atomically  # noqa: E402
 from covid.edge.table import format_table  # noqa: E402
-from covid.errors import RunError, UserError  # noqa: E402
+from covid.errors import exit_code  # noqa: E402
 from covid.evaluation.comparison.compare import Difference, compare  # noqa: E402
 from covid.evaluation.prediction_file import read_predictions  # noqa: E402
 from covid.evaluation.report import read_json  # noqa: E402
+from covid.export.markdown import figure as with_interval  # noqa: E402
+from covid.export.markdown import table  # noqa: E402
 from covid.training import run  # noqa: E402
+from covid.training.crossval import require_same_config  # noqa: E402
 
 
 class Published(NamedTuple):
@@ -126,7 +129,7 @@ def run_experiment(name: str, data: Path, output: Path, scratch: bool) -> None:
         settings.append("model.weights=none")
     config = PROJECT / "configs" / f"{name}.yaml"
     chosen = ["--config", str(config), *(f"--set={setting}" for setting in settings)]
-    require_same_config(folder, load_config(config, settings))
+    require_same_config(folder, load_config(config, settings), remove=folder)
     if run.status(folder) != "finished":
         unfinished = ["--resume"] if (folder / "config.yaml").is_file() else []
         call("train.py", *chosen, "--output", str(folder), *unfinished)
@@ -139,30 +142,10 @@ def run_experiment(name: str, data: Path, output: Path, scratch: bool) -> None:
              "--output", str(folder))  # fmt: skip
 
 
-def require_same_config(folder: Path, config: Config) -> None:
-    """Raises RunError where `folder` holds a run of another config, whose figures are not these."""
-    path = folder / "config.yaml"
-    changed = run.changed_keys(load_config(path), config) if path.is_file() else []
-    if changed:
-        raise RunError(f"{folder}: is a run with another {', '.join(changed)}; remove it, or name "
-                       f"another folder with --output.")  # fmt: skip
-
-
-def call(*arguments: str) -> None:
-    print(f"\n$ python {' '.join(arguments)}", flush=True)
-    code = subprocess.run([sys.executable, *arguments], cwd=PROJECT).returncode
-    if code:
-        raise UserError(f"{arguments[0]} ended with exit code {code}; what it said stands above.")
-
-
 def read(folder: Path, split: str) -> dict[str, Any] | None:
     """The metrics of one split of a finished run, or None."""
     path = folder / "evaluation" / split / "metrics.json"
     return read_json(path) if path.is_file() else None
-
-
-def with_interval(figure: dict[str, float]) -> str:
-    return f"{figure['value']:.3f} ({figure['low']:.3f}–{figure['high']:.3f})"
 
 
 def f1_of_normal(metrics: dict[str, Any]) -> str:
@@ -241,11 +224,6 @@ def difference(found: Difference) -> str:
     return f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
 
 
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def figures(names: Sequence[str], output: Path) -> list[Figure]:
     """One object per figure; these have no targets."""
     results = []
@@ -262,7 +240,7 @@ def figures(names: Sequence[str], output: Path) -> list[Figure]:
     return results
 
 
-def reproduce(arguments: argparse.Namespace) -> None:
+def reproduce(arguments: argparse.Namespace) -> int:
     names = arguments.experiments or list(EXPERIMENTS)
     output = arguments.output
     for name in names if not arguments.report_only else ():
@@ -280,21 +258,19 @@ def reproduce(arguments: argparse.Namespace) -> None:
     ):  # fmt: skip
         if rows:
             print(f"\n{format_table(header, rows)}")
-            sections.append(markdown(header, rows))
+            sections += table(header, rows)
     write_atomically(output / "tables.md", "\n\n".join(sections) + "\n")
     print(f"\nThe tables are in {output / 'tables.md'}. Ours are other images than the study's.")
     if arguments.json:
         write_figures(arguments.json, figures(names, output))
+    return 0
 
 
 def main() -> int:
     arguments = parse_arguments()
-    try:
-        reproduce(arguments)
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(
+        lambda: reproduce(arguments), "Interrupted; the same command goes on from here."
+    )
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def crossval(arguments: argparse.Namespace) -> int:
     folder = arguments.output or run.default_folder(config.name, None)
     epochs = config.all_epochs
     for fold in folds:
-        require_same_config(folder / fold.folder, config)
+        require_same_config(folder / fold.folder, config, remove=folder)
     with tqdm(total=len(folds) * epochs, unit=" epochs", desc=config.name, disable=None) as bar:
         for before, fold in enumerate(folds):
             bar.set_postfix_str(str(fold))
@@ -66,8 +66,8 @@ def crossval(arguments: argparse.Namespace) -> int:
     return subprocess.run(evaluate).returncode
 
 
-def require_same_config(place: Path, config: Config) -> None:
-    """Raises RunError where `place` holds a fold that was begun with another config."""
+def require_same_config(place: Path, config: Config, *, remove: Path) -> None:
+    """Raises RunError where `place` holds a run that was begun with another config."""
     if not (place / "config.yaml").is_file():
         return
     before = load_config(place / "config.yaml")
@@ -76,8 +76,8 @@ def require_same_config(place: Path, config: Config) -> None:
         changed.append("epochs")
     if changed:
         raise RunError(
-            f"{place}: was begun with another {', '.join(changed)}, so it is no fold of this "
-            f"experiment; remove {place.parent}, or name another folder with --output."
+            f"{place}: was begun with another {', '.join(changed)}, so it is no run of this "
+            f"experiment; remove {remove}, or name another folder with --output."
         )
 
 
