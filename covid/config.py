@@ -64,6 +64,7 @@ class ModelConfig(Section):
     hidden_units: Count = 120
     dropout: Fraction = 0.0
     trainable: Literal["all", "head"] | Names = "all"
+    until: Annotated[str, Field(min_length=1)] | None = None  # the last module; None: all of them
 
 
 class BCE(Section):

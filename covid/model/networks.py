@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from covid.config import ModelConfig
 from covid.errors import ConfigError
 from covid.model.architectures import find_architecture
+from covid.model.shorten import shorten
 from covid.model.trace import Trace, modules_in_order, trace
 
 Trainable = Literal["all", "head"] | Sequence[str]
@@ -79,6 +80,8 @@ def build_network(
     architecture = find_architecture(config.arch)
     try:
         backbone = architecture.backbone(image_size)
+        if config.until is not None:
+            shorten(backbone, config.until, image_size)
         traced = trace(backbone, image_size)
     except (RuntimeError, AssertionError, ValueError, TypeError) as error:
         # Networks say in many ways that a size does not suit them, an empty assertion among them.

@@ -1,0 +1,80 @@
+"""A backbone that ends earlier than its published network: the first layers, then its pooling.
+
+The last layers of a network tell ImageNet's classes apart; what earlier ones see is more general
+(Yosinski et al. 2014, "How transferable are features in deep neural networks?"), there are more
+places of it, and a few hundred images suffice to fine-tune what is left.
+"""
+
+import difflib
+
+import torch
+from torch import nn
+
+from covid.errors import ConfigError
+
+# torchvision's, and timm's, which holds one.
+POOLING = ("AdaptiveAvgPool2d", "SelectAdaptivePool2d")
+CLOSE = 3  # names like a wrong one that a sentence lists
+
+
+def shorten(backbone: nn.Module, last: str, image_size: int) -> None:
+    """Takes out of `backbone` what comes after its module `last`, but for the pooling.
+
+    Other modules keep their names, and with them their published weights. Raises ConfigError where
+    there is no such module, or where what it gives is not what reaches the pooling then, as inside
+    a residual block, which adds to it.
+    """
+    modules = dict(backbone.named_modules())
+    if not last or last not in modules:
+        close = difflib.get_close_matches(last, modules, n=CLOSE)
+        near = ", ".join(close or dict(backbone.named_children()))
+        raise ConfigError(
+            f"model.until: {last!r} is no module of this network; near it are {near}."
+        )
+    parent = backbone
+    for part in last.split("."):
+        children = list(parent.named_children())
+        place = [name for name, _ in children].index(part)
+        for name, child in children[place + 1 :]:
+            if type(child).__name__ not in POOLING:
+                setattr(parent, name, nn.Identity())
+        parent = parent.get_submodule(part)
+    if not _reaches_pooling(backbone, parent, image_size):
+        raise ConfigError(
+            f"model.until: what {last} gives does not reach the pooling as it is, so the network "
+            f"cannot end there; name a whole block."
+        )
+
+
+def _reaches_pooling(backbone: nn.Module, last: nn.Module, image_size: int) -> bool:
+    """Whether the pooling is given the very tensor that `last` gives, unchanged since."""
+    given, pooled = list[tuple[torch.Tensor, int]](), list[tuple[torch.Tensor, int]]()
+
+    def keep_output(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
+        given.append((output, output._version))
+
+    def keep_input(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        pooled.append((inputs[0], inputs[0]._version))
+
+    hooks = [last.register_forward_hook(keep_output)]
+    hooks += [
+        module.register_forward_pre_hook(keep_input)
+        for module in backbone.modules()
+        if type(module).__name__ in POOLING
+    ]
+    training = backbone.training
+    backbone.eval()
+    try:
+        # Not inference_mode, in which tensors do not count their changes.
+        with torch.no_grad():
+            backbone(torch.zeros(1, 1, image_size, image_size))
+    except RuntimeError:  # a sum of tensors that no longer fit each other
+        return False
+    finally:
+        for handle in hooks:
+            handle.remove()
+        backbone.train(training)
+    if len(given) != 1 or not pooled:
+        return False
+    (output, changes), (read, changes_then) = given[0], pooled[0]
+    return output is read and changes == changes_then
