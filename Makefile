@@ -6,7 +6,7 @@ ENVIRONMENT := .venv
 IN := $(ENVIRONMENT)/bin
 DEMO := --config configs/demo.yaml --overwrite
 
-RENDERED := .cache/phantom-covid-normal-pneumonia-256/test
+RENDERED := .cache/phantom-covid-normal-pneumonia-160/test
 
 FOLDS ?= 5
 

@@ -1,10 +1,10 @@
 """What each part of a recipe is worth, in its own collection and in other hospitals.
 
     python benchmarks/ablation.py --data data                           every row, hours
-    python benchmarks/ablation.py --data data --rows recipe flip-alone  some of them
+    python benchmarks/ablation.py --data data --rows recipe before      some of them
 
 `--data` is a folder that holds xray3, xray2, montgomery and jsrt. Each row changes one thing of
-configs/efficientnet_lite0_multilabel_sites.yaml and is cross-validated by patient; the network of
+configs/efficientnet_lite0_multilabel.yaml and is cross-validated by patient; the network of
 each fold is evaluated on what it was not trained on and on both hospitals. Figures are means over
 the networks of a row; differences are from the first row over the same patients. What is finished
 is not run again, so the command can be stopped and called again.
@@ -41,18 +41,12 @@ from covid.evaluation.prediction_file import (  # noqa: E402
 )
 from covid.export.markdown import table  # noqa: E402
 
-CONFIG = PROJECT / "configs" / "efficientnet_lite0_multilabel_sites.yaml"
+CONFIG = PROJECT / "configs" / "efficientnet_lite0_multilabel.yaml"
 # The parts of its data.augment, and others that were tried.
-EQUALIZE = "{name: equalize, share: [0, 1], probability: 0.7}"
-AFFINE = "{name: affine, degrees: 15, scale: 0.25, shift: 0.15, shear: 5, probability: 0.7}"
-GREYS = (
-    "{name: gamma, range: [0.7, 1.4], probability: 0.7}, "
-    "{name: contrast, range: 0.3, probability: 0.7}, "
-    "{name: brightness, range: 0.15, probability: 0.7}"
-)
-SHARPNESS = (
-    "{name: noise, deviation: 0.04, probability: 0.5}, {name: blur, sigma: 1.5, probability: 0.5}"
-)
+EQUALIZE = "name: equalize, share: [0, 1]"
+LEVELS = ("name: gamma, range: [0.7, 1.4]", "name: contrast, range: 0.3",
+          "name: brightness, range: 0.15")  # fmt: skip
+NOISE_AND_BLUR = ("name: noise, deviation: 0.04", "name: blur, sigma: 1.5")
 CUTOUT = "{name: cutout, size: [0.1, 0.4]}"
 MIXUP = "{name: mixup, alpha: 0.4}"
 
@@ -61,44 +55,61 @@ def augment(*parts: str) -> str:
     return f"data.augment=[{', '.join(parts)}]"
 
 
-def trainable(first: int) -> str:
-    """The blocks from `first` to the last, and what follows them."""
-    blocks = ", ".join(f"blocks.{number}" for number in range(first, 7))
-    return f"model.trainable=[{blocks}, conv_head, bn2]"
+def drawn(probability: float, *parts: str) -> str:
+    """These augmentations, each for so many of the images."""
+    return ", ".join(f"{{{part}, probability: {probability}}}" for part in parts)
 
 
-def drawn(probability: float) -> str:
-    """The recipe's augmentations of greys and geometry, for so many images."""
-    parts = (EQUALIZE, AFFINE, GREYS)
-    return augment(*(part.replace("0.7}", f"{probability}}}") for part in parts), SHARPNESS)
+GREYS = drawn(0.5, EQUALIZE, *LEVELS)
+SHARPNESS = drawn(0.35, *NOISE_AND_BLUR)
+GEOMETRY = "name: affine, degrees: 20, scale: 0.4, shift: 0.25, shear: 8"
+AFFINE = drawn(0.2, GEOMETRY)
+OFTENER = augment(
+    drawn(1, EQUALIZE, *LEVELS), drawn(0.7, *NOISE_AND_BLUR), drawn(0.3, GEOMETRY)
+)
 
 
+def trainable(first: int, *others: str) -> str:
+    """The blocks from `first` on, of those that there are, and `others`."""
+    blocks = [f"blocks.{number}" for number in range(first, 7 if others else 6)]
+    return f"model.trainable=[{', '.join([*blocks, *others])}]"
+
+
+WHOLE = ["model.until=null", trainable(4, "conv_head", "bn2")]
 # What each row has otherwise than the config.
 ROWS: dict[str, list[str]] = {
     "recipe": [],
-    "efficientnet_lite0_multilabel": [
-        "data.image_size=256", augment(), trainable(2), "loss.positive_weight=null", "epochs=8",
-        "select_by=accuracy", "ema=0.97",
+    # The config before: the whole network, chosen on one validation split.
+    "before": [
+        "model.until=null", "data.image_size=256", augment(), trainable(2, "conv_head", "bn2"),
+        "optimizer.lr=0.0005", "scheduler.max_lr=0.0005", "epochs=8", "select_by=accuracy",
+        "ema=0.97", "loss.positive_weight=null",
     ],
-    "flip-alone": [augment()],
-    "every-image": [drawn(1)],
-    "half-the-images": [drawn(0.5)],
-    "without-equalize": [augment(AFFINE, GREYS, SHARPNESS)],
-    "without-affine": [augment(EQUALIZE, GREYS, SHARPNESS)],
-    "without-greys": [augment(EQUALIZE, AFFINE, SHARPNESS)],
-    "without-noise-and-blur": [augment(EQUALIZE, AFFINE, GREYS)],
-    "with-cutout": [augment(EQUALIZE, AFFINE, GREYS, SHARPNESS, CUTOUT)],
-    "with-mixup": [augment(EQUALIZE, AFFINE, GREYS, SHARPNESS, MIXUP)],
-    "15-epochs": ["epochs=15"],
-    "60-epochs": ["epochs=60"],
-    "224-pixels": ["data.image_size=224"],
+    "whole-network": WHOLE,
+    "whole-network-oftener": [*WHOLE, OFTENER, "epochs=40", "ema=0.995"],
+    "until-blocks.4": ["model.until=blocks.4", "model.trainable=[blocks.4]"],
+    "until-blocks.5": ["model.until=blocks.5"],
+    "from-block-3": [trainable(3)],
     "every-layer": ["model.trainable=all"],
     "layer-decay": ["model.trainable=all", "optimizer.layer_decay=0.7"],
-    "head-first": ["stages=[{epochs: 5, model.trainable: head}, {epochs: 25}]"],
+    "head-first": ["stages=[{epochs: 5, model.trainable: head}, {epochs: 15}]"],
+    "flip-alone": [augment()],
+    "without-greys": [augment(SHARPNESS, AFFINE)],
+    "without-noise-and-blur": [augment(GREYS, AFFINE)],
+    "without-affine": [augment(GREYS, SHARPNESS)],
+    "affine-first": [augment(AFFINE, GREYS, SHARPNESS)],
+    "affine-for-most": [augment(GREYS, SHARPNESS, drawn(0.7, GEOMETRY))],
+    "oftener": [OFTENER],
+    "oftener-unweighted": [OFTENER, "loss.positive_weight=null", "epochs=30"],
+    "with-cutout": [augment(GREYS, SHARPNESS, AFFINE, CUTOUT)],
+    "with-mixup": [augment(GREYS, SHARPNESS, AFFINE, MIXUP)],
+    "10-epochs": ["epochs=10"],
+    "40-epochs": ["epochs=40"],
+    "224-pixels": ["data.image_size=224"],
     "unweighted": ["loss.positive_weight=null"],
     "binary-cross-entropy": ["loss={name: bce, positive_weight: balanced}"],
     "ema-0.97": ["ema=0.97"],
-    "equalized-images": [augment(AFFINE, GREYS, SHARPNESS)],
+    "equalized-images": [augment(drawn(0.5, *LEVELS), SHARPNESS, AFFINE)],
     "stretched-images": [],
     "with-children": [
         "data.root=[DATA/xray3, DATA/xray2]", "data.labels.infected=[pneumonia]",

@@ -69,7 +69,6 @@ MULTILABEL = {
     "efficientnet_lite0_multilabel": Published(),
     "efficientnet_lite0_multilabel_bce": Published(),
     "efficientnet_lite0_multilabel_focal": Published(),
-    "efficientnet_lite0_multilabel_sites": Published(),
 }
 EXPERIMENTS = BINARY | MULTILABEL
 # The study's question: the same network by binary cross-entropy and by focal loss with gamma 3.

@@ -10,7 +10,6 @@ from PIL import Image, ImageOps
 from benchmarks import ablation
 from covid.config import load_config
 from covid.edge.images import read_grey
-from tests.conftest import PROJECT
 
 HEADER = (
     "path,label,probability_covid,probability_normal,probability_pneumonia,predicted,correct,"
@@ -22,12 +21,6 @@ HEADER = (
 def test_each_row_is_a_config_that_differs_where_it_says_so(name: str) -> None:
     config = load_config(ablation.CONFIG, ablation.ROWS[name])
     assert bool(ablation.ROWS[name]) == (config != load_config(ablation.CONFIG))
-
-
-def test_the_row_that_is_called_like_a_config_is_that_one() -> None:
-    name = "efficientnet_lite0_multilabel"
-    row = load_config(ablation.CONFIG, [*ablation.ROWS[name], f"name={name}"])
-    assert row == load_config(PROJECT / "configs" / f"{name}.yaml")
 
 
 def write_predictions(path: Path, normal: list[float], fold: str = "") -> None:
