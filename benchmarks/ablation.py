@@ -64,24 +64,22 @@ GREYS = drawn(0.5, EQUALIZE, *LEVELS)
 SHARPNESS = drawn(0.35, *NOISE_AND_BLUR)
 GEOMETRY = "name: affine, degrees: 20, scale: 0.4, shift: 0.25, shear: 8"
 AFFINE = drawn(0.2, GEOMETRY)
-OFTENER = augment(
-    drawn(1, EQUALIZE, *LEVELS), drawn(0.7, *NOISE_AND_BLUR), drawn(0.3, GEOMETRY)
-)
+OFTENER = augment(drawn(1, EQUALIZE, *LEVELS), drawn(0.7, *NOISE_AND_BLUR), drawn(0.3, GEOMETRY))
 
 
-def trainable(first: int, *others: str) -> str:
-    """The blocks from `first` on, of those that there are, and `others`."""
-    blocks = [f"blocks.{number}" for number in range(first, 7 if others else 6)]
+def trainable(first: int, last: int, *others: str) -> str:
+    """The blocks from `first` to `last`, and `others`."""
+    blocks = [f"blocks.{number}" for number in range(first, last + 1)]
     return f"model.trainable=[{', '.join([*blocks, *others])}]"
 
 
-WHOLE = ["model.until=null", trainable(4, "conv_head", "bn2")]
+WHOLE = ["model.until=null", trainable(4, 6, "conv_head", "bn2")]
 # What each row has otherwise than the config.
 ROWS: dict[str, list[str]] = {
     "recipe": [],
     # The config before: the whole network, chosen on one validation split.
     "before": [
-        "model.until=null", "data.image_size=256", augment(), trainable(2, "conv_head", "bn2"),
+        "model.until=null", "data.image_size=256", augment(), trainable(2, 6, "conv_head", "bn2"),
         "optimizer.lr=0.0005", "scheduler.max_lr=0.0005", "epochs=8", "select_by=accuracy",
         "ema=0.97", "loss.positive_weight=null",
     ],
@@ -89,7 +87,7 @@ ROWS: dict[str, list[str]] = {
     "whole-network-oftener": [*WHOLE, OFTENER, "epochs=40", "ema=0.995"],
     "until-blocks.4": ["model.until=blocks.4", "model.trainable=[blocks.4]"],
     "until-blocks.5": ["model.until=blocks.5"],
-    "from-block-3": [trainable(3)],
+    "from-block-3": [trainable(3, 5)],
     "every-layer": ["model.trainable=all"],
     "layer-decay": ["model.trainable=all", "optimizer.layer_decay=0.7"],
     "head-first": ["stages=[{epochs: 5, model.trainable: head}, {epochs: 15}]"],

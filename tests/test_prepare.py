@@ -229,6 +229,8 @@ def test_what_is_interrupted_writes_nothing_and_says_so(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "prepare.py", "cohen", tmp_path],
         cwd=PROJECT, env=clean_environment(), stderr=subprocess.PIPE, text=True,
+        # As a terminal starts it: what a shell starts with & ignores SIGINT, and hands that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     with (tmp_path / "metadata.csv").open("wb"):  # waits until it is being read
         # A signal between Python's last look at signals and the read shows once another ends it.

@@ -280,10 +280,11 @@ def _made(
     known, settings = summary or {}, config or {}
     model = settings.get("model") or {}
     versions = card.get("versions") or known.get("versions") or {}
-    weights = model.get("weights")
+    weights, until = model.get("weights"), model.get("until")
     seconds = known.get("seconds")
     lines = [
         f"- Weights at the start: {plain(weights) if weights else NOT_STATED}",
+        *([f"- Backbone: up to {plain(until)}, without what comes after"] if until else []),
         f"- Seed: {settings.get('seed', NOT_STATED)}",
         f"- Epochs: {known.get('epochs', NOT_STATED)}, of which number "
         f"{known.get('best_epoch', NOT_STATED)} was kept, by {known.get('select_by', NOT_STATED)} "

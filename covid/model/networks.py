@@ -1,6 +1,5 @@
 """Networks: an ImageNet backbone with a grey stem, a dense head, and what of them trains."""
 
-import difflib
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -11,8 +10,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from covid.config import ModelConfig
 from covid.errors import ConfigError
 from covid.model.architectures import find_architecture
+from covid.model.modules import find_module, modules_in_order
 from covid.model.shorten import shorten
-from covid.model.trace import Trace, modules_in_order, trace
+from covid.model.trace import Trace, trace
 
 Trainable = Literal["all", "head"] | Sequence[str]
 
@@ -181,16 +181,8 @@ def average(network: Network, decay: float, device: torch.device) -> AveragedMod
 def _named(network: Network, trainable: Trainable) -> list[nn.Module]:
     if isinstance(trainable, str):
         return []
-    modules = dict(network.backbone.named_modules())
-    for name in trainable:
-        if not name or name not in modules:
-            close = difflib.get_close_matches(name, modules, n=3) or list(
-                dict(network.backbone.named_children())
-            )
-            raise ConfigError(
-                f"model.trainable: {name!r} is no module of this network; "
-                f"near it are {', '.join(close)}."
-            )
-        if not any(True for _ in modules[name].parameters()):
+    modules = [find_module(network.backbone, name, "model.trainable") for name in trainable]
+    for name, module in zip(trainable, modules, strict=True):
+        if not any(True for _ in module.parameters()):
             raise ConfigError(f"model.trainable: {name} has no parameters to train.")
-    return [modules[name] for name in trainable]
+    return modules

@@ -5,16 +5,14 @@ The last layers of a network tell ImageNet's classes apart; what earlier ones se
 places of it, and a few hundred images suffice to fine-tune what is left.
 """
 
-import difflib
-
 import torch
 from torch import nn
 
 from covid.errors import ConfigError
+from covid.model.modules import find_module
 
 # torchvision's, and timm's, which holds one.
 POOLING = ("AdaptiveAvgPool2d", "SelectAdaptivePool2d")
-CLOSE = 3  # names like a wrong one that a sentence lists
 
 
 def shorten(backbone: nn.Module, last: str, image_size: int) -> None:
@@ -24,13 +22,7 @@ def shorten(backbone: nn.Module, last: str, image_size: int) -> None:
     there is no such module, or where what it gives is not what reaches the pooling then, as inside
     a residual block, which adds to it.
     """
-    modules = dict(backbone.named_modules())
-    if not last or last not in modules:
-        close = difflib.get_close_matches(last, modules, n=CLOSE)
-        near = ", ".join(close or dict(backbone.named_children()))
-        raise ConfigError(
-            f"model.until: {last!r} is no module of this network; near it are {near}."
-        )
+    module = find_module(backbone, last, "model.until")
     parent = backbone
     for part in last.split("."):
         children = list(parent.named_children())
@@ -39,7 +31,7 @@ def shorten(backbone: nn.Module, last: str, image_size: int) -> None:
             if type(child).__name__ not in POOLING:
                 setattr(parent, name, nn.Identity())
         parent = parent.get_submodule(part)
-    if not _reaches_pooling(backbone, parent, image_size):
+    if not _reaches_pooling(backbone, module, image_size):
         raise ConfigError(
             f"model.until: what {last} gives does not reach the pooling as it is, so the network "
             f"cannot end there; name a whole block."

@@ -4,12 +4,14 @@ Not declared by hand, so that it holds for any network: a layer follows another 
 the very tensor that the other gave, unchanged since.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+
+from covid.model.modules import modules_in_order
 
 
 class Step(NamedTuple):
@@ -75,16 +77,6 @@ def trace(backbone: nn.Module, image_size: int) -> Trace:
         stem if len(readers) == 1 else None,
         steps if whole else (),
     )
-
-
-def modules_in_order(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Its children by name, and in place of one that only calls its own in turn, those."""
-    for name, child in module.named_children():
-        if type(child) is nn.Sequential:
-            for inner, part in modules_in_order(child):
-                yield f"{name}.{inner}", part
-        else:
-            yield name, child
 
 
 def _plain(module: nn.Module) -> bool:

@@ -109,3 +109,9 @@ def test_it_says_what_it_is_not_for_and_how_it_is_used(tmp_path: Path) -> None:
     assert "not for diagnosis" in text
     assert "    python predict.py model.onnx IMAGE_OR_FOLDER" in text
     assert "- Seed: 3" in text
+
+
+def test_a_network_that_ends_early_is_not_taken_for_the_whole_one() -> None:
+    text = model_card(CARD, REPORT, config={"model": {"until": "layer3"}})
+    assert "- Backbone: up to layer3, without what comes after" in text
+    assert "Backbone" not in model_card(CARD, REPORT, config={"model": {"until": None}})

@@ -42,6 +42,7 @@ def made_section(
     facts: dict[str, Any] = {
         "network": metrics.get("run") or metrics.get("model"),
         "architecture": model.get("arch"),
+        "backbone ends after": model.get("until"),
         "weights at the start": model.get("weights"),
         "epoch that was kept": _kept(metrics, summary),
         "trained on": metrics.get("trained_on") or known.get("data"),

@@ -66,3 +66,9 @@ def test_what_is_missing_is_said() -> None:
 
 def test_settings_that_are_of_another_kind_are_no_settings() -> None:
     assert "small" in made(settings={"model": "resnet18", "data": None}).text
+
+
+def test_a_network_that_ends_early_is_not_taken_for_the_whole_one() -> None:
+    short = made(settings={"model": {"arch": "resnet18", "until": "layer3"}}).text
+    assert "architecture resnet18 backbone ends after layer3" in short
+    assert "ends after" not in made(settings={"model": {"arch": "resnet18", "until": None}}).text
