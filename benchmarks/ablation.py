@@ -73,7 +73,6 @@ def trainable(first: int, last: int, *others: str) -> str:
     return f"model.trainable=[{', '.join([*blocks, *others])}]"
 
 
-WHOLE = ["model.until=null", trainable(4, 6, "conv_head", "bn2")]
 # What each row has otherwise than the config.
 ROWS: dict[str, list[str]] = {
     "recipe": [],
@@ -83,8 +82,7 @@ ROWS: dict[str, list[str]] = {
         "optimizer.lr=0.0005", "scheduler.max_lr=0.0005", "epochs=8", "select_by=accuracy",
         "ema=0.97", "loss.positive_weight=null",
     ],
-    "whole-network": WHOLE,
-    "whole-network-oftener": [*WHOLE, OFTENER, "epochs=40", "ema=0.995"],
+    "whole-network": ["model.until=null", trainable(4, 6, "conv_head", "bn2")],
     "until-blocks.4": ["model.until=blocks.4", "model.trainable=[blocks.4]"],
     "until-blocks.5": ["model.until=blocks.5"],
     "from-block-3": [trainable(3, 5)],
