@@ -2,10 +2,12 @@
 
     python benchmarks/ablation.py --data data                           every row, hours
     python benchmarks/ablation.py --data data --rows recipe before      some of them
+    python benchmarks/ablation.py --data data --rows resnet18_binary_all resnet18_binary_scratch
 
 `--data` is a folder that holds xray3, xray2, montgomery and jsrt. Each row changes one thing of
-configs/efficientnet_lite0_multilabel.yaml and is cross-validated by patient; the network of
-each fold is evaluated on what it was not trained on and on both hospitals. Figures are means over
+configs/efficientnet_lite0_multilabel.yaml, or is another config as it stands, by its name, and is
+cross-validated by patient; the network of each fold is evaluated on what it was not trained on and
+on both hospitals. Figures are means over
 the networks of a row; differences are from the first row over the same patients. What is finished
 is not run again, so the command can be stopped and called again.
 """
@@ -28,6 +30,7 @@ sys.path.insert(0, str(PROJECT))
 # The project is no installed package.
 from benchmarks.commands import call  # noqa: E402
 from benchmarks.figures import Figure, figure, write_figures  # noqa: E402
+from covid.config import load_config  # noqa: E402
 from covid.data.folds import Fold  # noqa: E402
 from covid.edge.files import write_atomically  # noqa: E402
 from covid.edge.images import read_grey  # noqa: E402
@@ -41,7 +44,8 @@ from covid.evaluation.prediction_file import (  # noqa: E402
 )
 from covid.export.markdown import table  # noqa: E402
 
-CONFIG = PROJECT / "configs" / "efficientnet_lite0_multilabel.yaml"
+CONFIGS = PROJECT / "configs"
+CONFIG = CONFIGS / "efficientnet_lite0_multilabel.yaml"
 # The parts of its data.augment, and others that were tried.
 EQUALIZE = "name: equalize, share: [0, 1]"
 LEVELS = ("name: gamma, range: [0.7, 1.4]", "name: contrast, range: 0.3",
@@ -118,7 +122,7 @@ CHANGED: dict[str, Callable[[Image.Image], Image.Image]] = {
 }
 # What differs there from xray3 is the hospital, and the disease: tuberculosis is no pneumonia, and
 # hardly a nodule of JSRT shows at 160 pixels, so how many of its healthy are called so says more.
-SITES = {"montgomery": "tuberculosis=pneumonia", "jsrt": "nodule=pneumonia"}
+SITES = {"montgomery": "tuberculosis", "jsrt": "nodule"}
 INSIDE = "five folds"
 # The figures of a row: of which images, which one, of which class.
 COLUMNS = {
@@ -139,8 +143,10 @@ def parse_arguments() -> argparse.Namespace:
         help="folder of xray3, xray2, montgomery and jsrt",
     )  # fmt: skip
     parser.add_argument(
-        "--rows", nargs="+", choices=[*ROWS], metavar="ROW", default=[*ROWS],
-        help=f"the first is what the others are compared with (default: {', '.join(ROWS)})",
+        "--rows", nargs="+", metavar="ROW", default=[*ROWS],
+        choices=[*ROWS, *sorted(path.stem for path in CONFIGS.glob("*.yaml"))],
+        help="rows, or names of configs that have a label normal; the first is what the others are "
+        f"compared with (default: {', '.join(ROWS)})",
     )  # fmt: skip
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE",
@@ -154,21 +160,30 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def config_and_settings(row: str) -> tuple[Path, list[str]]:
+    """The config of a row and what it has otherwise; a config's name is a row of its own."""
+    return (CONFIG, ROWS[row]) if row in ROWS else (CONFIGS / f"{row}.yaml", [])
+
+
 def run_row(name: str, arguments: argparse.Namespace) -> None:
     """Trains and evaluates what of a row is not finished. Raises UserError."""
     folder, data = arguments.output / name, arguments.data.absolute()
+    path, own = config_and_settings(name)
+    config = load_config(path)
+    collection = Path(config.data.roots[0]).name
+    ill = "pneumonia" if "pneumonia" in config.data.labels else "infected"
     if name in CHANGED:
-        for collection in ("xray3", *SITES):
-            write_changed(data / collection, folder / "data" / collection, CHANGED[name])
+        for changed in (collection, *SITES):
+            write_changed(data / changed, folder / "data" / changed, CHANGED[name])
         data = folder.absolute() / "data"
-    own = [setting.replace("DATA", str(data)) for setting in ROWS[name]]
-    settings = [f"data.root={data / 'xray3'}", *own, *arguments.set]
-    call("-m", "covid.training.crossval", "--config", str(CONFIG), "--folds", str(arguments.folds),
+    own = [setting.replace("DATA", str(data)) for setting in own]
+    settings = [f"data.root={data / collection}", *own, *arguments.set]
+    call("-m", "covid.training.crossval", "--config", str(path), "--folds", str(arguments.folds),
          "--output", str(folder), *(f"--set={setting}" for setting in settings))  # fmt: skip
     for network in networks(folder, arguments.folds):
         if not all(outside(network, site).is_file() for site in SITES):
             sites = [f"--data={data / site}" for site in SITES]
-            labels = [f"--label={label}" for label in SITES.values()]
+            labels = [f"--label={theirs}={ill}" for theirs in SITES.values()]
             call("evaluate.py", str(network), *sites, *labels)
 
 
@@ -265,7 +280,7 @@ def ablation(arguments: argparse.Namespace) -> int:
         rows.append([name, *map(shown, found.values())])
         figures += [
             figure(f"{name}, {title}", each.second, "", details={
-                "settings": ROWS[name], "less_than": arguments.rows[0],
+                "settings": config_and_settings(name)[1], "less_than": arguments.rows[0],
                 "difference": each.value, "low": each.low, "high": each.high,
             })
             for title, each in found.items() if each.second is not None

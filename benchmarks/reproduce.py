@@ -59,6 +59,9 @@ BINARY = {
     "efficientnet_lite0_binary_block1": Published(),
     "efficientnet_lite0_binary_block2": Published(),
     "efficientnet_lite0_binary_all": Published(),
+    "efficientnet_lite0_binary": Published(),
+    "resnet18_binary_scratch": Published(),
+    "densenet121_binary_scratch": Published(),
 }
 MULTILABEL = {
     "vgg16_multilabel": Published(validation_accuracy=0.952, validation_macro_f1=0.899),
@@ -69,6 +72,8 @@ MULTILABEL = {
     "efficientnet_lite0_multilabel": Published(),
     "efficientnet_lite0_multilabel_bce": Published(),
     "efficientnet_lite0_multilabel_focal": Published(),
+    "resnet18_multilabel_scratch": Published(),
+    "densenet121_multilabel_scratch": Published(),
 }
 EXPERIMENTS = BINARY | MULTILABEL
 # The study's question: the same network by binary cross-entropy and by focal loss with gamma 3.

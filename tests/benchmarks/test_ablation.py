@@ -23,6 +23,11 @@ def test_each_row_is_a_config_that_differs_where_it_says_so(name: str) -> None:
     assert bool(ablation.ROWS[name]) == (config != load_config(ablation.CONFIG))
 
 
+def test_a_config_is_a_row_by_its_name_as_it_stands() -> None:
+    path, settings = ablation.config_and_settings("resnet18_binary_scratch")
+    assert load_config(path, settings).name == "resnet18_binary_scratch"
+
+
 def write_predictions(path: Path, normal: list[float], fold: str = "") -> None:
     """A healthy and an ill patient, `normal` the probability of either."""
     rows = [HEADER]
