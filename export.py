@@ -58,7 +58,6 @@ def export(arguments: argparse.Namespace) -> int:
     from covid.edge.operating_point import decides_by, recalibrated_by
     from covid.evaluation.operating.file import read_operating_point
     from covid.evaluation.report import read_json
-    from covid.export.evidence import gather_evidence
     from covid.export.files import (
         ANY_SIZE,
         FP32,
@@ -70,6 +69,7 @@ def export(arguments: argparse.Namespace) -> int:
     )
     from covid.export.graph import export_graph, recalibrate
     from covid.export.model_card import MODEL_CARD, write_model_card
+    from covid.export.reference import gather_reference
     from covid.export.report import build_report, report_table, write_report
     from covid.model.weights import load_trained
     from covid.training.run import (
@@ -91,7 +91,7 @@ def export(arguments: argparse.Namespace) -> int:
     print(f"{config.name}, epoch {trained.epoch}: exporting to {output}", flush=True)
 
     # What the files must agree with: the network's own answers for the validation images.
-    evidence = gather_evidence(
+    reference = gather_reference(
         trained,
         weights,
         versions() | {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__},
@@ -103,20 +103,20 @@ def export(arguments: argparse.Namespace) -> int:
     model = export_graph(network, config.task, config.data.image_size)
     if recalibration is not None:
         recalibrate(model, recalibration)
-    parity = write_fp32(output / FP32, model, evidence)
+    parity = write_fp32(output / FP32, model, reference)
     remove_earlier(output)
     int8 = None
     if parity.holds and not arguments.no_int8:
-        int8 = write_int8(output / INT8, model, evidence, arguments.max_drop, print)
+        int8 = write_int8(output / INT8, model, reference, arguments.max_drop, print)
     any_size = None
     if parity.holds and arguments.any_size:
-        any_size = write_any_size(output / ANY_SIZE, model, evidence)
-    report = build_report(output, config.name, evidence, parity, int8, any_size)
+        any_size = write_any_size(output / ANY_SIZE, model, reference)
+    report = build_report(output, config.name, reference, parity, int8, any_size)
     write_report(output, report)
     written = [*report["files"], "report.json"]
     if report["files"]:
         write_model_card(
-            output, evidence.card.fields(), report,
+            output, reference.card.fields(), report,
             audit=read_json(folder / "data_audit.json"),
             summary=read_json(folder / "summary.json"),
             config=config.model_dump(mode="json"),
@@ -124,8 +124,8 @@ def export(arguments: argparse.Namespace) -> int:
         )  # fmt: skip
         written.append(MODEL_CARD)
 
-    print(f"\n{config.name} on {evidence.card.trained_on}")
-    print(f"{decides_by(evidence.space, point)}{recalibrated_by(recalibration)}\n")
+    print(f"\n{config.name} on {reference.card.trained_on}")
+    print(f"{decides_by(reference.space, point)}{recalibrated_by(recalibration)}\n")
     print(report_table(report))
     print(
         f"\n{output} holds {', '.join(written)}.\n"

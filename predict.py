@@ -2,6 +2,7 @@
 
     python predict.py model.onnx image.png folder/
     python predict.py model.onnx folder/ --output predictions.csv
+    python predict.py model.onnx folder/ --heatmaps pictures/
 """
 
 import argparse
@@ -10,7 +11,7 @@ import shutil
 import signal
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -20,6 +21,7 @@ from covid.errors import ConfigError, StorageError, UserError
 
 if TYPE_CHECKING:
     from covid.edge.labels import LabelSpace
+    from covid.edge.model import Model
     from covid.edge.predict import Prediction
 
 BY_ENDING = {".csv": "csv", ".json": "json"}
@@ -51,6 +53,15 @@ def parse_arguments() -> argparse.Namespace:
         help="onnxruntime's execution provider, such as OpenVINOExecutionProvider "
         "(default: CPUExecutionProvider)",
     )  # fmt: skip
+    parser.add_argument(
+        "--heatmaps", type=Path, metavar="DIR",
+        help="a picture of each image there: what of it speaks for what was decided, and against",
+    )
+    parser.add_argument(
+        "--class", dest="shown", metavar="NAME",
+        help="with --heatmaps: the class to show (default: each that was decided, or where none "
+        "was, the most probable one)",
+    )  # fmt: skip
     return parser.parse_args()
 
 
@@ -65,6 +76,8 @@ def predict(arguments: argparse.Namespace) -> int:
     from covid.edge.predict import find_images
     from covid.edge.progress import Progress
 
+    if arguments.shown and not arguments.heatmaps:
+        raise ConfigError("--class: says what --heatmaps DIR shows; give that too.")
     paths, others = find_images(arguments.sources)
     model = load(
         arguments.model,
@@ -73,6 +86,7 @@ def predict(arguments: argparse.Namespace) -> int:
         spinning=len(paths) == 1,  # else threads that wait leave their cores to decoding
         providers=[arguments.provider] if arguments.provider else None,
     )
+    draw = heatmaps(model, paths, arguments.heatmaps, arguments.shown)
     card, bar, caught = model.card, Progress(len(paths), sys.stderr), catch_signals()
     point = card.operating_point
     done = unreadable = 0
@@ -81,6 +95,7 @@ def predict(arguments: argparse.Namespace) -> int:
         """The same, counted, until a signal has come in and its batch is through."""
         nonlocal done, unreadable
         for prediction in predictions:
+            draw(prediction)
             yield prediction  # it goes on here once the row is written
             done, unreadable = done + 1, unreadable + bool(prediction.error)
             bar.draw(done)
@@ -119,6 +134,17 @@ def predict(arguments: argparse.Namespace) -> int:
     for sentence in survey(paths):  # at the end, since no row waits for other images' headers
         write(sys.stderr, f"{sentence}\n")
     return 1 if unreadable else 0
+
+
+def heatmaps(
+    model: "Model", paths: Sequence[Path], folder: Path | None, shown: str | None
+) -> Callable[["Prediction"], None]:
+    """What writes a prediction's picture into `folder`; None: nothing. Raises ConfigError."""
+    if folder is None:
+        return lambda prediction: None
+    from covid.edge.heatmaps import Heatmaps
+
+    return Heatmaps(model, paths, folder, shown).write
 
 
 def choose_format(form: str | None, output: Path | None) -> str:

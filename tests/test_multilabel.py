@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from covid.export.evidence import gather_evidence
+from covid.export.reference import gather_reference
 from covid.model.weights import load_trained
 from tests.conftest import run_script, write_image
 from tests.runs import train
@@ -70,8 +70,8 @@ def test_predictions_show_cells_and_targets(run: Path) -> None:
 
 def test_an_export_is_proven_by_what_is_known(run: Path) -> None:
     weights = run / "best.safetensors"
-    evidence = gather_evidence(load_trained(weights), weights, {})
+    reference = gather_reference(load_trained(weights), weights, {})
     # A lone doubt of nothing is left out of training, and counts in no figure here either.
-    assert np.isnan(evidence.targets).sum(axis=1).tolist() == [0, 0, 1, 3]
-    assert evidence.card.metrics["macro_f1"] is not None
-    assert evidence.space.labels["No Finding"] == ()
+    assert np.isnan(reference.targets).sum(axis=1).tolist() == [0, 0, 1, 3]
+    assert reference.card.metrics["macro_f1"] is not None
+    assert reference.space.labels["No Finding"] == ()

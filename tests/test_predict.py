@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROJECT, clean_environment, run_script, write_image
-from tests.edge.networks import CARD, write_network
+from tests.edge.networks import CARD, evidence_graph, write_network
 from tests.edge.test_operating_point import POINT
 
 COLUMNS = [
@@ -395,3 +395,26 @@ def test_it_runs_in_an_environment_of_three_packages(
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == predict(model, images, "--format", "csv").stdout
+
+
+# Maps ---------------------------------------------------------------------------------------
+
+
+def test_heatmaps_are_one_picture_an_image_beside_the_rows(images: Path, tmp_path: Path) -> None:
+    card = replace(CARD, evidence_scale=0.5)
+    model = write_network(tmp_path, card, evidence_graph())
+    (images / "broken.png").write_bytes(b"")
+    done = predict(model, images, "--heatmaps", tmp_path / "maps", "--class", "covid", code=1)
+    assert len(done.stdout.splitlines()) == 2 + 8
+    pictures = sorted(path.name for path in (tmp_path / "maps").iterdir())
+    assert pictures == [f"{number}.png" for number in range(7)]
+
+
+def test_heatmaps_of_a_file_without_maps_are_refused(model: Path, images: Path) -> None:
+    sentence = refused(model, images, "--heatmaps", images.parent / "maps")
+    assert "has no maps for --heatmaps" in sentence
+    assert not (images.parent / "maps").exists()
+
+
+def test_a_class_to_show_needs_a_place_to_show_it(model: Path, images: Path) -> None:
+    assert "--class: says what --heatmaps DIR shows" in refused(model, images, "--class", "covid")

@@ -1,11 +1,15 @@
 """One set of images, evaluated: every file of it, and what the terminal shows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from covid.assessment.evidence import evidence_in_mask
 from covid.data.index import Index, targets_of
 from covid.data.predictor import Predictions, Predictor, check_images, indices_of
 from covid.data.samples import digest, rows_of
@@ -63,6 +67,9 @@ def assess(
     )  # fmt: skip
     if predictor.recalibration is not None and not predictor.is_recalibrated:
         probabilities = recalibrated(space, predictions.logits, predictor.recalibration)
+    scale = np.ones(len(space.classes), dtype=np.float32)  # what a recalibration makes of maps
+    if predictor.recalibration is not None and not predictor.is_recalibrated:
+        scale = np.array(predictor.recalibration.scale, dtype=np.float32)
     if point is not None:
         space = space.with_thresholds(point.thresholds)
     name = f"{data_name(index)}, {split}"
@@ -89,10 +96,20 @@ def assess(
         operating_point=point,
         recalibration=predictor.recalibration,
     )
-    read_images = predictions.read_images
-    metrics = write_report(
-        folder, evaluation, lambda places: read_images([indices[i] for i in places]), prevalences
+
+    def scaled(evidence: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return np.asarray(evidence * scale[:, np.newaxis, np.newaxis])
+
+    in_mask, useless_masks = evidence_in_mask(
+        index, indices, predictions, evaluation.answers.decisions, space.classes
     )
+    read_images, maps = predictions.read_images, predictions.maps
+    metrics = write_report(
+        folder, replace(evaluation, evidence_in_mask=in_mask),
+        lambda places: read_images([indices[i] for i in places]),
+        None if maps is None else lambda places: scaled(maps([indices[i] for i in places])),
+        prevalences,
+    )  # fmt: skip
     write_html(
         folder, evaluation.title, metrics, **about_run(predictor, index if own else None),
         evaluated=rows_of_samples(index, indices), other_images=not own,
@@ -105,7 +122,7 @@ def assess(
         predictive=print_predictive_values,
     )  # fmt: skip
     headers = survey([sample.path for sample in samples], lateral_known=predictor.lateral_known)
-    warnings = [*index.warnings, *notes, *headers, *predictions.warnings]
+    warnings = [*index.warnings, *notes, *headers, *predictions.warnings, *useless_masks]
     return Assessment(name, folder, metrics, text, warnings)
 
 

@@ -73,7 +73,10 @@ def _samples_of_rows(
         )
     ]  # fmt: skip
     endings = image_endings()
-    masks = {os.path.normpath((row.get("mask") or "").strip().replace("\\", "/")) for row in rows}
+    masks = {
+        os.path.normpath((row.get(column) or "").strip().replace("\\", "/"))
+        for row in rows for column in ("mask", "lesion")
+    }  # fmt: skip
     unlisted = [n for n in on_disk - {*names, *masks} if os.path.splitext(n)[1].lower() in endings]
     if not unlisted:
         return samples, []

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from covid.data.phantom_chest import attenuation
+from covid.data.phantom_chest import attenuation, regions
 from covid.data.phantom_shapes import (
     SIDES,
     Field,
@@ -32,7 +32,8 @@ SYNTHETIC = "SYNTHETIC phantom radiographs"
 CLASSES = ("covid", "normal", "pneumonia", "infected")
 RARE, RARE_SHARE = "covid", 0.1  # what is rare in the study, and its share of the images
 HELD_OUT = 0.15  # share of a class's images in validation, and in test
-COLUMNS = ("path", "label", "split", "patient", "view", "sex", "age", "source")
+COLUMNS = ("path", "label", "split", "patient", "view", "sex", "age", "source", "mask", "lesion")
+MASKS, LESIONS = "masks", "lesions"  # folders of pictures that are white where there is one
 FINEST = 512  # px; anatomy has no finer detail, a larger picture enlarges it and adds fine noise
 
 
@@ -108,6 +109,20 @@ def render_image(
     return np.asarray(film, dtype=np.uint8)
 
 
+def render_masks(
+    key: str, patient_seed: int, image_seed: int, size: int = 256
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Where `render_image` of the same arguments shows lung, and where disease: `[size, size]`."""
+    _check([key])
+    patient = Patient(patient_seed)
+    lungs, lesion = regions(key, patient, Shot(patient, image_seed), min(size, FINEST))
+    lungs, lesion = (
+        np.asarray(Image.fromarray(part).resize((size, size), Image.Resampling.NEAREST))
+        for part in (lungs, lesion)
+    )
+    return lungs, lesion
+
+
 @dataclass(frozen=True)
 class Picture:
     """One image of a set, before it is rendered."""
@@ -145,13 +160,19 @@ def _plan(keys: Sequence[str], images: int, random: np.random.Generator) -> list
 
 
 def _render(picture: Picture, folder: Path, size: int, seed: int) -> dict[str, str]:
-    """Writes one image; returns its row of the manifest."""
+    """Writes one image and its masks; returns its row of the manifest."""
     patient = Patient(100_000 * seed + picture.number)  # other seeds give other patients
     pixels = render_image(picture.key, patient.seed, picture.image, size)
     Image.fromarray(pixels).save(folder / picture.name, compress_level=1)
+    masks = dict.fromkeys((MASKS, LESIONS), "")
+    drawn = render_masks(picture.key, patient.seed, picture.image, size)
+    for place, mask in zip(masks, drawn, strict=True):
+        if mask.any():  # who is healthy has no lesion
+            masks[place] = f"{place}/{picture.name}"
+            Image.fromarray(mask).save(folder / masks[place], compress_level=1)
     view = Shot(patient, picture.image).view
-    values = (picture.name, picture.key, picture.split, f"phantom-{picture.number:06d}",
-              view, patient.sex, str(patient.age), SYNTHETIC.split()[0])  # fmt: skip
+    values = (picture.name, picture.key, picture.split, f"phantom-{picture.number:06d}", view,
+              patient.sex, str(patient.age), SYNTHETIC.split()[0], *masks.values())  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))
 
 
@@ -161,6 +182,8 @@ def _write_set(
 ) -> None:  # fmt: skip
     for parent in {(folder / picture.name).parent for picture in plan}:
         parent.mkdir(parents=True, exist_ok=True)
+        for masks in (MASKS, LESIONS):
+            (folder / masks / parent.relative_to(folder)).mkdir(parents=True, exist_ok=True)
     rows = []
     # Threads, since Pillow and numpy let go of the interpreter while they calculate.
     pool = ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1))
@@ -187,6 +210,8 @@ def render_set(
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Writes `folder/{train,validation,test}/KEY/*.png` and `folder/manifest.csv`.
+
+    Beside them `folder/masks/`, where lung is seen, and `folder/lesions/`, under the same names.
 
     A set that is there is left alone. It appears complete or not at all, and of two processes
     that render it at once both succeed. Each patient has 1 to 4 images, in one split; a tenth of

@@ -7,6 +7,7 @@ nothing else.
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from covid.data.phantom_shapes import (
     SIDES,
@@ -221,6 +222,21 @@ def _opacity(key: str, patient: Patient, shot: Shot, pose: Pose) -> Field | floa
     if key == "normal":
         return 0.0
     return (_covid if key == "covid" else _pneumonia)(patient, shot, pose)
+
+
+def regions(
+    key: str, patient: Patient, shot: Shot, grid: int
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Where lung is seen, beside heart and vessels, and where disease fills it: `[grid, grid]`.
+
+    The edge of a lung is where it has half of the air that it has at its most; that of a lesion,
+    which fades away, where it has a quarter of its strength.
+    """
+    pose = Pose(shot, grid)
+    air = _lungs(patient, shot, pose) * (1 - _mediastinum(patient, shot, pose))
+    opacity = np.broadcast_to(np.asarray(_opacity(key, patient, shot, pose)), air.shape)
+    lungs = np.asarray(air > 0.5 * air.max())
+    return lungs, np.asarray(lungs & (opacity > 0) & (opacity > 0.25 * opacity.max()))
 
 
 def attenuation(key: str, patient: Patient, shot: Shot, grid: int) -> Field:

@@ -24,6 +24,9 @@ from covid.edge.labels import LabelSpace
 from covid.edge.operating_point import OperatingPoint, Recalibration
 from covid.errors import ConfigError, DataError, RunError
 
+# Indices of samples to what each place adds to each logit: float32 `[images, classes, h, w]`.
+Maps = Callable[[list[int]], npt.NDArray[np.float32]]
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -37,6 +40,10 @@ class Predictions:
     warnings: Sequence[str]
     greys: npt.NDArray[np.float64]  # [images, 2]: mean and deviation of each image's grey levels
     folds: Sequence[str] | None = None  # [images]: the fold that held each out, as 2of5
+    maps: Maps | None = None  # before recalibration where logits are; None: the network has none
+    # The same of a network that has learnt nothing: its weights shuffled by a seed, its batch
+    # statistics made anew of some samples. None: it has no maps, or its weights cannot be changed.
+    shuffled_maps: Callable[[int, list[int]], Maps] | None = None
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,8 @@ class Card:
     greys: int = PREPROCESSING_VERSION  # which of images.GREYS it learnt from; 1 where not written
     operating_point: OperatingPoint | None = None  # None: nobody chose the thresholds
     calibration: Recalibration | None = None  # what the graph does to logits; None: nothing
+    # What of a logit at one place of a map is much, on validation; None: the graph has no maps
+    evidence_scale: float | None = None
 
     @property
     def synthetic(self) -> bool:
@@ -81,6 +83,7 @@ class Card:
             "image_size": self.image_size,
             "resize": self.resize,
             "greys": self.greys,
+            "evidence_scale": self.evidence_scale,
             "mean": self.mean,
             "std": self.std,
             "precision": self.precision,
@@ -241,7 +244,16 @@ def _card(fields: Mapping[str, Any]) -> Card:
         greys=fields["greys"],
         operating_point=point,
         calibration=calibration,
+        evidence_scale=_evidence_scale(fields),
     )
+
+
+def _evidence_scale(fields: Mapping[str, Any]) -> float | None:
+    """Above zero; None where the file has no maps, or is from before them."""
+    scale = fields.get("evidence_scale")
+    if scale is not None and _number(scale, "evidence_scale") <= 0:
+        raise ValueError("evidence_scale")
+    return scale
 
 
 def _thresholds(fields: Mapping[str, Any], task: Task, classes: int) -> tuple[float, ...] | None:

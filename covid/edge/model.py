@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from covid.edge.card import RESIZE, Card, read_card
 from covid.edge.images import read_image
 from covid.edge.memory import available_memory
-from covid.edge.predict import Prediction, find_images, predict_files
+from covid.edge.predict import Outputs, Prediction, find_images, predict_files
 from covid.edge.processors import usable_processors
 from covid.edge.session import CPU, brief, open_session
 from covid.errors import ConfigError, ImageError, ModelError
@@ -27,6 +27,7 @@ MAX_BATCH = 8
 BYTES_PER_PIXEL = 64 * 4 * 2 * 2
 MAX_THREADS = 1024
 OUTPUTS = ("logit", "probability")
+EVIDENCE = ("evidence", "evidence_rest")  # what files have beside whose head reads a feature map
 MAX_MEMORY_SHARE = 0.25  # of the memory that is left: others use the machine too
 
 # How a session came to its golden answers: as the processor multiplies 8-bit integers, with their
@@ -41,11 +42,6 @@ class Runnable(Protocol):
 
 
 Opened = TypeVar("Opened", bound=Runnable)
-
-
-class Outputs(NamedTuple):
-    logits: npt.NDArray[np.float32]  # [images, classes]
-    probabilities: npt.NDArray[np.float32]  # [images, classes]
 
 
 def load(
@@ -151,6 +147,9 @@ class Model:
         self.path = path
         self.session = session
         self.card = card
+        # Asked for wherever a file has it, since the runtime computes it anyway.
+        given = {output.name for output in session.get_outputs()}
+        self.names = (*OUTPUTS, *EVIDENCE) if given >= set(EVIDENCE) else OUTPUTS
         self.arithmetic = arithmetic
         self.threads = threads  # that compute
         self.decoders = decoders  # threads that read images while the session computes
@@ -179,7 +178,7 @@ class Model:
         return predict_files(
             paths,
             self.read,
-            lambda images: self.run(images).probabilities,
+            self.run,
             self.card.space,
             decoders=self.decoders,
             batch_size=self.batch_size,
@@ -190,20 +189,26 @@ class Model:
         return read_image(path, self.card.image_size, greys=self.card.greys)
 
     def run(self, images: npt.NDArray[np.uint8]) -> Outputs:
-        """uint8 `[n, size, size]` to logits and probabilities, float32 `[n, classes]` each.
+        """uint8 `[n, size, size]` to what the graph gives for them.
 
-        Raises ModelError where the graph fails, or gives something else than that.
+        Raises ModelError where the graph fails, or gives something else than it promises.
         """
-        return _run(self.path, self.session, self.card, images)
+        return _run(self.path, self.session, self.card, self.names, images)
 
 
-def _run(path: Path, session: Runnable, card: Card, images: npt.NDArray[np.uint8]) -> Outputs:
-    """As `Model.run`."""
+def _run(
+    path: Path,
+    session: Runnable,
+    card: Card,
+    names: Sequence[str],
+    images: npt.NDArray[np.uint8],
+) -> Outputs:
+    """The outputs of a session by `names`: OUTPUTS, or these and EVIDENCE."""
     try:
-        logits, probabilities = session.run(OUTPUTS, {"image": images[:, np.newaxis]})
+        given = session.run(names, {"image": images[:, np.newaxis]})
     except Exception as error:  # onnxruntime's errors have no class of their own above Exception
         raise ModelError(f"{path}: onnxruntime cannot run it ({brief(error)}).") from error
-    outputs = Outputs(np.asarray(logits), np.asarray(probabilities))
+    outputs = Outputs(*map(np.asarray, given))
     wanted = (len(images), len(card.space.classes))
     if outputs.logits.shape != wanted or outputs.probabilities.shape != wanted:
         raise ModelError(
@@ -218,7 +223,7 @@ def _run(path: Path, session: Runnable, card: Card, images: npt.NDArray[np.uint8
 def _logits(
     path: Path, session: Runnable, card: Card, images: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.float32]:
-    return _run(path, session, card, images).logits
+    return _run(path, session, card, OUTPUTS, images).logits
 
 
 def _batch_size(image_size: int) -> int:
@@ -238,8 +243,20 @@ def _check_graph(path: Path, session: "onnxruntime.InferenceSession", card: Card
             raise ModelError(
                 f"{path}: its graph takes batches of one size only ({shape}); export it anew."
             )
+    classes = len(card.space.classes)
     wanted = [("image", "tensor(uint8)", [1, card.image_size, card.image_size])]
-    given = [(name, "tensor(float)", [len(card.space.classes)]) for name in OUTPUTS]
+    given = [(name, "tensor(float)", [classes]) for name in OUTPUTS]
+    if card.evidence_scale is not None:
+        if len(outputs) != len(OUTPUTS) + len(EVIDENCE):
+            raise ModelError(
+                f"{path}: its `covid` metadata speaks of maps that its graph does not give; "
+                f"export it anew."
+            )
+        places = outputs[len(OUTPUTS)][2][2:]  # however many rows and columns the map has
+        given += [
+            (name, "tensor(float)", [classes, *of])
+            for name, of in zip(EVIDENCE, (places, []), strict=True)
+        ]
     for actual, expected in ((inputs, wanted), (outputs, given)):
         if [(name, kind, shape[1:]) for name, kind, shape in actual] != expected:
             raise ModelError(

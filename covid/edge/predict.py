@@ -4,9 +4,10 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,15 @@ Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
 
+class Outputs(NamedTuple):
+    """What a graph gives for some images, in float32."""
+
+    logits: Floats  # [images, classes]
+    probabilities: Floats  # [images, classes]
+    evidence: Floats | None = None  # [images, classes, height, width]; None: it has no such output
+    evidence_rest: Floats | None = None  # [images, classes]; with evidence's sum it is the logits
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What a network says of one image file, or why it says nothing."""
@@ -27,6 +37,10 @@ class Prediction:
     probabilities: dict[str, float]  # class -> 0..1; empty where the file cannot be read
     labels: tuple[str, ...]  # the classes decided to be true, implied ones included
     error: str | None = None  # one sentence
+    # class -> what each place of the image adds to its logit, float32 [height, width], and what
+    # the logit is without any place; empty where the file does not say
+    evidence: dict[str, Floats] = field(default_factory=dict)
+    evidence_rest: dict[str, float] = field(default_factory=dict)
 
 
 def find_images(sources: Iterable[Path]) -> tuple[list[Path], int]:
@@ -68,7 +82,7 @@ def _files(folder: Path) -> Iterator[Path]:
 def predict_files(
     paths: Iterable[Path],
     read: Callable[[Path], Pixels],
-    infer: Callable[[Pixels], Floats],
+    infer: Callable[[Pixels], Outputs],
     space: LabelSpace,
     *,
     decoders: int,
@@ -77,7 +91,7 @@ def predict_files(
     """One prediction per path, in order, as soon as its batch is done.
 
     `read` gives uint8 `[size, size]` or raises ImageError; `infer` takes uint8 `[n, size, size]`,
-    n up to `batch_size`, and gives probabilities `[n, classes]`. `decoders` threads read up to
+    n up to `batch_size`. `decoders` threads read up to
     three batches ahead, however many paths there are.
     """
     with ThreadPoolExecutor(decoders) as pool:
@@ -113,16 +127,31 @@ def _read_ahead(
 
 def _predict_batch(
     batch: Sequence[tuple[Path, Pixels | str]],
-    infer: Callable[[Pixels], Floats],
+    infer: Callable[[Pixels], Outputs],
     space: LabelSpace,
 ) -> Iterator[Prediction]:
     readable = [pixels for _, pixels in batch if not isinstance(pixels, str)]
-    probabilities = infer(np.stack(readable)) if readable else np.empty((0, len(space.classes)))
-    rows = iter(zip(probabilities, space.decide(probabilities), strict=True))
+    answered = _answered(infer(np.stack(readable)), space) if readable else iter(())
     for path, pixels in batch:
         if isinstance(pixels, str):
             yield Prediction(path, {}, (), pixels)
         else:
-            row, decided = next(rows)
-            named = dict(zip(space.classes, row.tolist(), strict=True))
-            yield Prediction(path, named, tuple(space.names(decided)))
+            yield replace(next(answered), path=path)
+
+
+def _answered(outputs: Outputs, space: LabelSpace) -> Iterator[Prediction]:
+    """What is said of each image, as yet without its path."""
+    evidence, rest = outputs.evidence, outputs.evidence_rest
+    for place, decided in enumerate(space.decide(outputs.probabilities)):
+        prediction = Prediction(
+            Path(),
+            dict(zip(space.classes, outputs.probabilities[place].tolist(), strict=True)),
+            tuple(space.names(decided)),
+        )
+        if evidence is not None and rest is not None:
+            prediction = replace(
+                prediction,
+                evidence=dict(zip(space.classes, evidence[place], strict=True)),
+                evidence_rest=dict(zip(space.classes, rest[place].tolist(), strict=True)),
+            )
+        yield prediction

@@ -1,4 +1,4 @@
-"""examples.png: correct and wrong images of each label, with what the network said of them."""
+"""examples.png: wrong and correct images of each label, with what the network said of them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from covid.edge.labels import DOUBT, LabelSpace, read_cell
+from covid.edge.overlay import overlay
 from covid.evaluation.answers import Answers
 from covid.evaluation.page import FAINT, INK, LEADING, MARGIN, NORMAL, SMALL, Page, fit, save
 from covid.evaluation.plots import CORRECT, TRACK, TRAINING, WRONG
@@ -15,6 +16,7 @@ from covid.evaluation.plots import CORRECT, TRACK, TRAINING, WRONG
 EXAMPLES_PER_CLASS = 3  # correct images, and wrong ones, of a class
 # PadChest has 174 labels: beyond these the picture would be too high to be looked at.
 MAX_KEYS = 12  # rows: the keys of most images
+MUCH = 97.5  # percentile of a place's evidence, as exported files have it
 MAX_CLASSES = 8  # bars below an image: those that are true, then the most probable
 
 
@@ -26,14 +28,17 @@ def plot_examples(
     cells: Sequence[str],
     space: LabelSpace,
     title: str,
+    evidence: npt.NDArray[np.float32] | None = None,
 ) -> None:
-    """Correct and wrong images of each key, with what the network said of them.
+    """Wrong and correct images of each key, with what the network said of them.
 
     `images`: uint8 `[chosen, size, size]`, those that `choose_examples` chose, key by key, and no
     others. `answers` and `cells` are of all images, so that the picture can say how many of a key
-    are correct. `title` names run and data. Raises StorageError where `path` cannot be written.
+    are correct. `title` names run and data. `evidence`, float32 `[chosen, classes, h, w]`, is what
+    places of these images add to logits; below each image is then its map of the class in question.
+    Raises StorageError where `path` cannot be written.
     """
-    save(examples_figure(images, chosen, answers, cells, space, title), path)
+    save(examples_figure(images, chosen, answers, cells, space, title, evidence), path)
 
 
 def choose_examples(
@@ -91,24 +96,28 @@ def examples_figure(
     cells: Sequence[str],
     space: LabelSpace,
     title: str,
+    evidence: npt.NDArray[np.float32] | None = None,
 ) -> Figure:
     """What `plot_examples` writes."""
     tile, gap, name_width, between = 1.85, 0.2, 1.2, 0.35  # between correct and wrong
-    high = tile + 0.6 + 0.16 * min(MAX_CLASSES, len(space.classes)) + 0.3
+    mapped = 0.0 if evidence is None else tile + 0.22  # a map below an image, under its own line
+    high = tile + mapped + 0.6 + 0.16 * min(MAX_CLASSES, len(space.classes)) + 0.3
     rows = [key for key in space.labels if key in chosen]
     of_keys, pictures = _images_of_keys(cells), iter(images)
+    maps = {} if evidence is None else _maps(images, chosen, answers, evidence)
     shown = {key: [(place, next(pictures)) for place in places] for key, places in chosen.items()}
     examples = {
         (key, good): [pair for pair in shown[key] if bool(answers.correct[pair[0]]) == good]
-        for key in rows for good in (True, False)
+        for key in rows for good in (False, True)
     }  # fmt: skip
-    columns = {good: max(len(examples[key, good]) for key in rows) for good in (True, False)}
-    blocks = [good for good in (True, False) if columns[good]]
+    columns = {good: max(len(examples[key, good]) for key in rows) for good in (False, True)}
+    blocks = [good for good in (False, True) if columns[good]]
     width = 2 * MARGIN + name_width + sum(columns.values()) * (tile + gap) - gap
     width = max(width + between * (len(blocks) - 1), 6.5)
     evaluated = int(answers.evaluated.sum())
     line = f"{int(answers.correct.sum()):,} of {evaluated:,} image{'s' * (evaluated != 1)} correct"
-    page = Page(width, 0.35 + high * len(rows), "Examples", title, line)
+    foot_lines = 0 if evidence is None else 1  # below the first, which stands in the margin
+    page = Page(width, 0.35 + high * len(rows) + 0.18 * foot_lines, "Examples", title, line)
     x = MARGIN + name_width
     for good in blocks:
         heading = "Correct, most to least confident" if good else "Wrong, most confident first"
@@ -123,7 +132,14 @@ def examples_figure(
                                  extent=(left, left + tile, y + tile, y))  # fmt: skip
                 page.box(left, y, tile, tile, "none", edgecolor=color, linewidth=2.5)
                 said = "correct" if good else "wrong"
-                _draw_answer(page, left, y + tile + 0.14, tile, said, color, answers, place, space)
+                if place in maps:
+                    column_shown, drawn = maps[place]
+                    what = fit(f"evidence for {space.classes[column_shown]}", tile, SMALL - 1)
+                    page.text(left, y + tile + 0.12, what, SMALL - 1, FAINT)
+                    page.axes.imshow(drawn, extent=(left, left + tile, y + tile + mapped,
+                                                    y + mapped))  # fmt: skip
+                _draw_answer(page, left, y + tile + mapped + 0.14, tile, said, color, answers,
+                             place, space)  # fmt: skip
             if not examples[key, good]:
                 page.text(x, y + tile / 2, "none", SMALL, FAINT)
         x += inner + gap + between - gap
@@ -139,8 +155,51 @@ def examples_figure(
     foot += "; the tick is the threshold." if space.thresholds else "."
     if len(space.classes) > MAX_CLASSES:
         foot += f" Of {len(space.classes)} classes, those that are true and the most probable."
-    page.text(MARGIN, page.height - MARGIN, foot, SMALL, FAINT)
+    lines = [foot]
+    if evidence is not None:
+        lines.append(
+            f"Orange is for the class, blue against, full at {much(evidence):.2g} of its logit a "
+            f"place; lines hold 50 % and 90 % of what is for it."
+        )
+    for number, words in enumerate(lines):
+        y = page.height - MARGIN - 0.18 * (foot_lines - number)
+        page.text(MARGIN, y, fit(words, width - 2 * MARGIN, SMALL), SMALL, FAINT)
     return page.finish()
+
+
+def class_in_question(answers: Answers, image: int) -> int:
+    """The class whose evidence is worth seeing.
+
+    Of a wrong image the class that was wrongly decided, or else the one that was missed; of another
+    one that was decided, or else any: of several the most probable.
+    """
+    decisions, probabilities = answers.decisions[image], answers.probabilities[image]
+    mistaken = answers.known[image] & (decisions != answers.targets[image])
+    for considered in (mistaken & decisions, mistaken, decisions):
+        if considered.any():
+            return int(np.where(considered, probabilities, -1).argmax())
+    return int(probabilities.argmax())
+
+
+def much(evidence: npt.NDArray[np.float32]) -> float:
+    """What is shown in full colour: a percentile of all places' evidence, in magnitude."""
+    return float(np.percentile(np.abs(evidence), MUCH)) or 1.0
+
+
+def _maps(
+    images: npt.NDArray[np.uint8],
+    chosen: Mapping[str, Sequence[int]],
+    answers: Answers,
+    evidence: npt.NDArray[np.float32],
+) -> dict[int, tuple[int, npt.NDArray[np.uint8]]]:
+    """Of each chosen image the class in question, and its map over the image."""
+    scale = much(evidence)
+    places = [place for of_key in chosen.values() for place in of_key]
+    columns = [class_in_question(answers, place) for place in places]
+    return {
+        place: (column, overlay(picture, maps[column], scale))
+        for place, column, picture, maps in zip(places, columns, images, evidence, strict=True)
+    }
 
 
 def _draw_answer(

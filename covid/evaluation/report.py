@@ -48,6 +48,7 @@ class Evaluation:
     folds: Sequence[str] | None = None  # whose network answered, where it was several
     operating_point: OperatingPoint | None = None
     recalibration: Recalibration | None = None  # that the probabilities have gone through
+    evidence_in_mask: Mapping[str, Any] | None = None  # where maps lie; None: no masks or no maps
 
     @cached_property
     def answers(self) -> Answers:
@@ -103,6 +104,8 @@ def compute_all(
             space, evaluation.probabilities, answers.decisions, evaluation.targets,
             evaluation.names, evaluation.patients, evaluation.cells,
         ),
+        **({} if evaluation.evidence_in_mask is None
+           else {"evidence_in_mask": evaluation.evidence_in_mask}),
         "site": site_traits(
             evaluation.columns, evaluation.patients, evaluation.cells, evaluation.greys
         ),
@@ -114,12 +117,14 @@ def write_report(
     folder: Path,
     evaluation: Evaluation,
     read_images: Callable[[list[int]], npt.NDArray[np.uint8]],
+    read_maps: Callable[[list[int]], npt.NDArray[np.float32]] | None = None,
     prevalences: Sequence[float] = PREVALENCES,
 ) -> dict[str, Any]:
     """Writes metrics.json, predictions.csv and PICTURES to `folder`; returns the metrics.
 
     `read_images` gives uint8 `[n, size, size]` for n places of the evaluation's images: only
-    those that the picture shows are read.
+    those that the picture shows are read. `read_maps` gives what each of their places adds to each
+    logit, float32 `[n, classes, h, w]`; None where the network has no such maps.
     """
     space, title, answers = evaluation.space, evaluation.title, evaluation.answers
     metrics = compute_all(evaluation, prevalences)
@@ -127,10 +132,11 @@ def write_report(
     write_atomically(folder / PREDICTIONS, predictions_csv(evaluation.prediction_file))
     plot_confusion(folder / "confusion.png", metrics, title)
     chosen = choose_examples(answers, evaluation.cells)
-    images = read_images([place for places in chosen.values() for place in places])
+    shown = [place for places in chosen.values() for place in places]
     plot_examples(
-        folder / "examples.png", images, chosen, answers, evaluation.cells, space, title
-    )
+        folder / "examples.png", read_images(shown), chosen, answers, evaluation.cells, space,
+        title, None if read_maps is None else read_maps(shown),
+    )  # fmt: skip
     plot_calibration(
         folder / "calibration.png", space, metrics["calibration"], evaluation.probabilities,
         evaluation.targets, title,

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from covid.evaluation.evidence import evidence_table
 from covid.evaluation.mistakes import mistakes_sentence
 from covid.evaluation.operating.calibration import calibration_table
 from covid.evaluation.operating.predictive_values import predictive_values_table
@@ -22,6 +23,7 @@ def evaluation_text(
         textwrap.fill(decides, COLUMNS),
         calibration_table(metrics["calibration"]),
         predictive_values_table(metrics["predictive_values"]) if predictive else "",
+        evidence_table(metrics.get("evidence_in_mask"), COLUMNS),
         textwrap.fill(mistakes_sentence(metrics["mistakes"]), COLUMNS),
     )
     return "\n\n".join(part for part in parts if part)

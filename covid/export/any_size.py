@@ -11,10 +11,12 @@ from onnx import helper, numpy_helper
 from tqdm import tqdm
 
 from covid.edge.images import read_grey
+from covid.edge.model import EVIDENCE, OUTPUTS
+from covid.edge.predict import Outputs
 from covid.edge.processors import usable_processors
-from covid.export.evidence import Evidence
 from covid.export.graph import check
-from covid.export.parity import Check
+from covid.export.parity import Check, check_evidence
+from covid.export.reference import Reference
 
 Floats = npt.NDArray[np.float32]
 
@@ -26,7 +28,7 @@ TOLERANCE = 2e-2
 def any_size_graph(model: onnx.ModelProto, image_size: int) -> onnx.ModelProto:
     """An exported graph with a resize before it: `image`, uint8 `[1, height, width]` of any size.
 
-    The resize is ONNX's, linear and antialiased, on bytes. Outputs are `[1, classes]`.
+    The resize is ONNX's, linear and antialiased, on bytes. Outputs are those of one image.
     """
     model = onnx.ModelProto.FromString(model.SerializeToString())
     graph = model.graph
@@ -55,28 +57,31 @@ def any_size_graph(model: onnx.ModelProto, image_size: int) -> onnx.ModelProto:
     return model
 
 
-def check_any_size(path: Path, evidence: Evidence) -> dict[str, Any]:
+def check_any_size(path: Path, reference: Reference) -> dict[str, Any]:
     """How far a file is from the network, each validation image given to it at its own size.
 
     What report.json says: `checks`, `largest_difference` and `mean_difference` of a
     probability, `decisions_changed`.
     """
-    places = list(range(len(evidence.indices)))
-    names, files = evidence.names(places), evidence.files(places)
+    places = list(range(len(reference.indices)))
+    names, files = reference.names(places), reference.files(places)
     session = _open(path)
-    given = np.empty_like(evidence.probabilities)
+    there = {output.name for output in session.get_outputs()}
+    wanted = [name for name in (*OUTPUTS, *EVIDENCE) if name in there]
+    answered: list[Outputs] = []
     with tqdm(total=len(files), desc="any size", unit=" images", leave=False, delay=1,
               disable=None) as bar:  # fmt: skip
-        for place, file in enumerate(files):
-            feed = {"image": np.asarray(read_grey(file, greys=evidence.card.greys))[np.newaxis]}
-            given[place] = session.run(["probability"], feed)[0][0]
+        for file in files:
+            feed = {"image": np.asarray(read_grey(file, greys=reference.card.greys))[np.newaxis]}
+            answered.append(Outputs(*session.run(wanted, feed)))
             bar.update()
-    difference = np.abs(given - evidence.probabilities)
+    given = np.concatenate([outputs.probabilities for outputs in answered])
+    difference = np.abs(given - reference.probabilities)
     difference = np.where(np.isfinite(difference), difference, np.float32(np.inf))
-    space, largest = evidence.space, float(difference.max())
-    other = (space.decide(given) != space.decide(evidence.probabilities)).any(axis=1)
+    space, largest = reference.space, float(difference.max())
+    other = (space.decide(given) != space.decide(reference.probabilities)).any(axis=1)
     changed = [names[place] for place in np.flatnonzero(other).tolist()]
-    far = _far_from_threshold(evidence.probabilities, space.thresholds)
+    far = _far_from_threshold(reference.probabilities, space.thresholds)
     wrong = [names[place] for place in np.flatnonzero(other & far).tolist()]
     worst = names[int(difference.max(axis=1).argmax())]
     checks = [
@@ -92,6 +97,7 @@ def check_any_size(path: Path, evidence: Evidence) -> dict[str, Any]:
             f"{len(changed)} of {len(files)} differ, {len(wrong)} of them further than "
             f"{TOLERANCE:g} from a threshold",
         ),
+        check_evidence(answered),
     ]
     return {
         "checks": checks,

@@ -1,244 +1,169 @@
-"""What exported files are evaluated by: validation images, and what the network says of them."""
+"""What each place of an image adds to a logit, computed by the exported graph itself.
 
-import hashlib
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+Behind a convolution's feature map A, [batch, channels, h, w], a head of two dense layers with a
+ReLU between them is piecewise linear in A. With m = 1 where an image's hidden units are positive
+and 0 elsewhere, W1 and b1, W2 and b2 the layers' weights, and P the pooling between A and them:
+
+    logit_c = rest_c + sum over x, y of evidence_c(x, y)
+    evidence_c(x, y) = sum over k of (d logit_c / d A_k(x, y)) · A_k(x, y)
+    rest = b2 + W2 (m ∘ b1),    d logit_c / d P = (W2_c ∘ m) W1
+
+This is HiResCAM (Draelos & Carin 2020, "Use HiResCAM instead of Grad-CAM for faithful explanations
+of convolutional neural networks"); where A is averaged it is Grad-CAM's map before its ReLU. The
+gradient is a product of two constant matrices and the mask, so it needs no automatic
+differentiation and runs where the logits do.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from tqdm import tqdm
+import onnx
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from covid.config import Config, resolve
-from covid.data.cache import Images, Scan, open_images
-from covid.data.index import Index, some, targets_of
-from covid.data.samples import (
-    Row,
-    another_list,
-    digest,
-    moved_images,
-    own_images,
-    present,
-    read_rows,
-    require_unchanged,
-)
-from covid.data.source import NAME_FOLDER, data_name, open_source
-from covid.edge.card import RESIZE, Card
-from covid.edge.labels import LabelSpace, Task
-from covid.edge.operating_point import OperatingPoint, Recalibration
-from covid.errors import DataError, RunError, TrainingError
-from covid.evaluation.metrics import compute_metrics
-from covid.model.networks import Network
-from covid.model.weights import Trained
+from covid.edge.constants import SCALE, SHIFT
+from covid.edge.model import EVIDENCE
+from covid.export.choose import answer
+from covid.export.graph import check, constants_of
 
-# From where on ranges hardly move; at most half of the training images, since the other half
-# must show whether the 8-bit file agrees with the fp32 one on images that calibration never saw.
-CALIBRATION_IMAGES = 300
-BATCH_SIZE = 16  # images through a network: some 500 MB of activations for VGG-16 at 256 pixels
+Floats = npt.NDArray[np.float32]
+Pixels = npt.NDArray[np.uint8]
+
+FIRST, LAST = "head.0", "head.3"  # the head's dense layers, as graphs name them
+# Percentile of a place's evidence, in magnitude, that pictures show in full colour: beyond it
+# differences are lost, and the higher it is the fainter is all else.
+MUCH = 97.5
+RESHAPES = ("Flatten", "Reshape", "Squeeze")  # what may lie between a map and a dense layer
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """A run's validation images with their targets, and the network's own answers, in fp32."""
+class FeatureMap:
+    """A tensor of a graph, `[batch, channels, height, width]`, that a head reads."""
 
-    card: Card  # what an fp32 file of this network must say
-    images: Images
-    index: Index
-    indices: list[int]  # of the validation images, in `index`
-    calibration: list[int]  # indices of training images that 8-bit files are made from
-    unseen: list[int]  # indices of the other training images
-    targets: npt.NDArray[np.float32]  # [images, classes], 1 or 0, NaN where not known
-    logits: npt.NDArray[np.float32]  # [images, classes]
-    probabilities: npt.NDArray[np.float32]  # [images, classes]
-    metrics: dict[str, Any]
+    name: str
+    channels: int
+    height: int
+    width: int
+    averaged: bool  # the head reads its mean over all places, or else every place
 
     @property
-    def space(self) -> LabelSpace:
-        return self.card.space
-
-    @property
-    def patients(self) -> list[str | None]:
-        return self.patients_of(self.indices)
-
-    def sample(self, most: int) -> list[int]:
-        """Places of all images, or of `most` of them evenly spaced: all classes, all folders."""
-        count = len(self.indices)
-        spaced = np.linspace(0, count - 1, min(count, most))
-        return [int(place) for place in spaced]
-
-    def names(self, places: list[int]) -> list[str]:
-        return [self.index.samples[self.indices[place]].name for place in places]
-
-    def files(self, places: list[int]) -> list[Path]:
-        return [self.index.samples[self.indices[place]].path for place in places]
-
-    def pixels(self, places: list[int]) -> npt.NDArray[np.uint8]:
-        """uint8 `[len(places), size, size]`, as training reads them."""
-        return self.images.read([self.indices[place] for place in places])
-
-    def batches(self) -> Iterator[npt.NDArray[np.uint8]]:
-        """All validation images in order, a few at a time."""
-        return self.batches_of(self.indices)
-
-    def batches_of(self, indices: list[int]) -> Iterator[npt.NDArray[np.uint8]]:
-        """The images at these indices of the index, a few at a time."""
-        for start in range(0, len(indices), BATCH_SIZE):
-            yield self.images.read(indices[start : start + BATCH_SIZE])
-
-    def patients_of(self, indices: list[int]) -> list[str | None]:
-        return [self.index.samples[i].patient for i in indices]
+    def places(self) -> int:
+        return self.height * self.width
 
 
-def gather_evidence(
-    trained: Trained,
-    weights: Path,
-    versions: Mapping[str, str],
-    *,
-    moved: bool = False,
-    point: OperatingPoint | None = None,
-    recalibration: Recalibration | None = None,
-) -> Evidence:
-    """Reads a run's images and evaluates its network on the validation split.
+def add_evidence(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph with two outputs more, where its head stands on a feature map; else the graph.
 
-    `weights` is the run's best.safetensors; `moved` says that its images lie in other folders
-    than they did, and may bear other names. Logits and probabilities are those after
-    `recalibration`, decisions those of `point`; None leaves them as training made them. Raises
-    DataError: no images, unreadable ones, some that are missing or have changed, an empty split.
+    `evidence`, float32 `[batch, classes, height, width]`, and `evidence_rest`, float32
+    `[batch, classes]`, add up to `logit`, after recalibration too. `model` is an fp32 graph, or
+    one in 8 bits, where the weights are those that its logits are computed with.
     """
-    config = trained.config
-    rows = read_rows(weights.parent)
-    if rows is not None and trained.trained_on_sha256 not in (None, digest(rows)):
-        warnings.warn(another_list(weights.parent), stacklevel=2)
-    index, images = _open_images(trained, rows, weights.parent, moved=moved)
-    training, validation = (
-        _readable(config, index, images, split, None if moved else rows)
-        for split in ("train", "validation")
-    )
-    draw = np.random.default_rng(config.seed)
-    drawn = draw.permutation(training).tolist()
-    count = min(CALIBRATION_IMAGES, (len(drawn) + 1) // 2)
-    calibration, unseen = sorted(drawn[:count]), sorted(drawn[count:])
-    logits, probabilities = _answers(
-        trained.network, config.task, images, validation, recalibration
-    )
-    space = config.label_space
-    if point is not None:
-        space = space.with_thresholds(point.thresholds)
-    targets = targets_of(space, index)[validation]
-    patients = [index.samples[i].patient for i in validation]
-    metrics = compute_metrics(space, probabilities, targets, patients)
-    card = Card(
-        arch=config.model.arch,
-        space=space,
-        image_size=config.data.image_size,
-        resize=RESIZE,
-        mean=trained.network.mean,
-        std=trained.network.std,
-        precision="fp32",
-        trained_on=f"{data_name(index)}, {len(training)} training images",
-        metrics=headline(metrics),
-        source_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
-        versions=dict(versions),
-        trained_on_sha256=trained.trained_on_sha256,
-        greys=trained.greys,
-        operating_point=point,
-        calibration=recalibration,
-    )
-    return Evidence(
-        card, images, index, validation, calibration, unseen, targets, logits, probabilities,
-        metrics,
-    )  # fmt: skip
+    found = feature_map(model)
+    if found is None:
+        return model
+    model = onnx.ModelProto.FromString(model.SerializeToString())
+    graph, constants = model.graph, constants_of(model)
+    first, last = (next(node for node in graph.node if node.name == name) for name in (FIRST, LAST))
+    weight, bias = _weight(constants, LAST), constants[f"{LAST}.bias"]
+    classes = len(bias)
+    # What a hidden unit passes on of what it reads: W2, times what is not in the first layer's
+    # own weights: their scale where those are integers, and the mean's divisor.
+    passed = weight * constants.get(f"{FIRST}.weight_scale", np.float32(1))
+    if found.averaged:
+        passed = passed / np.float32(found.places)
+    steps: list[NodeProto] = []
+
+    def constant(name: str, values: npt.NDArray[Any]) -> str:
+        graph.initializer.append(numpy_helper.from_array(values, f"evidence_{name}"))
+        return f"evidence_{name}"
+
+    def step(operation: str, inputs: list[str], name: str, **attributes: Any) -> str:
+        output = name if name in EVIDENCE else f"evidence_{name}"
+        node = helper.make_node(operation, inputs, [output], f"compute_{output}", **attributes)
+        steps.append(node)
+        return output
+
+    axis = constant("axis", np.array([1]))
+    mask = step("Sign", [last.input[0]], "mask")  # of what a ReLU gives: 1 or 0
+    scale = step("Unsqueeze", [SCALE, axis], "scale")  # [classes, 1]
+    scaled = step("Mul", [constant("passed", passed[np.newaxis]), scale], "scaled")
+    units = step("Mul", [step("Unsqueeze", [mask, axis], "masks"), scaled], "units")
+    gradient = step("MatMul", [units, first.input[1]], "gradient")  # [batch, classes, features]
+    shape = constant("flat_shape", np.array([0, found.channels, found.places]))
+    flat = step("Reshape", [found.name, shape], "flat")
+    if found.averaged:  # the same gradient at every place
+        summed = step("MatMul", [gradient, flat], "summed")
+    else:
+        shape = constant("gradients_shape", np.array([0, classes, found.channels, found.places]))
+        gradients = step("Reshape", [gradient, shape], "gradients")
+        product = step("Mul", [gradients, step("Unsqueeze", [flat, axis], "maps")], "product")
+        channels = constant("channel_axis", np.array([2]))
+        summed = step("ReduceSum", [product, channels], "summed", keepdims=0)
+    shape = constant("shape", np.array([0, classes, found.height, found.width]))
+    step("Reshape", [summed, shape], EVIDENCE[0])
+    # What is made of constants alone, scales included, the runtime computes once, when it loads.
+    from_bias = constant("from_bias", weight * constants[f"{FIRST}.bias"])
+    from_bias = step("Mul", [from_bias, scale], "scaled_from_bias")
+    bias_of_rest = step("Mul", [f"{LAST}.bias", SCALE], "scaled_bias")
+    bias_of_rest = step("Add", [bias_of_rest, SHIFT], "bias_of_rest")
+    step("Gemm", [mask, from_bias, bias_of_rest], EVIDENCE[1], transB=1)
+    graph.node.extend(steps)
+    batch = graph.output[0].type.tensor_type.shape.dim[0].dim_param
+    places = (found.height, found.width)
+    for name, of in zip(EVIDENCE, (places, ()), strict=True):
+        shaped = helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, classes, *of])
+        graph.output.append(shaped)
+    check(model)
+    return model
 
 
-def _open_images(
-    trained: Trained, rows: Sequence[Row] | None, run: Path, *, moved: bool
-) -> tuple[Index, Images]:
-    """The run's images in the splits that it was trained with, as its samples.csv has them."""
-    config = trained.config
-    cache_dir = resolve(config.data.cache_dir) if config.data.cache else None
-    index = open_source(config, advice=NAME_FOLDER)
-    images = open_images(index, config.data.image_size, cache_dir, trained.greys)
-    if rows is None:
-        if index.unsplit:
-            raise RunError(
-                f"{run}: has no samples.csv, and its images lie in no splits, so nobody knows "
-                f"which of them it was trained on; train anew."
-            )
-        return index, images
-    if not moved:
-        return own_images(index, rows), images
-    originals = _scan(images, list(range(len(index.samples))), "reading all images").originals
-    placed = moved_images(index, originals, rows)
-    if placed is None:
-        there = {original.content for original in originals.values()}
-        absent = [row.path for row in present(rows) if row.content not in there]
-        raise DataError(
-            f"{index.root}: lacks {len(absent):,} of the {len(rows):,} images of the run, by "
-            f"content and whatever they are called ({some(absent)}); name the folder that holds "
-            f"them all, as they were, with --data."
-        )
-    return placed, images
+def evidence_scale(model: onnx.ModelProto, images: Iterable[Pixels]) -> float | None:
+    """What is much for one place: a percentile over batches of uint8 `[n, size, size]`.
+
+    None where the graph, which `add_evidence` gave, has no maps.
+    """
+    if EVIDENCE[0] not in {output.name for output in model.graph.output}:
+        return None
+    scale = float(np.percentile(np.abs(answer(model, images, EVIDENCE[0])), MUCH))
+    return scale or 1.0  # a network that has learnt nothing: any scale shows that
 
 
-def _scan(images: Images, indices: list[int], what: str) -> Scan:
-    with tqdm(total=len(indices), desc=what, unit=" images", leave=False, delay=1,
-              disable=None) as bar:  # fmt: skip
-        return images.scan(indices, bar.update)
+def feature_map(model: onnx.ModelProto) -> FeatureMap | None:
+    """The map that the head's first dense layer reads, averaged or as it is, behind reshapes.
+
+    None where there is no map of more than one place, or where something else is computed between
+    it and the head, such as a normalisation, so that the formula would not hold.
+    """
+    producers = {name: node for node in model.graph.node for name in node.output}
+    name = next(node.input[0] for node in model.graph.node if node.name == FIRST)
+    while name in producers and producers[name].op_type in RESHAPES:
+        name = producers[name].input[0]
+    averaged = name in producers and _averages(producers[name], constants_of(model))
+    if averaged:
+        name = producers[name].input[0]
+    shapes = {
+        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim[1:]]
+        for value in onnx.shape_inference.infer_shapes(model).graph.value_info
+    }
+    shape = shapes.get(name, [])
+    if len(shape) != 3 or shape[1] * shape[2] < 2:
+        return None
+    return FeatureMap(name, shape[0], shape[1], shape[2], averaged)
 
 
-def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """What of an evaluation travels with a file."""
-    figures = {name: metrics[name]["value"] for name in ("accuracy", "macro_f1")}
-    return {"split": "validation", "images": metrics["images"], **figures}
+def _averages(node: NodeProto, constants: dict[str, npt.NDArray[Any]]) -> bool:
+    """Whether an operation is the mean over all places of a map."""
+    if node.op_type == "ReduceMean":
+        axes = constants.get(node.input[1]) if len(node.input) > 1 else None
+        return axes is not None and sorted(axis % 4 for axis in axes.tolist()) == [2, 3]
+    return node.op_type == "GlobalAveragePool"
 
 
-def _readable(
-    config: Config, index: Index, images: Images, split: str, rows: Sequence[Row] | None
-) -> list[int]:
-    """Indices of a split, once its images are known to be those in `rows`, where that is given."""
-    indices = index.split(split)
-    if not indices:
-        raise DataError(
-            f"{index.root}: has no {split} images, and an export is made and proven with them; "
-            f"put back what the run was trained on."
-        )
-    seen = _scan(images, indices, f"reading {split} images")
-    if not config.data.skip_unreadable:
-        seen.require_readable(len(indices))
-    readable = [i for i in indices if i not in seen.unreadable]
-    if not readable:
-        seen.require_readable(len(indices))
-    if rows is not None:
-        require_unchanged(index, seen.originals, rows)
-    return readable
-
-
-@torch.inference_mode()
-def _answers(
-    network: Network,
-    task: Task,
-    images: Images,
-    indices: list[int],
-    recalibration: Recalibration | None,
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """The network's logits and probabilities, `[images, classes]` each, on the CPU in fp32."""
-    logits = []
-    with tqdm(total=len(indices), desc="asking the network", unit=" images", leave=False,
-              delay=1, disable=None) as bar:  # fmt: skip
-        for start in range(0, len(indices), BATCH_SIZE):
-            pixels = images.read(indices[start : start + BATCH_SIZE])
-            logits.append(network(torch.from_numpy(pixels).unsqueeze(1)))
-            bar.update(len(pixels))
-    every = torch.cat(logits)
-    if not every.isfinite().all():
-        raise TrainingError(
-            "The network gives logits that are not finite numbers for validation images; "
-            "train it anew, with a smaller learning rate."
-        )
-    if recalibration is not None:
-        every = torch.from_numpy(recalibration.apply(every.numpy()))
-    likely = every.sigmoid() if task == "multilabel" else every.softmax(dim=1)
-    return every.numpy(), likely.numpy()
+def _weight(constants: dict[str, npt.NDArray[Any]], layer: str) -> Floats:
+    """A dense layer's weights, float32 `[outputs, inputs]`; of an 8-bit one those it stands for."""
+    if f"{layer}.weight" in constants:
+        return np.asarray(constants[f"{layer}.weight"])
+    integers, scales = (constants[f"{layer}.weight_{part}"] for part in ("quantized", "scale"))
+    return np.asarray(integers.astype(np.float32) * scales[:, np.newaxis])

@@ -18,7 +18,7 @@ from covid.export.any_size import any_size_graph, check_any_size
 from covid.export.budget import Agreement, Verdict, agreement, compare
 from covid.export.calibration import without_8_bit_form
 from covid.export.choose import Attempt, answer, choose_int8
-from covid.export.evidence import Evidence, headline
+from covid.export.evidence import add_evidence, evidence_scale
 from covid.export.golden import Proof, prove_float, prove_int8
 from covid.export.int8 import PASSES, prepare
 from covid.export.model_card import MODEL_CARD
@@ -26,15 +26,18 @@ from covid.export.parity import (
     MAX_IMAGES,
     Check,
     Parity,
+    check_evidence,
     check_file,
     check_parity,
     without_path,
 )
+from covid.export.reference import Reference, headline
 
 Floats = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
 FP32, INT8, ANY_SIZE = "model.onnx", "model.int8.onnx", "model.anysize.onnx"
 REPORT = "report.json"
+SCALE_IMAGES = 64  # images that say how much is much; a percentile of them moves by a few percent
 RANKING_IMAGES = 16  # images that rank layers; their errors differ by powers of ten
 
 
@@ -56,25 +59,36 @@ class Quantised:
         return self.metrics is not None
 
 
-def write_fp32(path: Path, model: onnx.ModelProto, evidence: Evidence) -> Parity:
+def write_fp32(path: Path, model: onnx.ModelProto, reference: Reference) -> Parity:
     """Writes `model` to `path` if it answers as the network does; else `path` is gone.
 
     Up to 500 validation images are compared, evenly spaced where there are more.
     """
-    places = evidence.sample(MAX_IMAGES)
-    card = replace(evidence.card, golden=prove_float(model, evidence.card.image_size).golden)
+    places = reference.sample(MAX_IMAGES)
+    whole = add_evidence(model)
+    card = replace(
+        reference.card,
+        golden=prove_float(model, reference.card.image_size).golden,
+        evidence_scale=scale_of(whole, reference),
+    )
     try:
         with replacing(path) as beside:
-            beside.write_bytes(card.attach(model.SerializeToString()))
+            beside.write_bytes(card.attach(whole.SerializeToString()))
             parity = check_parity(
-                beside, card, evidence.files(places), evidence.names(places),
-                evidence.pixels(places), evidence.logits[places], evidence.probabilities[places],
+                beside, card, reference.files(places), reference.names(places),
+                reference.pixels(places), reference.logits[places], reference.probabilities[places],
             )  # fmt: skip
             if not parity.holds:
                 raise Refused
     except Refused:
         path.unlink(missing_ok=True)  # an earlier export's file would be taken for this one's
     return parity
+
+
+def scale_of(model: onnx.ModelProto, reference: Reference) -> float | None:
+    """The evidence of a place that is much, over validation images spread over all."""
+    places = reference.sample(SCALE_IMAGES)
+    return evidence_scale(model, (pixels[np.newaxis] for pixels in reference.pixels(places)))
 
 
 def remove_earlier(output: Path) -> None:
@@ -87,7 +101,7 @@ def remove_earlier(output: Path) -> None:
 def write_int8(
     path: Path,
     model: onnx.ModelProto,
-    evidence: Evidence,
+    reference: Reference,
     max_drop: float,
     log: Callable[[str], object],
 ) -> Quantised:
@@ -102,31 +116,31 @@ def write_int8(
         have = "have" if len(kinds) > 1 else "has"
         sentence = f"{', '.join(kinds)} {have} no 8-bit form here; use {FP32}, or --no-int8"
         return Quantised([], [Check("operations", False, sentence)], None, None)
-    calibration, unseen = evidence.calibration, [*evidence.unseen, *evidence.indices]
+    calibration, unseen = reference.calibration, [*reference.unseen, *reference.indices]
 
     def ask(graph: onnx.ModelProto, indices: list[int]) -> Floats:
         with _bar("asking", len(indices)) as bar:
-            return answer(graph, _counted(evidence.batches_of(indices), bar), "probability")
+            return answer(graph, _counted(reference.batches_of(indices), bar), "probability")
 
     fp32 = ask(model, unseen)
 
     def evaluate(int8: Floats) -> Verdict:
-        patients = evidence.patients_of(unseen)
-        return compare(evidence.space, fp32, int8, evidence.targets, patients, max_drop)
+        patients = reference.patients_of(unseen)
+        return compare(reference.space, fp32, int8, reference.targets, patients, max_drop)
 
     beside_itself = evaluate(fp32)
     if not beside_itself.holds:
         return _refused(path, [], beside_itself.reasons)
     with _bar("calibrating", PASSES * len(calibration)) as bar:
-        prepared = prepare(model, lambda: evidence.batches_of(calibration), bar.update)
+        prepared = prepare(model, lambda: reference.batches_of(calibration), bar.update)
     fp32_calibration = ask(model, calibration)
 
     def agree(candidate: onnx.ModelProto) -> Agreement:
-        patients = evidence.patients_of(calibration)
+        patients = reference.patients_of(calibration)
         int8 = ask(candidate, calibration)
-        return agreement(evidence.space, fp32_calibration, int8, patients)
+        return agreement(reference.space, fp32_calibration, int8, patients)
 
-    examples = evidence.images.read(calibration[:RANKING_IMAGES])
+    examples = reference.images.read(calibration[:RANKING_IMAGES])
     try:
         attempts = choose_int8(
             prepared, agree, lambda candidate: evaluate(ask(candidate, unseen)), examples, log
@@ -136,17 +150,22 @@ def write_int8(
     chosen = attempts[-1]
     if not chosen.holds:
         return _refused(path, attempts, chosen.reasons)
-    proof = prove_int8(chosen.model, evidence.card.image_size)
+    proof = prove_int8(chosen.model, reference.card.image_size)
     metrics = compute_metrics(
-        evidence.space, ask(chosen.model, evidence.indices), evidence.targets, evidence.patients
+        reference.space, ask(chosen.model, reference.indices), reference.targets, reference.patients
     )
+    whole = add_evidence(chosen.model)
     card = replace(
-        evidence.card, precision="int8", golden=proof.golden, metrics=headline(metrics)
+        reference.card,
+        precision="int8",
+        golden=proof.golden,
+        metrics=headline(metrics),
+        evidence_scale=scale_of(whole, reference),
     )
     try:
         with replacing(path) as beside:
-            beside.write_bytes(card.attach(chosen.model.SerializeToString()))
-            checks = check_int8(beside, card, proof, evidence, evaluate)
+            beside.write_bytes(card.attach(whole.SerializeToString()))
+            checks = check_int8(beside, card, proof, reference, evaluate)
             if not all(check.holds for check in checks):
                 raise Refused
     except Refused:
@@ -164,7 +183,7 @@ def check_int8(
     path: Path,
     card: Card,
     proof: Proof,
-    evidence: Evidence,
+    reference: Reference,
     evaluate: Callable[[Floats], Verdict],
 ) -> list[Check]:
     """Whether an 8-bit file opens, says what it must, reads as training does, and costs little.
@@ -172,21 +191,19 @@ def check_int8(
     `evaluate` takes probabilities of the training images that calibration did not use, then of
     all validation images.
     """
-    places = evidence.sample(MAX_IMAGES)
+    places = reference.sample(MAX_IMAGES)
     checks, model = check_file(
-        path, card, evidence.files(places), evidence.names(places), evidence.pixels(places)
+        path, card, reference.files(places), reference.names(places), reference.pixels(places)
     )
     checks.append(_check_saturation(proof))
     if model is None or not all(check.holds for check in checks):
         return checks
-    indices = [*evidence.unseen, *evidence.indices]
+    indices = [*reference.unseen, *reference.indices]
     try:
         with _bar("asking the file", len(indices)) as bar:
-            given = [
-                model.run(pixels).probabilities
-                for pixels in _counted(evidence.batches_of(indices), bar)
-            ]
-        verdict = evaluate(np.concatenate(given))
+            given = [model.run(pixels) for pixels in _counted(reference.batches_of(indices), bar)]
+        checks.append(check_evidence(given))
+        verdict = evaluate(np.concatenate([outputs.probabilities for outputs in given]))
     except ModelError as error:
         verdict = Verdict.without_answers(without_path(error, path))
     checks.append(Check("budget", verdict.holds, "; ".join(verdict.reasons) or str(verdict.unseen)))
@@ -205,18 +222,24 @@ def _check_saturation(proof: Proof) -> Check:
     return Check("saturation", proof.shows_saturation, detail)
 
 
-def write_any_size(path: Path, model: onnx.ModelProto, evidence: Evidence) -> dict[str, Any]:
+def write_any_size(path: Path, model: onnx.ModelProto, reference: Reference) -> dict[str, Any]:
     """Writes the any-size form of `model`, an fp32 graph, if it stays near the network's answers.
 
     Returns the result of `check_any_size`.
     """
-    golden = prove_float(model, evidence.card.image_size).golden  # resized to the size it has
-    card = replace(evidence.card, resize=RESIZE_IN_GRAPH, golden=golden)
-    graph = any_size_graph(model, card.image_size)
+    golden = prove_float(model, reference.card.image_size).golden  # resized to the size it has
+    whole = add_evidence(model)
+    card = replace(
+        reference.card,
+        resize=RESIZE_IN_GRAPH,
+        golden=golden,
+        evidence_scale=scale_of(whole, reference),
+    )
+    graph = any_size_graph(whole, card.image_size)
     try:
         with replacing(path) as beside:
             beside.write_bytes(card.attach(graph.SerializeToString()))
-            evaluated = check_any_size(beside, evidence)
+            evaluated = check_any_size(beside, reference)
             if not all(check.holds for check in evaluated["checks"]):
                 raise Refused
     except Refused:

@@ -1,6 +1,7 @@
 """An exported file as a predictor, by the way that predict.py takes: no PyTorch anywhere."""
 
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from covid.data.predictor import Predictions, Predictor
 from covid.data.samples import rows_for_file
 from covid.edge import load
 from covid.edge.images import read_grey, resize
-from covid.edge.predict import predict_files
+from covid.edge.model import Model
+from covid.edge.predict import Outputs, predict_files
 from covid.errors import DataError
 from covid.evaluation.sites.report import grey_statistics
 
@@ -47,10 +49,10 @@ def open_file(path: Path) -> Predictor:
 
         logits: list[npt.NDArray[np.float32]] = []
 
-        def infer(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        def infer(images: npt.NDArray[np.uint8]) -> Outputs:
             outputs = model.run(images)
             logits.append(outputs.logits)
-            return outputs.probabilities
+            return outputs
 
         predictions = []
         with bar(indices, f"evaluating {split}") as progress:
@@ -76,6 +78,7 @@ def open_file(path: Path) -> Predictor:
             {},
             [],
             np.stack([greys[file] for file in files]),
+            maps=None if card.evidence_scale is None else partial(maps_of, model, index),
         )
 
     return Predictor(
@@ -102,3 +105,14 @@ def open_file(path: Path) -> Predictor:
         recipe_sha256=None,
         run=None,
     )
+
+
+def maps_of(model: Model, index: Index, indices: list[int]) -> npt.NDArray[np.float32]:
+    """`Predictions.maps` of a file, by the file itself."""
+    parts = []
+    for start in range(0, len(indices), model.batch_size):
+        some = indices[start : start + model.batch_size]
+        outputs = model.run(np.stack([model.read(index.samples[i].path) for i in some]))
+        assert outputs.evidence is not None  # `load` has seen that the graph gives it
+        parts.append(outputs.evidence)
+    return np.concatenate(parts)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from covid.edge.card import Card
 from covid.edge.model import Model, load
+from covid.edge.predict import Outputs
 from covid.errors import ModelError
 
 Pixels = npt.NDArray[np.uint8]
@@ -75,7 +76,7 @@ def check_parity(
     largest: dict[str, Any] = {"difference": -1.0}
     changed: dict[str, None] = {}
     decided = card.space.decide(probabilities)
-    apart = 0.0
+    apart, answered = 0.0, list[Outputs]()
     for batch in BATCHES:
         given = []
         for start in range(0, len(pixels), batch):
@@ -88,6 +89,7 @@ def check_parity(
                 return Parity(checks, len(files), None, [])
         got = np.concatenate([outputs.logits for outputs in given])
         likely = np.concatenate([outputs.probabilities for outputs in given])
+        answered += given
         apart = max(apart, float(_distance(likely, probabilities).max()))
         difference = _distance(got, logits)
         image, column = divmod(int(difference.argmax()), difference.shape[1])
@@ -106,6 +108,7 @@ def check_parity(
     detail = f"largest difference {apart:.2g} (at most {TOLERANCE:g})"
     checks.append(Check("probabilities", apart <= TOLERANCE, detail))
     checks.append(_check_decisions(list(changed), len(files)))
+    checks.append(check_evidence(answered))
     return Parity(checks, len(files), largest, list(changed))
 
 
@@ -145,6 +148,17 @@ def _check_pixels(
             detail = f"{name} is read otherwise than in training: {off}"
             return Check("pixels", False, detail)
     return Check("pixels", True, f"{len(files)} images read to the same pixels")
+
+
+def check_evidence(answered: Sequence[Outputs]) -> Check:
+    """Whether what the places of an image add, and the rest, are its logits."""
+    largest = 0.0
+    for logits, _, evidence, rest in answered:
+        if evidence is None or rest is None:
+            return Check("evidence", True, "none: the head does not read a feature map")
+        largest = max(largest, float(_distance(evidence.sum(axis=(2, 3)) + rest, logits).max()))
+    detail = f"adds up to the logits: largest difference {largest:.2g} (at most {TOLERANCE:g})"
+    return Check("evidence", largest <= TOLERANCE, detail)
 
 
 def _distance(one: Floats, other: Floats) -> Floats:

@@ -48,7 +48,8 @@ def write_recalibrated(
         whole = compose(constants, step)
         content = constants.replaced(whole.scale, whole.shift)
         golden = card.golden.mapped(step.scale, step.shift, exact=card.precision != "int8")
-        card = replace(card, calibration=whole, golden=golden)
+        much = card.evidence_scale and card.evidence_scale * max(step.scale)
+        card = replace(card, calibration=whole, golden=golden, evidence_scale=much)
     with replacing(output) as beside:
         beside.write_bytes(card.attach(content))
         try:

@@ -11,10 +11,10 @@ from covid.edge.card import INTENDED_USE
 from covid.edge.files import write_atomically
 from covid.edge.model import load
 from covid.edge.table import format_table
-from covid.export.evidence import Evidence
 from covid.export.files import ANY_SIZE, FP32, INT8, REPORT, Quantised
 from covid.export.latency import measure_latency
 from covid.export.parity import BATCHES, TOLERANCE, Check, Parity
+from covid.export.reference import Reference
 
 ROUNDS = 20  # turns of three calls per file; their median moves by a few per cent between exports
 
@@ -22,7 +22,7 @@ ROUNDS = 20  # turns of three calls per file; their median moves by a few per ce
 def build_report(
     output: Path,
     run: str,
-    evidence: Evidence,
+    reference: Reference,
     parity: Parity,
     int8: Quantised | None,
     any_size: Mapping[str, Any] | None,
@@ -33,10 +33,10 @@ def build_report(
     """
     files = [output / name for name in (FP32, INT8, ANY_SIZE) if (output / name).is_file()]
     checks = [*parity.checks, *(int8.checks if int8 else []), *(any_size or {}).get("checks", [])]
-    point, calibration = evidence.card.operating_point, evidence.card.calibration
+    point, calibration = reference.card.operating_point, reference.card.calibration
     report = {
         "run": run,
-        "trained_on": evidence.card.trained_on,
+        "trained_on": reference.card.trained_on,
         "operating_point": point and point.fields(),
         "calibration": calibration and calibration.fields(),
         "holds": all(check.holds for check in checks),
@@ -49,11 +49,11 @@ def build_report(
             "largest_difference": parity.largest,
             "decisions_changed": parity.changed,
         },
-        "fp32": evidence.metrics,
+        "fp32": reference.metrics,
         "int8": None if int8 is None else {
             "checks": _checks(int8.checks),
             "attempts": [attempt.fields() for attempt in int8.attempts],
-            "calibration_images": len(evidence.calibration),
+            "calibration_images": len(reference.calibration),
             "largest_weight": int8.attempts[-1].limit if int8.attempts else None,
             "kept_in_float": int8.attempts[-1].kept_in_float if int8.attempts else [],
             "golden": None if int8.proof is None else {
@@ -66,9 +66,9 @@ def build_report(
         "any_size": None if any_size is None else {
             **any_size, "checks": _checks(any_size["checks"])
         },
-        "latency": _latency(files, evidence),
-        "source_sha256": evidence.card.source_sha256,
-        "versions": dict(evidence.card.versions),
+        "latency": _latency(files, reference),
+        "source_sha256": reference.card.source_sha256,
+        "versions": dict(reference.card.versions),
         "intended_use": INTENDED_USE,
     }  # fmt: skip
     plain: dict[str, Any] = _plain(report)
@@ -148,9 +148,9 @@ def _checks(checks: list[Check]) -> list[dict[str, Any]]:
     return [{"name": check.name, "holds": check.holds, "found": check.found} for check in checks]
 
 
-def _latency(files: list[Path], evidence: Evidence) -> dict[str, Any]:
+def _latency(files: list[Path], reference: Reference) -> dict[str, Any]:
     """One image at a time, all threads, the files in turn."""
-    pixels = evidence.pixels([0])
+    pixels = reference.pixels([0])
     models = {path.name: load(path) for path in files if path.name != ANY_SIZE}
     if not models:
         return {"threads": None, "rounds": 0, "files": {}}

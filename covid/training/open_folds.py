@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from covid.config import load_config
 from covid.data.cache import Original
 from covid.data.folds import HELD_OUT, Fold
 from covid.data.index import Index, some
-from covid.data.predictor import Predictions, Predictor
+from covid.data.predictor import Maps, Predictions, Predictor
 from covid.data.samples import Row, read_rows, written_name
 from covid.errors import RunError
 from covid.evaluation.operating.file import read_operating_point
@@ -52,18 +53,36 @@ def open_folds(folder: Path | None) -> Predictor:
             )
             for i, original in seen.items()
         }
+        by_fold: dict[Fold, Predictions] = {}
         answers: dict[int, tuple[Fold, Original, Floats, Floats, Greys]] = {}
         warnings: list[str] = []
         for fold, predictor in predictors.items():
             # One that cannot be read, or is not as it was, goes to all of them: they say so.
             own = [i for i in indices if chosen.get(i) in (None, fold)]
-            given = predictor.predict(index, own, str(fold))
+            given = by_fold[fold] = predictor.predict(index, own, str(fold))
             rows = zip(given.originals.items(), given.probabilities, given.logits, given.greys,
                        strict=True)  # fmt: skip
             answers |= {i: (fold, original, p, z, greys) for (i, original), p, z, greys in rows}
             warnings += [each for each in given.warnings if each not in warnings]
             read_images = given.read_images  # whoever reads them gets the same pixels
         order = sorted(answers)
+
+        def maps(of_fold: Mapping[Fold, Maps], wanted: list[int]) -> Floats:
+            """Each image's by the network that held it out."""
+            asked = {fold: [i for i in wanted if answers[i][0] == fold] for fold in of_fold}
+            rows = {
+                i: row for fold, own in asked.items() if own
+                for i, row in zip(own, of_fold[fold](own), strict=True)
+            }  # fmt: skip
+            return np.stack([rows[i] for i in wanted])
+
+        def shuffled(seed: int, some: list[int]) -> Maps:
+            return partial(maps, {
+                fold: given.shuffled_maps(seed, some)
+                for fold, given in by_fold.items() if given.shuffled_maps is not None
+            })  # fmt: skip
+
+        own_maps = {fold: given.maps for fold, given in by_fold.items() if given.maps is not None}
         return Predictions(
             {i: answers[i][1] for i in order},
             np.stack([answers[i][2] for i in order]),
@@ -73,6 +92,8 @@ def open_folds(folder: Path | None) -> Predictor:
             warnings,
             np.stack([answers[i][4] for i in order]),
             folds=[answers[i][0].name for i in order] if len(folds) > 1 else None,
+            maps=partial(maps, own_maps) if own_maps else None,
+            shuffled_maps=shuffled if own_maps else None,
         )
 
     return Predictor(

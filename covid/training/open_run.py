@@ -1,9 +1,12 @@
 """A run as a predictor: its best network, in full precision, on the device that there is."""
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from tqdm import tqdm
 
 from covid.config import resolve
@@ -15,6 +18,8 @@ from covid.data.samples import another_list, digest, read_rows
 from covid.data.source import NAME_FOLDER, open_source
 from covid.evaluation.operating.file import read_operating_point
 from covid.evaluation.sites.report import grey_statistics
+from covid.model.evidence import evidence, feature_map, shuffled
+from covid.model.networks import Network
 from covid.model.weights import load_trained
 from covid.training.epochs import predict
 from covid.training.launch import loader_workers, start_accelerator, use_full_precision
@@ -76,6 +81,7 @@ def open_run(folder: Path | None) -> Predictor:
             {"unreadable": len(seen.unreadable)},
             [*notes, *([images.problem] if images.problem else [])],
             grey_levels(images, indices),
+            **maps_of(trained.network, images),
         )
 
     return Predictor(
@@ -100,6 +106,29 @@ def open_run(folder: Path | None) -> Predictor:
         recipe_sha256=recipe_sha256(config),
         run=folder,
     )
+
+
+def maps_of(network: Network, images: Images) -> dict[str, Any]:
+    """`Predictions.maps` and `Predictions.shuffled_maps` of a network; empty where it has none."""
+    read = feature_map(network, images.size)
+    if read is None:
+        return {}
+
+    def pixels(indices: list[int]) -> torch.Tensor:
+        device = next(network.parameters()).device
+        return torch.from_numpy(images.read(indices)).unsqueeze(1).to(device)
+
+    def maps(asked: Network, indices: list[int]) -> npt.NDArray[np.float32]:
+        parts = [
+            evidence(asked, read, pixels(indices[start : start + CHUNK_IMAGES])).cpu().numpy()
+            for start in range(0, len(indices), CHUNK_IMAGES)
+        ]
+        return np.concatenate(parts)
+
+    return {
+        "maps": partial(maps, network),
+        "shuffled_maps": lambda seed, some: partial(maps, shuffled(network, seed, pixels(some))),
+    }
 
 
 def grey_levels(images: Images, indices: list[int]) -> npt.NDArray[np.float64]:

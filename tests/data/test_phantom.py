@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from covid.data.phantom import CLASSES, SYNTHETIC, render_image, render_set
+from covid.data.phantom import CLASSES, SYNTHETIC, render_image, render_masks, render_set
 from covid.data.source import load_index
 from covid.errors import DataError, StorageError
 
@@ -178,8 +178,32 @@ def test_infected_and_normal_are_half_each(tmp_path: Path) -> None:
 
 
 def test_the_rows_of_the_manifest_are_the_files(folder: Path) -> None:
-    files = [path.relative_to(folder).as_posix() for path in folder.rglob("*.png")]
-    assert sorted(files) == [row["path"] for row in rows_of(folder)]
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")}
+    rows = rows_of(folder)
+    assert files == {row[column] for row in rows for column in ("path", "mask", "lesion")} - {""}
+    assert len({row["path"] for row in rows}) == len(rows)
+
+
+def test_only_images_of_a_disease_have_a_lesion(folder: Path) -> None:
+    assert all(bool(row["lesion"]) == (row["label"] != "normal") for row in rows_of(folder))
+
+
+@pytest.mark.parametrize("key", ["covid", "pneumonia"])
+@pytest.mark.parametrize("patient", range(3))
+def test_disease_changes_what_its_mask_shows_and_little_else(key: str, patient: int) -> None:
+    healthy, sick = (render_image(one, patient, 0, 128).astype(int) for one in ("normal", key))
+    lungs, lesion = render_masks(key, patient, 0, 128)
+    changed = np.abs(sick - healthy)
+    assert changed[lesion].mean() > 5 * changed[~lesion].mean()
+    assert changed[~lungs].mean() < 1
+
+
+def test_lungs_are_darker_than_what_lies_around_them() -> None:
+    for patient in range(4):
+        lungs, lesion = render_masks("normal", patient, 0, 128)
+        image = render_image("normal", patient, 0, 128)
+        assert not lesion.any() and 0.1 < lungs.mean() < 0.45
+        assert image[lungs].mean() < image[32:96, 32:96][~lungs[32:96, 32:96]].mean()
 
 
 def test_files_lie_where_their_split_and_label_say(folder: Path) -> None:

@@ -108,6 +108,27 @@ def brightness_graph(
     return bytes(model.SerializeToString())
 
 
+def evidence_graph(size: int = SIZE) -> bytes:
+    """`brightness_graph` with maps of 2 × 2 places, zero everywhere, and logits as their rest."""
+    model = onnx.ModelProto.FromString(brightness_graph(size=size))
+    classes = len(BIASES)
+    graph = model.graph
+    graph.initializer.append(numpy_helper.from_array(np.zeros((1, classes, 1, 1), np.float32), "0"))
+    graph.initializer.append(numpy_helper.from_array(np.array([0, classes, 1, 1]), "shape"))
+    graph.initializer.append(numpy_helper.from_array(np.array([1, classes, 2, 2]), "places"))
+    graph.node.extend([
+        helper.make_node("Reshape", ["logit", "shape"], ["column"]),
+        helper.make_node("Mul", ["column", "0"], ["nothing"]),
+        helper.make_node("Expand", ["nothing", "places"], ["evidence"]),
+        helper.make_node("Identity", ["logit"], ["evidence_rest"]),
+    ])  # fmt: skip
+    for name, of in (("evidence", (2, 2)), ("evidence_rest", ())):
+        graph.output.append(
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", classes, *of])
+        )
+    return bytes(model.SerializeToString())
+
+
 def golden_of(graph: bytes, size: int) -> Golden:
     """What onnxruntime answers here to PATTERNS."""
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])

@@ -26,6 +26,7 @@ from tests.edge.networks import (
     SIZE,
     TOLERANCE,
     brightness_graph,
+    evidence_graph,
     golden_of,
     single_label_card,
     write_network,
@@ -421,3 +422,29 @@ def test_without_onnxruntime_the_error_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert "pip install onnxruntime" in refusal(write_network(tmp_path))
+
+
+def test_a_file_with_maps_gives_them_class_by_class(tmp_path: Path) -> None:
+    grey(tmp_path / "a.png", 90)
+    card = replace(CARD, evidence_scale=0.5)
+    prediction = covid.edge.load(write_network(tmp_path, card, evidence_graph()))(
+        tmp_path / "a.png"
+    )
+    assert isinstance(prediction, Prediction)
+    assert {name: map_.shape for name, map_ in prediction.evidence.items()} == dict.fromkeys(
+        CARD.space.classes, (2, 2)
+    )
+    assert set(prediction.evidence_rest) == set(CARD.space.classes)
+
+
+def test_a_file_from_before_maps_has_none(tmp_path: Path) -> None:
+    grey(tmp_path / "a.png", 90)
+    prediction = covid.edge.load(write_network(tmp_path))(tmp_path / "a.png")
+    assert isinstance(prediction, Prediction)
+    assert prediction.evidence == {} and prediction.evidence_rest == {}
+
+
+def test_a_card_that_promises_maps_of_a_graph_without_them_is_refused(tmp_path: Path) -> None:
+    path = write_network(tmp_path, replace(CARD, evidence_scale=0.5))
+    with pytest.raises(ModelError, match="speaks of maps that its graph does not give"):
+        covid.edge.load(path)

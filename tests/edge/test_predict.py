@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from covid.edge.predict import Prediction, find_images, predict_files
+from covid.edge.predict import Outputs, Prediction, find_images, predict_files
 from covid.errors import DataError, ImageError
 from tests.edge.networks import CARD
 
 Pixels = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -31,9 +30,10 @@ def read(path: Path) -> Pixels:
     return np.full((2, 2), int(path.name), np.uint8)
 
 
-def infer(images: Pixels) -> Floats:
+def infer(images: Pixels) -> Outputs:
     share = images[:, 0, 0].astype(np.float32) / 255
-    return np.stack([share, 1 - share, np.zeros_like(share)], axis=1)
+    probabilities = np.stack([share, 1 - share, np.zeros_like(share)], axis=1, dtype=np.float32)
+    return Outputs(np.zeros_like(probabilities), probabilities)
 
 
 def run(names: list[str], batch_size: int = 3) -> list[Prediction]:
@@ -131,7 +131,7 @@ def test_labels_are_those_that_the_space_decides() -> None:
 def test_no_batch_is_larger_than_asked() -> None:
     sizes = []
 
-    def count(images: Pixels) -> Floats:
+    def count(images: Pixels) -> Outputs:
         sizes.append(len(images))
         return infer(images)
 
@@ -183,7 +183,7 @@ def test_files_are_read_while_the_network_computes() -> None:
         seen.append(computing.wait(0.2))
         return read(path)
 
-    def compute(images: Pixels) -> Floats:
+    def compute(images: Pixels) -> Outputs:
         computing.set()
         time.sleep(0.3)
         computing.clear()

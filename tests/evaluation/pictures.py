@@ -43,10 +43,12 @@ def metrics_of(evaluation: Evaluated) -> dict[str, Any]:
     return compute_metrics(space, probabilities, targets, [None] * len(keys), resamples=50)
 
 
-def examples_of(evaluation: Evaluated, title: str = TITLE) -> Figure:
+def examples_of(evaluation: Evaluated, title: str = TITLE, maps: bool = False) -> Figure:
     answers, keys, space = evaluation
     chosen = choose_examples(answers, keys)
-    return examples_figure(images_of(chosen), chosen, answers, keys, space, title)
+    images = images_of(chosen)
+    evidence = np.ones((len(images), len(space.classes), 2, 2), np.float32) if maps else None
+    return examples_figure(images, chosen, answers, keys, space, title, evidence)
 
 
 def images_of(chosen: Mapping[str, Sequence[int]]) -> npt.NDArray[np.uint8]:

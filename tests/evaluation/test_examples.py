@@ -7,13 +7,39 @@ from hypothesis import strategies as st
 
 from covid.edge.labels import LabelSpace
 from covid.evaluation.answers import Answers
-from covid.evaluation.examples import MAX_KEYS, choose_examples
+from covid.evaluation.examples import MAX_KEYS, choose_examples, class_in_question
 from tests.evaluation.pictures import LONG, answers_of, evaluated, examples_of, overlaps, said
 
 
+@pytest.mark.parametrize("maps", [False, True])
 @pytest.mark.parametrize("classes", [2, 3, 8])
-def test_texts_of_examples_keep_apart(classes: int) -> None:
-    assert overlaps(examples_of(evaluated(LONG[:classes]))) == []
+def test_texts_of_examples_keep_apart(classes: int, maps: bool) -> None:
+    assert overlaps(examples_of(evaluated(LONG[:classes]), maps=maps)) == []
+
+
+def test_mistakes_come_before_what_is_correct() -> None:
+    words = said(examples_of(evaluated(noise=0.6)))
+    assert words.index("Wrong, most confident first") < words.index("Correct, most to least")
+
+
+def test_below_each_image_is_the_map_of_the_class_in_question() -> None:
+    plain, mapped = (examples_of(evaluated(noise=0.6), maps=maps) for maps in (False, True))
+    assert len(mapped.axes[0].images) == 2 * len(plain.axes[0].images)
+    assert said(mapped).count("evidence for ") == len(plain.axes[0].images)
+    assert "Orange is for the class" in said(mapped) and "Orange" not in said(plain)
+
+
+@pytest.mark.parametrize(("probabilities", "targets", "place"), [
+    ([0.9, 0.8, 0.1], [True, False, False], 1),  # decided wrongly
+    ([0.1, 0.9, 0.4], [True, True, False], 0),  # missed
+    ([0.1, 0.7, 0.9], [False, True, True], 2),  # right, and surer
+    ([0.1, 0.3, 0.2], [False, False, False], 1),  # nothing, and rightly so
+])  # fmt: skip
+def test_the_class_in_question_is_the_mistake_or_else_the_surest(
+    probabilities: list[float], targets: list[bool], place: int
+) -> None:
+    answers = answers_of(np.array([probabilities]), np.array([targets]))
+    assert class_in_question(answers, 0) == place
 
 
 def test_examples_say_correct_and_wrong_in_words() -> None:

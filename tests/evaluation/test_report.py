@@ -63,6 +63,12 @@ def test_thresholds_chosen_on_the_very_images_are_said_to_be(samples: str, said:
     assert any("these very images" in note for note in metrics["notes"]) == said
 
 
+def test_evidence_in_masks_is_there_only_where_it_was_measured() -> None:
+    assert "evidence_in_mask" not in compute_all(EVALUATION)
+    metrics = compute_all(replace(EVALUATION, evidence_in_mask={"ratio": None}))
+    assert metrics["evidence_in_mask"] == {"ratio": None}
+
+
 def test_files_and_pictures_are_written(tmp_path: Path) -> None:
     def read_images(places: list[int]) -> npt.NDArray[np.uint8]:
         return np.zeros((len(places), 8, 8), dtype=np.uint8)

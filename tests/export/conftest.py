@@ -8,19 +8,19 @@ import pytest
 import torch
 
 from covid.config import Config
-from covid.export.evidence import Evidence
 from covid.export.graph import export_graph, recalibrate
 from covid.export.int8 import Prepared, prepare
+from covid.export.reference import Reference
 from covid.model.networks import Network
 from tests.conftest import LABELS, write_split_images
 from tests.export.networks import (
     PLATT,
     POINT,
     SIZE,
-    evidence_of,
     learn,
     network_of,
     random_images,
+    reference_of,
     saturating_network,
     small_config,
     small_network,
@@ -34,7 +34,7 @@ class Small:
     config: Config
     network: Network
     model: onnx.ModelProto
-    evidence: Evidence
+    reference: Reference
     prepared: Prepared
 
 
@@ -49,25 +49,25 @@ def small(images: Path) -> Small:
     config = small_config(images, images.parent / "cache")
     network = small_network()
     learn(network, config)
-    evidence = evidence_of(network, config, images.parent)
+    reference = reference_of(network, config, images.parent)
     model = export_graph(network, "multilabel", SIZE)
     prepared = prepare(
-        model, lambda: evidence.batches_of(evidence.calibration), lambda _: None
+        model, lambda: reference.batches_of(reference.calibration), lambda _: None
     )
-    return Small(config, network, model, evidence, prepared)
+    return Small(config, network, model, reference, prepared)
 
 
 @pytest.fixture(scope="session")
 def chosen(small: Small, images: Path) -> Small:
     """The same network at thresholds that were chosen, its logits recalibrated."""
-    evidence = evidence_of(
+    reference = reference_of(
         small.network, small.config, images.parent, point=POINT, recalibration=PLATT
     )
     model = export_graph(small.network, "multilabel", SIZE)
     recalibrate(model, PLATT)
-    calibration = evidence.calibration
-    prepared = prepare(model, lambda: evidence.batches_of(calibration), lambda _: None)
-    return Small(small.config, small.network, model, evidence, prepared)
+    calibration = reference.calibration
+    prepared = prepare(model, lambda: reference.batches_of(calibration), lambda _: None)
+    return Small(small.config, small.network, model, reference, prepared)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A network of a few hundred weights, and the evidence that an export of it is evaluated by."""
+"""A network of a few hundred weights, and the reference that an export of it is evaluated by."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -14,9 +14,9 @@ from covid.data.cache import Images
 from covid.data.source import open_source
 from covid.edge.labels import Task
 from covid.edge.operating_point import ChosenOn, OperatingPoint, Recalibration
-from covid.export.evidence import Evidence, gather_evidence
 from covid.export.graph import export_graph
 from covid.export.int8 import Prepared, prepare
+from covid.export.reference import Reference, gather_reference
 from covid.model.networks import Network, build_network
 from covid.model.trace import trace
 from covid.model.weights import Trained
@@ -169,7 +169,7 @@ def small_config(root: Path, cache: Path, *settings: str, task: Task = "multilab
     return load_config(PROJECT / "configs/resnet18_multilabel.yaml", chosen)
 
 
-def evidence_of(
+def reference_of(
     network: Network,
     config: Config,
     folder: Path,
@@ -177,30 +177,30 @@ def evidence_of(
     *,
     point: OperatingPoint | None = None,
     recalibration: Recalibration | None = None,
-) -> Evidence:
+) -> Reference:
     """As for a run in `folder` that trained `network`."""
     weights = folder / "best.safetensors"
     weights.write_bytes(b"any bytes")
     trained = Trained(network, config, 3, {}, None)
-    return gather_evidence(
+    return gather_reference(
         trained, weights, versions or {"onnx": "1"}, point=point, recalibration=recalibration
     )
 
 
-def answering(evidence: Evidence, network: Network) -> Evidence:
+def answering(reference: Reference, network: Network) -> Reference:
     """The same images with the answers of another network."""
-    pixels = evidence.pixels(list(range(len(evidence.indices))))
+    pixels = reference.pixels(list(range(len(reference.indices))))
     with torch.inference_mode():
         logits = network(torch.from_numpy(pixels).unsqueeze(1))
-    multilabel = evidence.space.task == "multilabel"
+    multilabel = reference.space.task == "multilabel"
     probabilities = logits.sigmoid() if multilabel else logits.softmax(dim=1)
-    return replace(evidence, logits=logits.numpy(), probabilities=probabilities.numpy())
+    return replace(reference, logits=logits.numpy(), probabilities=probabilities.numpy())
 
 
-def network_of(arch: str) -> Network:
+def network_of(arch: str, until: str | None = None) -> Network:
     """Random weights with batch statistics of random images, so that answers differ."""
     torch.manual_seed(0)
-    config = ModelConfig(arch=arch, weights="none", hidden_units=4)
+    config = ModelConfig(arch=arch, weights="none", hidden_units=4, until=until)
     network = build_network(config, CLASSES, mean=MEAN, std=STD, image_size=64)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from covid.export.any_size import TOLERANCE, any_size_graph, check_any_size
+from covid.export.evidence import add_evidence
 from tests.export.conftest import Small
 from tests.export.networks import SIZE
 
@@ -53,7 +54,7 @@ def test_the_input_is_one_grey_image_of_any_height_and_width(graph: onnx.ModelPr
 def test_an_image_of_the_network_s_size_is_left_as_it_is(
     small: Small, session: onnxruntime.InferenceSession
 ) -> None:
-    pixels = small.evidence.pixels([0])
+    pixels = small.reference.pixels([0])
     actual = session.run(["logit"], {"image": pixels})[0]
     plain = opened(small.model).run(["logit"], {"image": pixels[:, np.newaxis]})[0]
     np.testing.assert_allclose(actual, plain, atol=1e-5)  # the same sums in fp32
@@ -80,25 +81,33 @@ def evaluated_against(
     small: Small, probabilities: npt.NDArray[np.float32], path: Path
 ) -> dict[str, bool]:
     path.write_bytes(any_size_graph(small.model, SIZE).SerializeToString())
-    evidence = replace(small.evidence, probabilities=probabilities)
-    return {check.name: check.holds for check in check_any_size(path, evidence)["checks"]}
+    reference = replace(small.reference, probabilities=probabilities)
+    return {check.name: check.holds for check in check_any_size(path, reference)["checks"]}
 
 
 def test_the_network_s_own_answers_hold(small: Small, tmp_path: Path) -> None:
-    held = evaluated_against(small, small.evidence.probabilities, tmp_path / "a.onnx")
-    assert held == {"probabilities": True, "decisions": True}
+    held = evaluated_against(small, small.reference.probabilities, tmp_path / "a.onnx")
+    assert held == {"probabilities": True, "decisions": True, "evidence": True}
+
+
+def test_its_maps_add_up_to_its_logits(small: Small) -> None:
+    session = opened(any_size_graph(add_evidence(small.model), SIZE))
+    names = ["logit", "evidence", "evidence_rest"]
+    logit, evidence, rest = session.run(names, {"image": striped(50, 90)[np.newaxis]})
+    assert evidence.shape[2] * evidence.shape[3] > 1
+    np.testing.assert_allclose(evidence.sum((2, 3)) + rest, logit, atol=1e-4)
 
 
 def test_a_probability_that_is_farther_off_than_the_tolerance_is_told(
     small: Small, tmp_path: Path
 ) -> None:
-    other = small.evidence.probabilities.copy()
+    other = small.reference.probabilities.copy()
     other[0, 0] = (other[0, 0] + 2 * TOLERANCE) % 1
     assert not evaluated_against(small, other, tmp_path / "a.onnx")["probabilities"]
 
 
 def test_a_decision_that_turns_far_from_its_threshold_is_told(small: Small, tmp_path: Path) -> None:
-    other = 1 - small.evidence.probabilities
+    other = 1 - small.reference.probabilities
     assert not evaluated_against(small, other, tmp_path / "a.onnx")["decisions"]
 
 
@@ -109,4 +118,4 @@ def test_an_answer_that_is_no_number_is_infinitely_far(small: Small, tmp_path: P
     bias.CopyFrom(onnx.numpy_helper.from_array(values, bias.name))
     path = tmp_path / "a.onnx"
     path.write_bytes(any_size_graph(broken, SIZE).SerializeToString())
-    assert check_any_size(path, small.evidence)["largest_difference"] == np.inf
+    assert check_any_size(path, small.reference)["largest_difference"] == np.inf

@@ -117,7 +117,7 @@ def test_a_sum_that_only_a_relu_reads_has_no_range_of_its_own(small: Small) -> N
 
 
 def pixels_of(small: Small) -> npt.NDArray[np.int64]:
-    pixels = small.evidence.images.read(small.evidence.calibration).astype(int)
+    pixels = small.reference.images.read(small.reference.calibration).astype(int)
     return pixels - small.prepared.centred.zero_point
 
 
@@ -140,9 +140,9 @@ def test_a_layer_s_mean_input_is_that_of_calibration_images(small: Small) -> Non
 
 
 def test_reach_is_the_largest_magnitude_of_each_channel(small: Small) -> None:
-    evidence = small.evidence
+    reference = small.reference
     reach = channel_reach(
-        small.prepared.centred, lambda: evidence.batches_of(evidence.calibration), lambda _: None
+        small.prepared.centred, lambda: reference.batches_of(reference.calibration), lambda _: None
     )
     assert reach[PIXELS] == [np.abs(pixels_of(small)).max()]
     assert all(channels.ndim == 1 and (channels >= 0).all() for channels in reach.values())

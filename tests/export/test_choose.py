@@ -17,30 +17,30 @@ from tests.export.networks import SIZE, ruin
 
 
 def examples(small: Small) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    return small.evidence.images.read(small.evidence.calibration[:8])
+    return small.reference.images.read(small.reference.calibration[:8])
 
 
 def agreeing(small: Small, model: onnx.ModelProto) -> Agreement:
     """A graph's answers for calibration images against those of the fp32 graph."""
-    evidence = small.evidence
+    reference = small.reference
     fp32, int8 = (
-        answer(each, evidence.batches_of(evidence.calibration), "probability")
+        answer(each, reference.batches_of(reference.calibration), "probability")
         for each in (small.model, model)
     )
-    patients = evidence.patients_of(evidence.calibration)
-    return agreement(evidence.space, fp32, int8, patients)
+    patients = reference.patients_of(reference.calibration)
+    return agreement(reference.space, fp32, int8, patients)
 
 
 def evaluated(small: Small, model: onnx.ModelProto) -> Verdict:
     """The gate itself, on the images that calibration did not use."""
-    evidence = small.evidence
-    indices = [*evidence.unseen, *evidence.indices]
+    reference = small.reference
+    indices = [*reference.unseen, *reference.indices]
     fp32, int8 = (
-        answer(each, evidence.batches_of(indices), "probability") for each in (small.model, model)
+        answer(each, reference.batches_of(indices), "probability") for each in (small.model, model)
     )
     # Not of macro F1: on 45 images a hair decides.
     return compare(
-        evidence.space, fp32, int8, evidence.targets, evidence.patients_of(indices), max_drop=1
+        reference.space, fp32, int8, reference.targets, reference.patients_of(indices), max_drop=1
     )
 
 
@@ -58,10 +58,10 @@ def ruined(small: Small) -> Prepared:
     """The same function, one of whose layers 8 bits cannot bear."""
     network = copy.deepcopy(small.network)
     ruin(network.backbone.get_submodule("mixed"))
-    evidence = small.evidence
+    reference = small.reference
     return prepare(
         export_graph(network, "multilabel", SIZE),
-        lambda: evidence.batches_of(evidence.calibration),
+        lambda: reference.batches_of(reference.calibration),
         lambda _: None,
     )
 
@@ -114,7 +114,7 @@ def test_a_layer_that_8_bits_ruin_has_the_largest_error(small: Small, ruined: Pr
 
 def test_what_calibration_images_are_against_is_not_put_to_the_gate(small: Small) -> None:
     none = np.zeros((100, 3), dtype=np.float32)
-    far = agreement(small.evidence.space, none, none + 1, [None] * 100)
+    far = agreement(small.reference.space, none, none + 1, [None] * 100)
     asked: list[onnx.ModelProto] = []
 
     def gate(model: onnx.ModelProto) -> Verdict:

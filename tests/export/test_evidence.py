@@ -1,199 +1,167 @@
-"""What files are evaluated by: the right images, the network's own answers, and each mistake."""
-
-import copy
-import hashlib
-import shutil
-from dataclasses import replace
-from pathlib import Path
+"""Maps that add up: what each place adds to a logit, in the graph, equal to what autograd says."""
 
 import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from torch import nn
 
-from covid.edge.card import RESIZE
-from covid.errors import DataError, TrainingError
-from covid.export.evidence import CALIBRATION_IMAGES, headline
-from tests.conftest import LABELS, write_image, write_split_images
-from tests.export.conftest import Small
-from tests.export.networks import PLATT, POINT, evidence_of, small_config, small_network
+from covid.export.evidence import add_evidence, feature_map
+from covid.export.graph import export_graph, recalibrate
+from covid.export.int8 import prepare, quantise
+from covid.export.rounding import FULL
+from covid.model.networks import Network
+from covid.model.trace import trace
+from tests.export.networks import (
+    MEAN,
+    PLATT,
+    SIZE,
+    STD,
+    joined_network,
+    network_of,
+    random_images,
+    small_network,
+)
+
+Floats = npt.NDArray[np.float32]
+Exported = tuple[str, Network, onnx.ModelProto, torch.Tensor]
+# Of the sum of float32 products, some 1e-6 of the largest; logits reach a few tens.
+TOLERANCE = 1e-4
 
 
-def test_the_images_are_those_of_validation(small: Small) -> None:
-    names = small.evidence.names(list(range(len(small.evidence.indices))))
-    assert sorted(names) == sorted(
-        f"validation/{label}/{label}-{number}.png" for label in LABELS for number in range(15)
+def outputs(model: onnx.ModelProto, images: torch.Tensor) -> tuple[Floats, Floats, Floats]:
+    """Logits, evidence and rest that the graph gives, as onnxruntime computes them."""
+    session = onnxruntime.InferenceSession(
+        add_evidence(model).SerializeToString(), providers=["CPUExecutionProvider"]
     )
+    names = ("logit", "evidence", "evidence_rest")
+    logits, evidence, rest = session.run(names, {"image": images.numpy()})
+    return logits, evidence, rest
 
 
-def test_calibration_sees_training_images_only(small: Small) -> None:
-    index = small.evidence.index
-    assert {index.samples[i].split for i in small.evidence.calibration} == {"train"}
+def sums_to_logits(model: onnx.ModelProto, images: torch.Tensor) -> None:
+    logits, evidence, rest = outputs(model, images)
+    np.testing.assert_allclose(evidence.sum(axis=(2, 3)) + rest, logits, atol=TOLERANCE, rtol=0)
 
 
-def test_calibration_takes_half_of_the_training_images_at_most(small: Small) -> None:
-    assert len(small.evidence.calibration) == len(small.evidence.unseen) == 60
+def map_of(network: Network, arch: str) -> nn.Module:
+    """The module whose output the head reads, averaged or flattened."""
+    names = {"efficientnet_lite0": "bn2.act", "resnet18": "layer4", "vgg16": "avgpool"}
+    return network.backbone.get_submodule(names[arch])
 
 
-def test_calibration_and_what_it_never_saw_are_all_training_images(small: Small) -> None:
-    evidence = small.evidence
-    both = [*evidence.calibration, *evidence.unseen]
-    assert sorted(both) == sorted(evidence.index.split("train"))
+def by_autograd(
+    network: Network, images: torch.Tensor, module: nn.Module
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Gradient times map of each logit `[images, classes, h, w]`, and the rest by definition."""
+    kept: list[torch.Tensor] = []
+
+    def keep(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
+        output.retain_grad()
+        kept.append(output)
+
+    handle = module.register_forward_hook(keep)
+    hidden, last = network.get_submodule("head.0"), network.get_submodule("head.3")
+    assert isinstance(hidden, nn.Linear) and isinstance(last, nn.Linear)
+    logits = network(images)
+    handle.remove()
+    feature = kept[-1]
+    evidence = [
+        (torch.autograd.grad(logits[:, c].sum(), feature, retain_graph=True)[0] * feature).sum(1)
+        for c in range(logits.shape[1])
+    ]
+    averaged = hidden.in_features == feature.shape[1]
+    features = feature.mean((2, 3)) if averaged else feature.flatten(1)
+    mask = (hidden(features) > 0).float()
+    rest = (mask * hidden.bias) @ last.weight.T + last.bias
+    return torch.stack(evidence, dim=1).detach(), rest.detach()
 
 
-def test_calibration_takes_no_more_images_than_it_needs(tmp_path: Path) -> None:
-    counts = {"train": 210, "validation": 1}
-    root = write_split_images(tmp_path / "many", LABELS, counts)
-    evidence = evidence_of(small_network(), small_config(root, tmp_path / "cache"), tmp_path)
-    assert len(set(evidence.calibration)) == CALIBRATION_IMAGES
-    labels = [evidence.index.samples[i].label for i in evidence.calibration]
-    assert min(labels.count(label) for label in LABELS) > 80
+@pytest.fixture(
+    scope="module", params=["resnet18", "efficientnet_lite0", "vgg16"], ids=lambda name: name
+)
+def exported(request: pytest.FixtureRequest) -> Exported:
+    """Each network of the study at 64 pixels, where its map has several places."""
+    network = network_of(request.param)
+    return request.param, network, export_graph(network, "multilabel", 64), random_images(3, 64)
 
 
-def test_logits_are_the_network_s_in_fp32(small: Small) -> None:
-    pixels = small.evidence.pixels(list(range(len(small.evidence.indices))))
-    with torch.inference_mode():
-        wanted = small.network(torch.from_numpy(pixels).unsqueeze(1))
-    assert small.evidence.logits.dtype == np.float32
-    np.testing.assert_allclose(small.evidence.logits, wanted.numpy(), atol=1e-5)
+def test_evidence_and_rest_add_up_to_the_logit(exported: Exported) -> None:
+    _, _, model, images = exported
+    sums_to_logits(model, images)
 
 
-def test_targets_are_those_of_the_indices(small: Small) -> None:
-    names = small.evidence.names(list(range(len(small.evidence.indices))))
-    labels = [name.split("/")[1] for name in names]
-    np.testing.assert_array_equal(small.evidence.targets, small.evidence.space.encode(labels))
+def test_evidence_is_gradient_times_map(exported: Exported) -> None:
+    arch, network, model, images = exported
+    evidence, rest = by_autograd(network, images, map_of(network, arch))
+    _, given, given_rest = outputs(model, images)
+    np.testing.assert_allclose(given, evidence, atol=TOLERANCE, rtol=0)
+    np.testing.assert_allclose(given_rest, rest, atol=TOLERANCE, rtol=0)
 
 
-def test_single_labels_have_probabilities_that_sum_to_one(images: Path, tmp_path: Path) -> None:
-    config = small_config(images, tmp_path, task="single_label")
-    evidence = evidence_of(small_network(), config, tmp_path)
-    np.testing.assert_allclose(evidence.probabilities.sum(axis=1), 1, atol=1e-6)
-    assert (evidence.space.thresholds, evidence.space.implies) == (None, {})
+def test_the_8_bit_file_adds_up_too() -> None:
+    images = random_images(8, SIZE)
+    for network in (small_network(), joined_network()):
+        prepared = prepare(
+            export_graph(network, "multilabel", SIZE), lambda: iter([images[:, 0].numpy()]), _quiet
+        )
+        sums_to_logits(quantise(prepared, prepared.round(FULL)), images)
 
 
-def test_the_card_says_what_the_network_is(small: Small) -> None:
-    card = small.evidence.card
-    assert (card.arch, card.image_size, card.precision) == ("resnet18", 32, "fp32")
-    assert (card.mean, card.std, card.resize) == (small.network.mean, small.network.std, RESIZE)
-    assert card.trained_on == "images, 120 training images"
-    assert card.source_sha256 == hashlib.sha256(b"any bytes").hexdigest()
+@pytest.mark.parametrize(("arch", "until"), [
+    ("efficientnet_lite0", "blocks.5.0.bn1"), ("efficientnet_lite0", "blocks.4"),
+    ("resnet18", "layer2"), ("vgg16", "features.23"),
+])  # fmt: skip
+def test_a_backbone_that_ends_early_has_maps_in_float_and_8_bits(arch: str, until: str) -> None:
+    images = random_images(8, 64)
+    model = export_graph(network_of(arch, until), "multilabel", 64)
+    sums_to_logits(model, images)
+    prepared = prepare(model, lambda: iter([images[:, 0].numpy()]), _quiet)
+    sums_to_logits(quantise(prepared, prepared.round(FULL)), images)
 
 
-def test_the_card_s_metrics_are_those_on_validation(small: Small) -> None:
-    metrics = small.evidence.card.metrics
-    assert (metrics["split"], metrics["images"]) == ("validation", 45)
-    assert metrics == headline(small.evidence.metrics)
+def test_recalibration_scales_logit_evidence_and_rest_alike() -> None:
+    model, images = export_graph(small_network(), "multilabel", SIZE), random_images(4, SIZE)
+    before = outputs(model, images)
+    recalibrate(model, PLATT)
+    after = outputs(model, images)
+    scale, shift = (np.array(values, np.float32) for values in (PLATT.scale, PLATT.shift))
+    np.testing.assert_allclose(after[0], before[0] * scale + shift, atol=TOLERANCE)
+    np.testing.assert_allclose(after[1], before[1] * scale[:, None, None], atol=TOLERANCE)
+    np.testing.assert_allclose(after[2], before[2] * scale + shift, atol=TOLERANCE)
 
 
-def test_answers_are_the_recalibrated_ones(small: Small, chosen: Small) -> None:
-    np.testing.assert_array_equal(chosen.evidence.logits, PLATT.apply(small.evidence.logits))
-    wanted = 1 / (1 + np.exp(-chosen.evidence.logits))
-    np.testing.assert_allclose(chosen.evidence.probabilities, wanted, atol=1e-6)
+def test_of_a_softmax_it_is_the_logits_that_add_up() -> None:
+    sums_to_logits(export_graph(small_network(), "single_label", SIZE), random_images(4, SIZE))
 
 
-def test_decisions_and_metrics_are_those_at_the_chosen_thresholds(chosen: Small) -> None:
-    evidence = chosen.evidence
-    assert evidence.space.thresholds == (0.3, 0.62, 0.45)
-    rows = evidence.metrics["per_class"]
-    assert [row["threshold"] for row in rows.values()] == [0.3, 0.62, 0.45]
-    assert evidence.card.metrics == headline(evidence.metrics)
+class FilteredAgain(nn.Module):
+    """Something behind the mean, as MobileNetV3 and ConvNeXt have it."""
+
+    def __init__(self, after: nn.Module):
+        super().__init__()
+        self.conv1, self.relu = nn.Conv2d(1, 8, 3, stride=4), nn.ReLU()
+        self.pool, self.after = nn.AdaptiveAvgPool2d(1), after
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.after(self.pool(self.relu(self.conv1(images))).flatten(1))
+        return features
 
 
-def test_the_card_says_what_was_chosen(chosen: Small) -> None:
-    card = chosen.evidence.card
-    assert (card.operating_point, card.calibration) == (POINT, PLATT)
+@pytest.mark.parametrize("after", [nn.Hardswish(), nn.LayerNorm(8), nn.Linear(8, 8)])
+def test_a_head_that_reads_no_mean_of_a_map_has_no_evidence(after: nn.Module) -> None:
+    backbone = FilteredAgain(after)
+    head = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 3))
+    network = Network(backbone, head, MEAN, STD, trace(backbone, SIZE)).eval()
+    model = export_graph(network, "multilabel", SIZE)
+    assert add_evidence(model) is model
 
 
-@given(st.integers(1, 3000), st.integers(1, 600))
-def test_a_sample_is_evenly_spaced_from_first_to_last(small: Small, images: int, most: int) -> None:
-    places = replace(small.evidence, indices=list(range(images))).sample(most)
-    assert len(set(places)) == len(places) == min(images, most)
-    assert places[0] == 0 and (most == 1 or places[-1] == images - 1)
-    gaps = np.diff(places)
-    assert len(gaps) == 0 or gaps.max() - gaps.min() <= 1
+def test_a_map_of_one_place_is_none() -> None:
+    assert feature_map(export_graph(network_of("resnet18"), "multilabel", 32)) is None
 
 
-def test_batches_are_all_images_in_order(small: Small) -> None:
-    together = np.concatenate(list(small.evidence.batches()))
-    every = small.evidence.pixels(list(range(len(small.evidence.indices))))
-    np.testing.assert_array_equal(together, every)
-
-
-# Images that are not as they were -----------------------------------------------------------
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return write_split_images(tmp_path / "data", LABELS, {"train": 2, "validation": 2})
-
-
-def spoil(*paths: Path) -> None:
-    for path in paths:
-        path.write_bytes(b"nothing")
-
-
-def test_an_unreadable_image_is_an_error(root: Path, tmp_path: Path) -> None:
-    spoil(root / "validation/covid/covid-0.png")
-    with pytest.raises(DataError, match="1 of 6 images cannot be read: .*covid-0.png"):
-        evidence_of(small_network(), small_config(root, tmp_path / "cache"), tmp_path)
-
-
-def test_unreadable_images_are_left_out_where_the_run_skipped_them(
-    root: Path, tmp_path: Path
-) -> None:
-    spoil(root / "validation/covid/covid-0.png", root / "train/normal/normal-1.png")
-    config = small_config(root, tmp_path / "cache", "data.skip_unreadable=true")
-    evidence = evidence_of(small_network(), config, tmp_path)
-    counts = (len(evidence.indices), len(evidence.calibration), len(evidence.unseen))
-    assert counts == (5, 3, 2)
-    assert "validation/covid/covid-0.png" not in evidence.names(list(range(5)))
-    assert len(evidence.logits) == len(evidence.targets) == len(evidence.patients) == 5
-
-
-@pytest.mark.parametrize("split", ["train", "validation"])
-def test_a_split_of_which_nothing_can_be_read_is_an_error(
-    root: Path, tmp_path: Path, split: str
-) -> None:
-    spoil(*(root / split).rglob("*.png"))
-    config = small_config(root, tmp_path / "cache", "data.skip_unreadable=true")
-    with pytest.raises(DataError, match="6 of 6 images cannot be read"):
-        evidence_of(small_network(), config, tmp_path)
-
-
-@pytest.mark.parametrize("split", ["train", "validation"])
-def test_a_split_without_images_is_an_error(tmp_path: Path, split: str) -> None:
-    counts = {"train": 2, "validation": 2, "test": 2}
-    del counts[split]
-    root = write_split_images(tmp_path / "data", LABELS, counts)
-    with pytest.raises(DataError, match=f"has no {split} images"):
-        evidence_of(small_network(), small_config(root, tmp_path / "cache"), tmp_path)
-
-
-def test_a_folder_that_is_gone_is_an_error_with_a_way_out(tmp_path: Path) -> None:
-    config = small_config(tmp_path / "gone", tmp_path / "cache")
-    with pytest.raises(DataError, match="there is no folder .*gone.*--data FOLDER"):
-        evidence_of(small_network(), config, tmp_path)
-
-
-def test_a_class_that_validation_lacks_is_left_out_of_macro_f1(root: Path, tmp_path: Path) -> None:
-    shutil.rmtree(root / "validation/covid")
-    evidence = evidence_of(small_network(), small_config(root, tmp_path / "cache"), tmp_path)
-    rows = evidence.metrics["per_class"]
-    expected = (rows["normal"]["f1"] + rows["pneumonia"]["f1"]) / 2
-    assert evidence.card.metrics["macro_f1"] == pytest.approx(expected)
-
-
-def test_one_validation_image_is_enough(tmp_path: Path) -> None:
-    root = write_split_images(tmp_path / "data", LABELS, {"train": 1})
-    write_image(root / "validation/covid/covid-0.png", 99)
-    evidence = evidence_of(small_network(), small_config(root, tmp_path / "cache"), tmp_path)
-    assert evidence.sample(500) == [0]
-
-
-def test_a_network_that_gives_no_numbers_is_an_error(small: Small, tmp_path: Path) -> None:
-    network = copy.deepcopy(small.network)
-    with torch.no_grad():
-        network.get_parameter("head.3.weight").fill_(3e38)
-    with pytest.raises(TrainingError, match="not finite numbers"):
-        evidence_of(network, small.config, tmp_path)
+def _quiet(done: int) -> None:
+    pass

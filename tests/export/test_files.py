@@ -26,7 +26,6 @@ from covid.edge.operating_point import Recalibration
 from covid.errors import StorageError
 from covid.export.budget import Verdict, compare
 from covid.export.choose import answer
-from covid.export.evidence import Evidence
 from covid.export.files import (
     ANY_SIZE,
     FP32,
@@ -42,6 +41,7 @@ from covid.export.files import (
 from covid.export.golden import prove_int8
 from covid.export.graph import export_graph, recalibrate
 from covid.export.parity import Check
+from covid.export.reference import Reference
 from covid.model.networks import Network
 from tests.conftest import PROJECT, write_split_images
 from tests.export.conftest import Small
@@ -52,7 +52,7 @@ from tests.export.networks import (
     POINT,
     SIZE,
     answering,
-    evidence_of,
+    reference_of,
     ruin,
     small_network,
 )
@@ -72,19 +72,19 @@ def names_in(folder: Path) -> list[str]:
 def test_a_file_that_holds_has_its_name_and_nothing_lies_beside_it(
     small: Small, tmp_path: Path
 ) -> None:
-    assert write_fp32(tmp_path / FP32, small.model, small.evidence).holds
+    assert write_fp32(tmp_path / FP32, small.model, small.reference).holds
     assert names_in(tmp_path) == [FP32]
 
 
 def test_a_folder_is_made_for_it(small: Small, tmp_path: Path) -> None:
-    write_fp32(tmp_path / "new" / "folder" / FP32, small.model, small.evidence)
+    write_fp32(tmp_path / "new" / "folder" / FP32, small.model, small.reference)
     assert names_in(tmp_path / "new" / "folder") == [FP32]
 
 
 def test_the_card_is_the_last_field_and_knows_every_byte_before_it(
     small: Small, tmp_path: Path
 ) -> None:
-    write_fp32(tmp_path / FP32, small.model, small.evidence)
+    write_fp32(tmp_path / FP32, small.model, small.reference)
     content, graph = (tmp_path / FP32).read_bytes(), small.model.SerializeToString()
     assert content.startswith(graph)
     card = json.loads(content[content.rindex(b'{"format"') :])
@@ -108,20 +108,20 @@ def softmax(model: onnx.ModelProto) -> None:
 def test_a_broken_graph_leaves_no_file_not_even_an_older_one(
     small: Small, tmp_path: Path, change: Callable[[onnx.ModelProto], object]
 ) -> None:
-    write_fp32(tmp_path / FP32, small.model, small.evidence)
+    write_fp32(tmp_path / FP32, small.model, small.reference)
     broken = copy_of(small.model)
     change(broken)
-    assert not write_fp32(tmp_path / FP32, broken, small.evidence).holds
+    assert not write_fp32(tmp_path / FP32, broken, small.reference).holds
     assert names_in(tmp_path) == []
 
 
 def test_the_gate_looks_at_500_images_at_most(small: Small, tmp_path: Path) -> None:
-    evidence = small.evidence
-    many = 12 * len(evidence.indices)  # the same ones again and again: 540
+    reference = small.reference
+    many = 12 * len(reference.indices)  # the same ones again and again: 540
     repeated = replace(
-        evidence, indices=evidence.indices * 12, logits=np.tile(evidence.logits, (12, 1)),
-        probabilities=np.tile(evidence.probabilities, (12, 1)),
-        targets=np.tile(evidence.targets, (12, 1)),
+        reference, indices=reference.indices * 12, logits=np.tile(reference.logits, (12, 1)),
+        probabilities=np.tile(reference.probabilities, (12, 1)),
+        targets=np.tile(reference.targets, (12, 1)),
     )  # fmt: skip
     assert many > 500
     parity = write_fp32(tmp_path / FP32, small.model, repeated)
@@ -138,8 +138,8 @@ def test_what_an_earlier_export_wrote_beside_it_goes(tmp_path: Path) -> None:
 # int8 ---------------------------------------------------------------------------------------
 
 
-def write(folder: Path, small: Small, evidence: Evidence | None = None) -> Quantised:
-    return write_int8(folder / INT8, small.model, evidence or small.evidence, DROP, len)
+def write(folder: Path, small: Small, reference: Reference | None = None) -> Quantised:
+    return write_int8(folder / INT8, small.model, reference or small.reference, DROP, len)
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_its_card_says_8_bits_and_how_good_this_very_file_is(
 ) -> None:
     path, quantised = int8
     assert quantised.metrics is not None
-    card, fp32 = read_card(path), small.evidence.card
+    card, fp32 = read_card(path), small.reference.card
     assert card.metrics["accuracy"] == quantised.metrics["accuracy"]["value"]
     assert replace(card, precision="fp32", metrics=fp32.metrics, golden=None) == fp32
 
@@ -172,21 +172,21 @@ def test_its_card_has_the_golden_answers_that_were_proven(int8: tuple[Path, Quan
 
 
 def test_it_decides_as_the_network_does(int8: tuple[Path, Quantised], small: Small) -> None:
-    evidence = small.evidence
-    answers = load(int8[0]).run(evidence.pixels(list(range(len(evidence.indices))))).probabilities
-    decided = evidence.space.decide(evidence.probabilities)
-    np.testing.assert_array_equal(evidence.space.decide(answers), decided)
+    reference = small.reference
+    answers = load(int8[0]).run(reference.pixels(list(range(len(reference.indices))))).probabilities
+    decided = reference.space.decide(reference.probabilities)
+    np.testing.assert_array_equal(reference.space.decide(answers), decided)
 
 
 def evaluating(small: Small) -> Callable[[Floats], Verdict]:
     """The gate, with the fp32 graph's answers."""
-    evidence = small.evidence
-    indices = [*evidence.unseen, *evidence.indices]
-    fp32 = answer(small.model, evidence.batches_of(indices), "probability")
+    reference = small.reference
+    indices = [*reference.unseen, *reference.indices]
+    fp32 = answer(small.model, reference.batches_of(indices), "probability")
 
     def evaluate(given: Floats) -> Verdict:
-        patients = evidence.patients_of(indices)
-        return compare(evidence.space, fp32, given, evidence.targets, patients, DROP)
+        patients = reference.patients_of(indices)
+        return compare(reference.space, fp32, given, reference.targets, patients, DROP)
 
     return evaluate
 
@@ -210,7 +210,7 @@ def edited(
     card = replace(card, golden=proof.golden)
     path = folder / INT8
     path.write_bytes(card.attach(model.SerializeToString()))
-    return check_int8(path, card, proof, small.evidence, evaluating(small))
+    return check_int8(path, card, proof, small.reference, evaluating(small))
 
 
 def failed(checks: list[Check]) -> list[str]:
@@ -236,18 +236,18 @@ def test_a_file_with_a_wrong_scale_is_refused_by_the_budget(
 def test_a_file_that_gives_no_numbers_is_refused(
     int8: tuple[Path, Quantised], small: Small, tmp_path: Path
 ) -> None:
-    model, card = copy_of(small.model), replace(small.evidence.card, precision="int8")
+    model, card = copy_of(small.model), replace(small.reference.card, precision="int8")
     assert int8[1].proof is not None
     card = replace(card, golden=int8[1].proof.golden)
     edit(model, "head.3.bias", lambda bias: bias * np.nan)
     path = tmp_path / INT8
     path.write_bytes(card.attach(model.SerializeToString()))
-    checks = check_int8(path, card, int8[1].proof, small.evidence, evaluating(small))
+    checks = check_int8(path, card, int8[1].proof, small.reference, evaluating(small))
     assert failed(checks) == ["opens"] and "beyond 0 and 1" in checks[0].found
 
 
 def test_a_file_evaluated_on_20_images_is_refused(small: Small, tmp_path: Path) -> None:
-    few = replace(small.evidence, unseen=small.evidence.unseen[:5])
+    few = replace(small.reference, unseen=small.reference.unseen[:5])
     few = replace(
         few, indices=few.indices[:15], targets=few.targets[:15], logits=few.logits[:15],
         probabilities=few.probabilities[:15],
@@ -264,7 +264,7 @@ def test_a_file_whose_saturation_nobody_would_notice_is_refused(
     path, quantised = int8
     assert quantised.proof is not None
     unseen = replace(quantised.proof, saturable_pairs=1, saturated=0.01)
-    checks = check_int8(path, read_card(path), unseen, small.evidence, evaluating(small))
+    checks = check_int8(path, read_card(path), unseen, small.reference, evaluating(small))
     assert failed(checks) == ["saturation"]
 
 
@@ -278,12 +278,12 @@ def ruined(small: Small) -> Network:
 
 def test_a_network_that_8_bits_ruin_leaves_no_8_bit_file(small: Small, tmp_path: Path) -> None:
     network = ruined(small)
-    evidence = answering(small.evidence, network)
-    np.testing.assert_allclose(evidence.logits, small.evidence.logits, atol=1e-4)
+    reference = answering(small.reference, network)
+    np.testing.assert_allclose(reference.logits, small.reference.logits, atol=1e-4)
     model = export_graph(network, "multilabel", SIZE)
-    assert write_fp32(tmp_path / FP32, model, evidence).holds
+    assert write_fp32(tmp_path / FP32, model, reference).holds
     (tmp_path / INT8).write_bytes(b"of an earlier export")
-    quantised = write_int8(tmp_path / INT8, model, evidence, DROP, len)
+    quantised = write_int8(tmp_path / INT8, model, reference, DROP, len)
     assert names_in(tmp_path) == [FP32]
     assert (quantised.holds, quantised.metrics) == (False, None)
     assert [(check.name, check.holds) for check in quantised.checks] == [("budget", False)]
@@ -295,20 +295,20 @@ def test_an_interruption_leaves_no_8_bit_file(small: Small, tmp_path: Path) -> N
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_int8(tmp_path / INT8, small.model, small.evidence, DROP, interrupt)
+        write_int8(tmp_path / INT8, small.model, small.reference, DROP, interrupt)
     assert names_in(tmp_path) == []
 
 
 def test_validation_without_a_class_is_evaluated_by_what_is_left(
     small: Small, tmp_path: Path
 ) -> None:
-    evidence = small.evidence
-    names = evidence.names(list(range(len(evidence.indices))))
+    reference = small.reference
+    names = reference.names(list(range(len(reference.indices))))
     left = [place for place, name in enumerate(names) if "/covid/" not in name]
     others = replace(
-        evidence, indices=[evidence.indices[place] for place in left],
-        targets=evidence.targets[left],
-        logits=evidence.logits[left], probabilities=evidence.probabilities[left],
+        reference, indices=[reference.indices[place] for place in left],
+        targets=reference.targets[left],
+        logits=reference.logits[left], probabilities=reference.probabilities[left],
     )  # fmt: skip
     verdict = write(tmp_path / "out", small, others).attempts[-1].verdict
     assert verdict is not None
@@ -319,10 +319,10 @@ def test_validation_without_a_class_is_evaluated_by_what_is_left(
 
 
 def test_recalibrated_files_hold_in_every_form(chosen: Small, tmp_path: Path) -> None:
-    evidence = chosen.evidence
-    assert write_fp32(tmp_path / FP32, chosen.model, evidence).holds
-    assert write_int8(tmp_path / INT8, chosen.model, evidence, 0.1, len).holds
-    checks = write_any_size(tmp_path / ANY_SIZE, chosen.model, evidence)["checks"]
+    reference = chosen.reference
+    assert write_fp32(tmp_path / FP32, chosen.model, reference).holds
+    assert write_int8(tmp_path / INT8, chosen.model, reference, 0.1, len).holds
+    checks = write_any_size(tmp_path / ANY_SIZE, chosen.model, reference)["checks"]
     assert all(check.holds for check in checks)
     for name in (FP32, INT8, ANY_SIZE):
         card, content = read_card(tmp_path / name), read_content(tmp_path / name)
@@ -335,8 +335,8 @@ def test_recalibrated_files_hold_in_every_form(chosen: Small, tmp_path: Path) ->
 def test_golden_answers_are_those_of_the_recalibrated_graph(
     small: Small, chosen: Small, tmp_path: Path
 ) -> None:
-    write_fp32(tmp_path / "a.onnx", small.model, small.evidence)
-    write_fp32(tmp_path / "b.onnx", chosen.model, chosen.evidence)
+    write_fp32(tmp_path / "a.onnx", small.model, small.reference)
+    write_fp32(tmp_path / "b.onnx", chosen.model, chosen.reference)
     plain, other = (read_card(tmp_path / name).golden for name in ("a.onnx", "b.onnx"))
     assert plain is not None and other is not None
     mapped = PLATT.apply(np.array(plain.logits, dtype=np.float32))
@@ -346,7 +346,7 @@ def test_golden_answers_are_those_of_the_recalibrated_graph(
 def test_the_gate_notices_a_graph_without_the_recalibration_that_its_card_has(
     small: Small, chosen: Small, tmp_path: Path
 ) -> None:
-    parity = write_fp32(tmp_path / FP32, small.model, chosen.evidence)
+    parity = write_fp32(tmp_path / FP32, small.model, chosen.reference)
     assert "logits" in [check.name for check in parity.failures] and names_in(tmp_path) == []
 
 
@@ -362,10 +362,10 @@ def test_two_single_labels_hold_with_a_temperature_and_thresholds(tmp_path: Path
     network = small_network(2)
     point = replace(POINT, thresholds={"infected": 0.3, "normal": 0.7})
     temperature = Recalibration("temperature", (1.7, 1.7), (0.0, 0.0), ON)
-    evidence = evidence_of(network, config, tmp_path, point=point, recalibration=temperature)
+    reference = reference_of(network, config, tmp_path, point=point, recalibration=temperature)
     model = export_graph(network, "single_label", SIZE)
     recalibrate(model, temperature)
-    assert write_fp32(tmp_path / FP32, model, evidence).holds
+    assert write_fp32(tmp_path / FP32, model, reference).holds
     assert load(tmp_path / FP32).card.space.thresholds == (0.3, 0.7)
 
 
@@ -386,7 +386,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
 def test_a_full_disk_is_one_sentence_and_the_older_file_stays(small: Small, tmp_path: Path) -> None:
     (tmp_path / FP32).write_bytes(b"older")
     with files_of_at_most(1000), pytest.raises(StorageError, match="model.onnx: cannot be written"):
-        write_fp32(tmp_path / FP32, small.model, small.evidence)
+        write_fp32(tmp_path / FP32, small.model, small.reference)
     assert names_in(tmp_path) == [FP32] and (tmp_path / FP32).read_bytes() == b"older"
 
 
@@ -402,19 +402,19 @@ def test_no_temporary_folder_is_one_sentence(
 
 
 def test_an_any_size_file_says_that_it_resizes_itself(small: Small, tmp_path: Path) -> None:
-    evaluated = write_any_size(tmp_path / ANY_SIZE, small.model, small.evidence)
+    evaluated = write_any_size(tmp_path / ANY_SIZE, small.model, small.reference)
     assert all(check.holds for check in evaluated["checks"])
     assert names_in(tmp_path) == [ANY_SIZE]
     card = read_card(tmp_path / ANY_SIZE)
-    assert replace(card, resize=small.evidence.card.resize, golden=None) == small.evidence.card
+    assert replace(card, resize=small.reference.card.resize, golden=None) == small.reference.card
     assert card.resize == RESIZE_IN_GRAPH
 
 
 def test_an_any_size_file_far_from_the_network_is_not_left(small: Small, tmp_path: Path) -> None:
-    write_any_size(tmp_path / ANY_SIZE, small.model, small.evidence)
+    write_any_size(tmp_path / ANY_SIZE, small.model, small.reference)
     other = copy.deepcopy(small.network)
     with torch.no_grad():
         other.get_parameter("head.3.bias").add_(3)
-    evaluated = write_any_size(tmp_path / ANY_SIZE, small.model, answering(small.evidence, other))
+    evaluated = write_any_size(tmp_path / ANY_SIZE, small.model, answering(small.reference, other))
     assert "probabilities" in [check.name for check in evaluated["checks"] if not check.holds]
     assert names_in(tmp_path) == []

@@ -130,7 +130,7 @@ class Session:
 
 
 def card_of(small: Small, proof: Proof) -> Card:
-    return replace(small.evidence.card, precision="int8", golden=proof.golden)
+    return replace(small.reference.card, precision="int8", golden=proof.golden)
 
 
 def test_on_a_processor_that_saturates_precise_products_are_taken_and_right(

@@ -40,7 +40,7 @@ def in_8_bits(small: Small, *kept: str, limit: int = SAFE) -> onnx.ModelProto:
 
 
 def validation(small: Small) -> Pixels:
-    return small.evidence.pixels(list(range(len(small.evidence.indices))))
+    return small.reference.pixels(list(range(len(small.reference.indices))))
 
 
 def producers(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
@@ -86,7 +86,7 @@ def test_folding_leaves_the_float_graph_as_it_was(small: Small) -> None:
 
 
 def test_equalised_channels_are_the_same_function_within_reach(small: Small) -> None:
-    pixels = small.evidence.images.read(small.evidence.calibration)
+    pixels = small.reference.images.read(small.reference.calibration)
     result = float_logits(small.prepared.centred, pixels)
     np.testing.assert_allclose(result, float_logits(fold_mean(small.model), pixels), atol=1e-3)
 
@@ -153,7 +153,7 @@ def test_no_weight_is_larger_than_its_limit(small: Small, limit: int) -> None:
 @LIMITS
 def test_integers_say_what_float_said(small: Small, limit: int) -> None:
     pixels = validation(small)
-    apart = np.abs(exact_answers(in_8_bits(small, limit=limit), pixels) - small.evidence.logits)
+    apart = np.abs(exact_answers(in_8_bits(small, limit=limit), pixels) - small.reference.logits)
     # Ranges hold 256 levels: a few of them, of logits between -10 and 10.
     assert apart.mean() < 0.1
 
@@ -202,7 +202,7 @@ def test_a_layer_kept_in_float_has_float_weights_in_the_graph(small: Small, name
 
 def test_with_no_layer_in_8_bits_only_activations_and_the_head_are_rounded(small: Small) -> None:
     pixels = validation(small)
-    apart = np.abs(exact_answers(in_8_bits(small, *LAYERS), pixels) - small.evidence.logits)
+    apart = np.abs(exact_answers(in_8_bits(small, *LAYERS), pixels) - small.reference.logits)
     assert apart.mean() < 0.1
 
 

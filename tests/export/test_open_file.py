@@ -15,8 +15,9 @@ from covid.data.cache import Original
 from covid.data.samples import Row, digest, rows_of, to_csv
 from covid.data.source import load_index
 from covid.edge.images import read_grey
+from covid.export.open_file import open_file
 from tests.conftest import LABELS, PROJECT, run_script, write_split_images
-from tests.edge.networks import CARD, write_network
+from tests.edge.networks import CARD, evidence_graph, write_network
 from tests.runs import evaluate, refused
 
 
@@ -150,3 +151,15 @@ def test_real_sets_of_other_hospitals_are_evaluated_whole(
 def test_an_onnx_file_that_is_damaged_is_refused(exported: Path, root: Path) -> None:
     exported.write_bytes(exported.read_bytes()[:-9])
     refused(evaluate(exported, "--data", root), "is cut short")
+
+
+def test_a_file_gives_the_maps_of_its_own_graph(root: Path, tmp_path: Path) -> None:
+    index = load_index(root, LABELS)
+    with_maps = write_network(tmp_path, replace(CARD, evidence_scale=0.5), evidence_graph())
+    maps = open_file(with_maps).predict(index, [0, 1], "test").maps
+    assert maps is not None and maps([1, 0, 2]).shape == (3, 3, 2, 2)
+
+
+def test_a_file_without_maps_has_none(root: Path, exported: Path) -> None:
+    predictions = open_file(exported).predict(load_index(root, LABELS), [0], "test")
+    assert predictions.maps is None and predictions.shuffled_maps is None

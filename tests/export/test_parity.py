@@ -12,9 +12,9 @@ from PIL import Image
 
 from covid.data.cache import Images
 from covid.edge.card import Card
-from covid.export.evidence import Evidence
 from covid.export.golden import prove_float
 from covid.export.parity import Parity, check_parity
+from covid.export.reference import Reference
 from tests.export.conftest import Small
 from tests.export.networks import answering
 
@@ -27,26 +27,26 @@ def copy_of(model: onnx.ModelProto) -> onnx.ModelProto:
     return copied
 
 
-def write_file(path: Path, model: onnx.ModelProto, evidence: Evidence) -> Card:
+def write_file(path: Path, model: onnx.ModelProto, reference: Reference) -> Card:
     """As an export does: with the golden answers of the very graph. Returns the card."""
-    card = replace(evidence.card, golden=prove_float(model, evidence.card.image_size).golden)
+    card = replace(reference.card, golden=prove_float(model, reference.card.image_size).golden)
     path.write_bytes(card.attach(model.SerializeToString()))
     return card
 
 
-def evaluate(evidence: Evidence, path: Path, card: Card) -> Parity:
+def evaluate(reference: Reference, path: Path, card: Card) -> Parity:
     """A file at `path` against what the network says of all validation images."""
-    places = list(range(len(evidence.indices)))
+    places = list(range(len(reference.indices)))
     return check_parity(
-        path, card, evidence.files(places), evidence.names(places),
-        evidence.pixels(places), evidence.logits, evidence.probabilities,
+        path, card, reference.files(places), reference.names(places),
+        reference.pixels(places), reference.logits, reference.probabilities,
     )  # fmt: skip
 
 
 def evaluate_changed(small: Small, folder: Path, change: Change) -> Parity:
     model, path = copy_of(small.model), folder / "model.onnx"
     change(model)
-    return evaluate(small.evidence, path, write_file(path, model, small.evidence))
+    return evaluate(small.reference, path, write_file(path, model, small.reference))
 
 
 def failing(parity: Parity) -> list[str]:
@@ -76,7 +76,7 @@ def test_the_graph_as_it_was_exported_goes_out(small: Small, tmp_path: Path) -> 
     parity = evaluate_changed(small, tmp_path, lambda model: None)
     assert failing(parity) == []
     assert [check.name for check in parity.checks] == [
-        "opens", "card", "pixels", "logits", "probabilities", "decisions",
+        "opens", "card", "pixels", "logits", "probabilities", "decisions", "evidence",
     ]  # fmt: skip
 
 
@@ -151,13 +151,13 @@ def test_an_infinite_logit_does_not_open(small: Small, tmp_path: Path) -> None:
 def test_the_largest_difference_says_which_image_which_class_and_how_far(
     small: Small, tmp_path: Path
 ) -> None:
-    path, places = tmp_path / "model.onnx", list(range(len(small.evidence.indices)))
-    card = write_file(path, small.model, small.evidence)
-    logits = small.evidence.logits.copy()
+    path, places = tmp_path / "model.onnx", list(range(len(small.reference.indices)))
+    card = write_file(path, small.model, small.reference)
+    logits = small.reference.logits.copy()
     logits[4, 2] += 0.5
-    parity = evaluate(replace(small.evidence, logits=logits), path, card)
+    parity = evaluate(replace(small.reference, logits=logits), path, card)
     assert parity.largest is not None
-    assert parity.largest["image"] == small.evidence.names(places)[4]
+    assert parity.largest["image"] == small.reference.names(places)[4]
     assert parity.largest["class"] == "pneumonia"
     assert parity.largest["difference"] == pytest.approx(0.5, abs=1e-3)
     assert parity.largest["image"] in parity.failures[0].found
@@ -168,12 +168,12 @@ def test_a_logit_may_be_a_ten_thousandth_off(
     small: Small, tmp_path: Path, off: float, names: list[str]
 ) -> None:
     path = tmp_path / "model.onnx"
-    card = write_file(path, small.model, small.evidence)
-    exact = evaluate(small.evidence, path, card)
+    card = write_file(path, small.model, small.reference)
+    exact = evaluate(small.reference, path, card)
     assert exact.largest is not None and exact.largest["difference"] < 0.1e-4
-    logits = small.evidence.logits.copy()
+    logits = small.reference.logits.copy()
     logits[0, 0] += np.float32(off)
-    assert failing(evaluate(replace(small.evidence, logits=logits), path, card)) == names
+    assert failing(evaluate(replace(small.reference, logits=logits), path, card)) == names
 
 
 @pytest.mark.parametrize(
@@ -190,25 +190,25 @@ def test_a_card_that_says_something_else_is_told_by_card(
     small: Small, tmp_path: Path, name: str, value: object
 ) -> None:
     path = tmp_path / "model.onnx"
-    card = write_file(path, small.model, small.evidence)
+    card = write_file(path, small.model, small.reference)
     wrong = replace(card, **{name: value})  # type: ignore[arg-type]
-    parity = evaluate(small.evidence, path, wrong)
+    parity = evaluate(small.reference, path, wrong)
     assert failing(parity) == ["card"]
     assert parity.failures[0].found == f"{name} differ from the trained network's"
 
 
 def test_swapped_class_names_are_told_by_card(small: Small, tmp_path: Path) -> None:
-    space = small.evidence.space
+    space = small.reference.space
     swapped = replace(space, classes=("normal", "covid", "pneumonia"))
     path = tmp_path / "model.onnx"
-    card = write_file(path, small.model, small.evidence)
+    card = write_file(path, small.model, small.reference)
     path.write_bytes(replace(card, space=swapped).attach(small.model.SerializeToString()))
-    assert failing(evaluate(small.evidence, path, card)) == ["card"]
+    assert failing(evaluate(small.reference, path, card)) == ["card"]
 
 
-def trained_with(filter_: Image.Resampling, small: Small, folder: Path) -> Evidence:
+def trained_with(filter_: Image.Resampling, small: Small, folder: Path) -> Reference:
     """As if training had kept pixels that another filter made, and learnt from them."""
-    index, size = small.evidence.index, small.config.data.image_size
+    index, size = small.reference.index, small.config.data.image_size
 
     def read_resized(path: Path) -> Image.Image:
         with Image.open(path) as image:
@@ -216,33 +216,33 @@ def trained_with(filter_: Image.Resampling, small: Small, folder: Path) -> Evide
 
     read_so = tuple(replace(sample, read=read_resized) for sample in index.samples)
     Images(replace(index, samples=read_so), size, folder).scan(range(len(read_so)), lambda n: None)
-    return answering(replace(small.evidence, images=Images(index, size, folder)), small.network)
+    return answering(replace(small.reference, images=Images(index, size, folder)), small.network)
 
 
 @pytest.mark.parametrize("filter_", [Image.Resampling.NEAREST, Image.Resampling.BICUBIC])
 def test_another_resize_filter_is_told_by_pixels(
     small: Small, tmp_path: Path, filter_: Image.Resampling
 ) -> None:
-    evidence = trained_with(filter_, small, tmp_path / "cache")
+    reference = trained_with(filter_, small, tmp_path / "cache")
     path = tmp_path / "model.onnx"
-    parity = evaluate(evidence, path, write_file(path, small.model, evidence))
+    parity = evaluate(reference, path, write_file(path, small.model, reference))
     assert failing(parity) == ["pixels"]
     assert "validation/covid/covid-0.png is read otherwise" in parity.failures[0].found
     assert "grey levels off" in parity.failures[0].found
 
 
 def test_the_same_filter_is_told_apart_from_others(small: Small, tmp_path: Path) -> None:
-    evidence = trained_with(Image.Resampling.BILINEAR, small, tmp_path / "cache")
+    reference = trained_with(Image.Resampling.BILINEAR, small, tmp_path / "cache")
     path = tmp_path / "model.onnx"
-    assert failing(evaluate(evidence, path, write_file(path, small.model, evidence))) == []
+    assert failing(evaluate(reference, path, write_file(path, small.model, reference))) == []
 
 
 @pytest.mark.parametrize("left", [0, 1, 1000, -1])
 def test_a_truncated_file_does_not_open(small: Small, tmp_path: Path, left: int) -> None:
     path = tmp_path / "model.onnx"
-    card = write_file(path, small.model, small.evidence)
+    card = write_file(path, small.model, small.reference)
     path.write_bytes(path.read_bytes()[:left])
-    assert failing(evaluate(small.evidence, path, card)) == ["opens"]
+    assert failing(evaluate(small.reference, path, card)) == ["opens"]
 
 
 def test_weights_in_a_side_file_do_not_open(small: Small, tmp_path: Path) -> None:
@@ -250,13 +250,13 @@ def test_weights_in_a_side_file_do_not_open(small: Small, tmp_path: Path) -> Non
     side = tmp_path / "side.onnx"
     onnx.save(model, side, save_as_external_data=True, location="weights", size_threshold=0)
     path = tmp_path / "model.onnx"
-    card = write_file(path, small.model, small.evidence)
+    card = write_file(path, small.model, small.reference)
     path.write_bytes(card.attach(side.read_bytes()))
-    assert failing(evaluate(small.evidence, path, card)) == ["opens"]
+    assert failing(evaluate(small.reference, path, card)) == ["opens"]
 
 
 def test_what_was_found_names_no_file_of_this_machine(small: Small, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(b"nothing")
-    checks = evaluate(small.evidence, path, small.evidence.card).checks
+    checks = evaluate(small.reference, path, small.reference.card).checks
     assert not any(str(tmp_path) in check.found for check in checks)

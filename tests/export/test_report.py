@@ -28,15 +28,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def whole(small: Small, folder: Path) -> dict[str, Any]:
     """The report of an export with everything."""
-    parity = write_fp32(folder / FP32, small.model, small.evidence)
-    int8 = write_int8(folder / INT8, small.model, small.evidence, 0.005, lambda _: None)
-    any_size = write_any_size(folder / ANY_SIZE, small.model, small.evidence)
-    return build_report(folder, "small", small.evidence, parity, int8, any_size)
+    parity = write_fp32(folder / FP32, small.model, small.reference)
+    int8 = write_int8(folder / INT8, small.model, small.reference, 0.005, lambda _: None)
+    any_size = write_any_size(folder / ANY_SIZE, small.model, small.reference)
+    return build_report(folder, "small", small.reference, parity, int8, any_size)
 
 
 def refused(small: Small, output: Path) -> dict[str, Any]:
     """The report of an fp32 file that was held back."""
-    other = replace(small.evidence, logits=small.evidence.logits + np.float32(np.inf))
+    other = replace(small.reference, logits=small.reference.logits + np.float32(np.inf))
     parity = write_fp32(output / FP32, small.model, other)
     return build_report(output, "small", other, parity, None, None)
 
@@ -49,8 +49,8 @@ def test_a_report_says_what_was_chosen(
     whole: dict[str, Any], chosen: Small, tmp_path: Path
 ) -> None:
     assert whole["operating_point"] is whole["calibration"] is None
-    parity = write_fp32(tmp_path / FP32, chosen.model, chosen.evidence)
-    report = build_report(tmp_path, "chosen", chosen.evidence, parity, None, None)
+    parity = write_fp32(tmp_path / FP32, chosen.model, chosen.reference)
+    report = build_report(tmp_path, "chosen", chosen.reference, parity, None, None)
     assert report["operating_point"] == POINT.fields()
     assert report["calibration"] == PLATT.fields()
 
@@ -85,9 +85,9 @@ def test_a_report_holds_only_where_everything_does(small: Small, tmp_path: Path)
 def test_one_failed_check_of_the_last_file_is_enough(
     small: Small, folder: Path, whole: dict[str, Any], tmp_path: Path
 ) -> None:
-    parity = write_fp32(tmp_path / FP32, small.model, small.evidence)
+    parity = write_fp32(tmp_path / FP32, small.model, small.reference)
     failed = {"checks": [Check("probabilities", False, "far")]}
-    assert not build_report(tmp_path, "small", small.evidence, parity, None, failed)["holds"]
+    assert not build_report(tmp_path, "small", small.reference, parity, None, failed)["holds"]
 
 
 def test_a_difference_without_bound_is_null(small: Small, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from covid.evaluation.html.elements import (
     section,
     table,
 )
+from covid.evaluation.html.evidence import evidence_part
 from covid.evaluation.html.pictures import Picture, shown
 
 
@@ -32,11 +33,14 @@ def failures_section(metrics: Mapping[str, Any], pictures: Mapping[str, Picture]
     parts += [
         element("h3", "Groups of patients"),
         _subgroups(metrics.get("subgroups")),
+        evidence_part(metrics.get("evidence_in_mask")),
         element("h3", "Examples"),
         shown(pictures, "examples.png",
-              "Radiographs that were decided right, and some that were decided wrong, each with "
-              "its label and the probability of each class.",
-              "Images of each label, right ones and wrong ones, with what the network said."),
+              "Radiographs that were decided wrong, and some that were decided right, each with "
+              "its label and the probability of each class, and what of it speaks for the class "
+              "in question where the network tells.",
+              "Images of each label, wrong ones (the surest first) and right ones, with what the "
+              "network said."),
     ]  # fmt: skip
     return section("failures", "Where it fails", *parts)
 
