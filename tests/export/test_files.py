@@ -26,6 +26,7 @@ from covid.edge.operating_point import Recalibration
 from covid.errors import StorageError
 from covid.export.budget import Verdict, compare
 from covid.export.choose import answer
+from covid.export.evidence import add_evidence
 from covid.export.files import (
     ANY_SIZE,
     FP32,
@@ -85,7 +86,8 @@ def test_the_card_is_the_last_field_and_knows_every_byte_before_it(
     small: Small, tmp_path: Path
 ) -> None:
     write_fp32(tmp_path / FP32, small.model, small.reference)
-    content, graph = (tmp_path / FP32).read_bytes(), small.model.SerializeToString()
+    content = (tmp_path / FP32).read_bytes()
+    graph = add_evidence(small.model).SerializeToString()
     assert content.startswith(graph)
     card = json.loads(content[content.rindex(b'{"format"') :])
     assert card["content_sha256"] == hashlib.sha256(graph).hexdigest()
@@ -152,7 +154,7 @@ def test_an_8_bit_file_holds_and_nothing_lies_beside_it(int8: tuple[Path, Quanti
     path, quantised = int8
     assert quantised.holds and names_in(path.parent) == [INT8]
     names = [check.name for check in quantised.checks]
-    assert names == ["opens", "card", "pixels", "saturation", "budget"]
+    assert names == ["opens", "card", "pixels", "saturation", "evidence", "budget"]
 
 
 def test_its_card_says_8_bits_and_how_good_this_very_file_is(
@@ -162,7 +164,9 @@ def test_its_card_says_8_bits_and_how_good_this_very_file_is(
     assert quantised.metrics is not None
     card, fp32 = read_card(path), small.reference.card
     assert card.metrics["accuracy"] == quantised.metrics["accuracy"]["value"]
-    assert replace(card, precision="fp32", metrics=fp32.metrics, golden=None) == fp32
+    own = {"precision": "fp32", "metrics": fp32.metrics, "golden": None, "evidence_scale": None}
+    assert replace(card, **own) == fp32  # type: ignore[arg-type]
+    assert card.evidence_scale is not None
 
 
 def test_its_card_has_the_golden_answers_that_were_proven(int8: tuple[Path, Quantised]) -> None:
@@ -406,7 +410,8 @@ def test_an_any_size_file_says_that_it_resizes_itself(small: Small, tmp_path: Pa
     assert all(check.holds for check in evaluated["checks"])
     assert names_in(tmp_path) == [ANY_SIZE]
     card = read_card(tmp_path / ANY_SIZE)
-    assert replace(card, resize=small.reference.card.resize, golden=None) == small.reference.card
+    own = {"resize": small.reference.card.resize, "golden": None, "evidence_scale": None}
+    assert replace(card, **own) == small.reference.card  # type: ignore[arg-type]
     assert card.resize == RESIZE_IN_GRAPH
 
 
