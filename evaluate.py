@@ -59,6 +59,10 @@ def parse_arguments() -> argparse.Namespace:
         help="predictive values where a share P (0..1) has it, beside 1, 10 and 30 %%",
     )  # fmt: skip
     parser.add_argument(
+        "--shortcuts", action="store_true",
+        help="test on changed images whether it cheats; adds shortcuts.json and shortcuts.png",
+    )
+    parser.add_argument(
         "--output", type=Path, metavar="DIR",
         help="default: RUN/evaluation/SPLIT; for an ONNX file, evaluation/ROOT-SPLIT beside it",
     )  # fmt: skip
@@ -74,6 +78,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     # a run.
     from covid.assessment.assess import assess
     from covid.assessment.choose import choose_operating_point
+    from covid.assessment.shortcuts import examine
     from covid.assessment.sites import lay_beside
     from covid.data.predictor import (
         check_images,
@@ -92,7 +97,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     sites: list[list[Path] | None] = arguments.data or [None]
     labels = renamed_by_site(arguments.data, arguments.label) if arguments.data else [[]]
     folder = arguments.output or predictor.folder / "evaluation" / split
-    assessed = []
+    assessed, examined = [], []
     for roots, renamed in zip(sites, labels, strict=True):
         if roots is None:
             index, own = open_own_images(predictor), True
@@ -114,14 +119,19 @@ def evaluate(arguments: argparse.Namespace) -> int:
         place = folder if roots is None else folder.with_name(f"{index.name}-{split}")
         if arguments.output:
             place = folder / f"{index.name}-{split}" if len(sites) > 1 else folder
+        judged = predictions if split == chosen_on else None
+        if arguments.shortcuts and judged is None:
+            judged = predictor.predict(index, indices_of(index, split), split)
         result = assess(
             predictor, index, split, place, own=own, allow_seen=arguments.allow_seen,
             prevalences=shares, print_predictive_values=arguments.prevalence is not None,
-            predictions=predictions if split == chosen_on else None,
+            predictions=judged,
         )  # fmt: skip
         if result is not None:
             warn(result.warnings)
             assessed.append(result)
+            if arguments.shortcuts and judged is not None:
+                examined.append(examine(predictor, index, judged, result.folder))
     if not assessed:
         return 0
     if len(assessed) > 1:
@@ -130,6 +140,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
     else:
         print(assessed[0].text)
         print(f"\n{assessed[0].folder} holds report.html, metrics.json, predictions.csv, pictures.")
+    for text in examined:
+        print(f"\n{text}")
     print("For learning and research, not for diagnosis.")
     return 0
 
@@ -162,6 +174,11 @@ def open_trained(arguments: argparse.Namespace) -> "Predictor":
             )
     if trained is None or trained.suffix.lower() != ".onnx":
         if arguments.split == "folds":
+            if arguments.shortcuts:
+                raise ConfigError(
+                    "--shortcuts: is about one network, and --split folds is about several; name "
+                    "the run of one fold."
+                )
             from covid.training.open_folds import open_folds
 
             return open_folds(trained)

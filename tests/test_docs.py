@@ -26,6 +26,7 @@ WRITTEN = {
     "examples.png", "report.json", "model.onnx", "model.int8.onnx", "model.anysize.onnx",
     "model.calibrated.onnx", "model.calibrated.calibration.json", "operating_point.json",
     "calibration.png", "operating.png", "external.json", "external.png", "MODEL_CARD.md",
+    "shortcuts.json", "shortcuts.png",
     "comparison.json", "comparison.csv", "comparison.png", "manifest.csv", "labels.csv",
     "samples.csv", "SOURCE.md",
     # What public collections hold.

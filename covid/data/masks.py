@@ -1,5 +1,6 @@
 """Masks that lie beside images: of lungs, and of lesions where those are known."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy.typing as npt
 
 from covid.data.index import Index, Sample
 from covid.edge.images import read_grey
+from covid.errors import DataError, ImageError
 
 WHITE = 128  # grey levels from here on are inside; files of two levels have it in between
 
@@ -23,6 +25,27 @@ def mask_file(index: Index, sample: Sample, column: str) -> Path | None:
 def read_mask(path: Path) -> npt.NDArray[np.bool_]:
     """bool `[height, width]` at the file's own size, true where it is white. Raises ImageError."""
     return np.asarray(read_grey(path)) >= WHITE
+
+
+def read_lungs(index: Index, indices: Sequence[int], size: int) -> npt.NDArray[np.bool_]:
+    """`[images, size, size]`, true where half of a pixel or more is lung. All must name a mask.
+
+    Raises DataError where one is not there, cannot be read, or shows no lung.
+    """
+    lungs = np.empty((len(indices), size, size), dtype=bool)
+    for place, i in enumerate(indices):
+        path = mask_file(index, index.samples[i], "mask")
+        assert path is not None
+        try:
+            lungs[place] = covered(read_mask(path), size, size) >= 0.5
+        except ImageError as error:
+            raise DataError(f"{error} The manifest names it as a mask.") from error
+        if not lungs[place].any():
+            raise DataError(
+                f"{path}: shows no lung, as nothing in it is white; correct the manifest's mask, "
+                f"or leave the cell empty."
+            )
+    return lungs
 
 
 def covered(mask: npt.NDArray[np.bool_], height: int, width: int) -> npt.NDArray[np.float64]:

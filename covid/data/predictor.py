@@ -65,6 +65,10 @@ class Predictor:
     recalibration: Recalibration | None
     is_recalibrated: bool  # whether its logits have gone through that already
     recipe_sha256: str | None  # of the config that was trained; None: not known
+    # Images that no file holds, uint8 [n, size, size], to logits [n, classes], and to what the head
+    # is given of them [n, features]. None: there is no one network, or it does not give features.
+    answer: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]] | None
+    features: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]] | None
     run: Path | None  # where config.yaml, summary.json and data_audit.json lie; None: nowhere
 
 

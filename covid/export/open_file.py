@@ -81,6 +81,12 @@ def open_file(path: Path) -> Predictor:
             maps=None if card.evidence_scale is None else partial(maps_of, model, index),
         )
 
+    def answer(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        starts = range(0, len(images), model.batch_size)
+        return np.concatenate(
+            [model.run(images[start : start + model.batch_size]).logits for start in starts]
+        )
+
     return Predictor(
         name=path.name,
         folder=path.parent,
@@ -103,6 +109,8 @@ def open_file(path: Path) -> Predictor:
         recalibration=card.calibration,
         is_recalibrated=True,  # in the graph
         recipe_sha256=None,
+        answer=answer,
+        features=None,
         run=None,
     )
 

@@ -123,6 +123,8 @@ def open_folds(folder: Path | None) -> Predictor:
         recalibration=recalibration,
         is_recalibrated=False,
         recipe_sha256=first.recipe_sha256,
+        answer=None,
+        features=None,
         run=next(iter(folds.values())),
     )
 

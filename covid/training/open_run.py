@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from accelerate import Accelerator
+from torch import nn
 from tqdm import tqdm
 
 from covid.config import resolve
@@ -19,7 +21,7 @@ from covid.data.source import NAME_FOLDER, open_source
 from covid.evaluation.operating.file import read_operating_point
 from covid.evaluation.sites.report import grey_statistics
 from covid.model.evidence import evidence, feature_map, shuffled
-from covid.model.networks import Network
+from covid.model.networks import Layer, Network, Prefix
 from covid.model.weights import load_trained
 from covid.training.epochs import predict
 from covid.training.launch import loader_workers, start_accelerator, use_full_precision
@@ -104,6 +106,10 @@ def open_run(folder: Path | None) -> Predictor:
         recalibration=recalibration,
         is_recalibrated=False,
         recipe_sha256=recipe_sha256(config),
+        answer=partial(run_on, accelerator, trained.network, trained.network, config.batch_size),
+        features=partial(
+            run_on, accelerator, trained.network, features_of(trained.network), config.batch_size
+        ),
         run=folder,
     )
 
@@ -129,6 +135,28 @@ def maps_of(network: Network, images: Images) -> dict[str, Any]:
         "maps": partial(maps, network),
         "shuffled_maps": lambda seed, some: partial(maps, shuffled(network, seed, pixels(some))),
     }
+
+
+def run_on(
+    accelerator: Accelerator,
+    network: Network,
+    part: nn.Module,
+    batch_size: int,
+    images: npt.NDArray[np.uint8],
+) -> npt.NDArray[np.float32]:
+    """What `part` of a network in eval mode makes of uint8 `[n, size, size]`: `[n, …]`, flat."""
+    network.to(accelerator.device)
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(images), batch_size):
+            batch = torch.from_numpy(images[start : start + batch_size, np.newaxis])
+            parts.append(part(batch.to(accelerator.device)).float().flatten(1).cpu().numpy())
+    return np.concatenate(parts)
+
+
+def features_of(network: Network) -> nn.Module:
+    """The network without its head."""
+    return Prefix(network, [Layer("backbone", network.backbone)])
 
 
 def grey_levels(images: Images, indices: list[int]) -> npt.NDArray[np.float64]:

@@ -1,0 +1,208 @@
+"""Whether a network cheats: changed images are put to it, and what it answers is written down."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit, softmax
+from tqdm import tqdm
+
+from covid.assessment.border_probe import probe_scores
+from covid.assessment.changes import (
+    ACROSS,
+    WITHIN,
+    Change,
+    draw_partners,
+    hidings,
+    masked_hidings,
+    others,
+    swaps,
+)
+from covid.data.cache import CHUNK_IMAGES
+from covid.data.index import Index, targets_of
+from covid.data.masks import mask_file, read_lungs
+from covid.data.occlusion import Pixels
+from covid.data.predictor import Predictions, Predictor
+from covid.data.samples import digest, rows_of
+from covid.data.source import data_name, is_synthetic
+from covid.errors import ConfigError
+from covid.evaluation.operating.calibration import recalibrated
+from covid.evaluation.report import write_json
+from covid.evaluation.shortcuts.figures import (
+    WHOLE,
+    Judged,
+    auroc_figures,
+    border_weight,
+    followed,
+    share_changed,
+)
+from covid.evaluation.shortcuts.plot import plot_shortcuts
+from covid.evaluation.shortcuts.text import shortcuts_text
+from covid.evaluation.shortcuts.verdict import verdict
+
+SHORTCUTS, PICTURE = "shortcuts.json", "shortcuts.png"
+Numbers = npt.NDArray[np.float32]  # [images, …]
+PROBED = "border only, grey"
+
+
+def examine(predictor: Predictor, index: Index, predictions: Predictions, folder: Path) -> str:
+    """Writes shortcuts.json and shortcuts.png into `folder`; returns the table and the verdict.
+
+    `predictions` are of the whole images. Raises ConfigError for folds, which are several networks;
+    DataError for a mask that cannot be read.
+    """
+    if predictor.answer is None:
+        raise ConfigError(
+            "--shortcuts: is about one network, and folds are several; name the run of one fold."
+        )
+    indices = list(predictions.originals)
+    point, space = predictor.operating_point, predictor.space
+    judged = Judged(
+        space if point is None else space.with_thresholds(point.thresholds),
+        targets_of(space, index)[indices],
+        [index.samples[i].patient for i in indices],
+    )
+
+    def read(places: list[int]) -> Pixels:
+        return predictions.read_images([indices[n] for n in places])
+
+    size = read([0]).shape[-1]
+    # The same for all images: a grey of its own would tell of each.
+    grey = round(float(predictions.greys[:, 0].mean()))
+    everywhere = list(range(len(indices)))
+    masked = [n for n in everywhere if mask_file(index, index.samples[indices[n]], "mask")]
+    swapped, partners = draw_partners(judged.targets, judged.patients, space.classes)
+    plain = {**hidings(size, grey), **others()}
+    of_mask = masked_hidings(
+        size, grey, lambda places: read_lungs(index, [indices[n] for n in places], size)
+    )
+    exchanged = swaps(partners, read)
+    probed = {} if predictor.features is None else {PROBED: plain[PROBED]}
+    work = (len(plain) + len(probed)) * len(indices)
+    work += len(of_mask) * len(masked) + len(exchanged) * len(swapped)
+    bar = tqdm(total=work, desc="looking for shortcuts", unit=" images", leave=False, delay=1,
+               disable=None)  # fmt: skip
+    likely = partial(_probabilities, predictor)
+    with bar:
+        put = partial(_put, read, bar.update)
+        answers = likely(put(predictor.answer, plain, everywhere))
+        by_mask = likely(put(predictor.answer, of_mask, masked))
+        composites = likely(put(predictor.answer, exchanged, swapped))
+        features = {}
+        if predictor.features is not None:
+            features = put(predictor.features, probed, everywhere)
+    whole = likely({WHOLE: predictions.logits})[WHOLE]
+    report = {
+        **predictor.about,
+        "data": data_name(index),
+        "synthetic": is_synthetic(index),
+        "samples_sha256": digest(rows_of(index, predictions.originals)),
+        "images": len(indices),
+        "patients": len(set(judged.patients) - {None}) or None,
+        "classes": list(space.classes),
+        "judged": judged.enough(),
+        "grey": grey,
+        "tests": _tests(judged, whole, answers),
+        "masks": _tests(judged.take(masked), whole[masked], by_mask) if masked else None,
+        "swap": _swap(judged, whole, swapped, partners, composites) if swapped else None,
+        "probe": _probe(judged, features[PROBED]) if features else None,
+    }
+    report["verdict"] = verdict(report)
+    write_json(folder / SHORTCUTS, report)
+    example = masked[:1] or swapped[:1] or [0]
+    changes = {**plain, **(of_mask if masked else {}), **exchanged}
+    pictures = {name: change(read(example), example)[0] for name, change in changes.items()}
+    title = f"{predictor.name} on {data_name(index)}"
+    plot_shortcuts(folder / PICTURE, report, {WHOLE: read(example)[0], **pictures}, title)
+    return shortcuts_text(report, title)
+
+
+def _put(
+    read: Callable[[list[int]], Pixels],
+    advance: Callable[[int], object],
+    function: Callable[[Pixels], Numbers],
+    changes: Mapping[str, Change],
+    places: Sequence[int],
+) -> dict[str, Numbers]:
+    """What `function` gives for the images at `places`, in each change: `[places, …]`."""
+    parts: dict[str, list[Numbers]] = {name: [] for name in changes}
+    for start in range(0, len(places), CHUNK_IMAGES):
+        chunk = list(places[start : start + CHUNK_IMAGES])
+        images = read(chunk)
+        for name, change in changes.items():
+            parts[name].append(function(np.ascontiguousarray(change(images, chunk))))
+            advance(len(chunk))
+    return {name: np.concatenate(each) for name, each in parts.items() if each}
+
+
+def _probabilities(predictor: Predictor, logits: Mapping[str, Numbers]) -> dict[str, Numbers]:
+    """As an evaluation has them: recalibrated where the network is."""
+    recalibration, space = predictor.recalibration, predictor.space
+    if recalibration is not None and not predictor.is_recalibrated:
+        return {name: recalibrated(space, each, recalibration) for name, each in logits.items()}
+    likely: dict[str, Numbers] = {}
+    for name, each in logits.items():
+        exact = each.astype(np.float64)
+        chosen = expit(exact) if space.task == "multilabel" else softmax(exact, axis=1)
+        likely[name] = np.asarray(chosen, dtype=np.float32)
+    return likely
+
+
+def _tests(judged: Judged, whole: Numbers, answers: Mapping[str, Numbers]) -> dict[str, Any]:
+    """name -> `auroc` by class, and the share of images whose decision is `changed`."""
+    figures = auroc_figures(judged, {WHOLE: whole, **answers}, WHOLE)
+    return {
+        name: {
+            "auroc": figures[name],
+            "changed": share_changed(judged, whole, each) if name != WHOLE else None,
+        }
+        for name, each in {WHOLE: whole, **answers}.items()
+    }
+
+
+def _swap(
+    judged: Judged,
+    whole: Numbers,
+    places: list[int],
+    partners: Mapping[str, Sequence[int]],
+    answers: Mapping[str, Numbers],
+) -> dict[str, Any]:
+    """AUROC of the centre's label in both kinds of border, and whose label a decision follows.
+
+    `answers` are of composites whose centres stand at `places`.
+    """
+    centres = judged.take(places)
+    within = answers[WITHIN]
+    across = within.copy()
+    shares: dict[str, Any] = {}
+    weights: dict[str, Any] = {}
+    for column, name in enumerate(judged.space.classes):
+        there = answers.get(f"{ACROSS}{name}")
+        if there is None:
+            continue
+        across[:, column] = there[:, column]
+        # Decided with all classes of these composites, since one may imply another.
+        shares[name] = followed(centres, within, there)[name]
+        lent = [[partners[kind][n] for n in places] for kind in (WITHIN, f"{ACROSS}{name}")]
+        weights[name] = border_weight(
+            centres,
+            np.stack([within[:, column], there[:, column]]),
+            np.stack([whole[places, column]] * 2),
+            np.stack([whole[each, column] for each in lent]),
+        )
+    figures = auroc_figures(centres, {WITHIN: within, ACROSS.strip(): across}, WITHIN)
+    return {"images": len(places), "auroc": figures, "followed": shares, "border_weight": weights}
+
+
+def _probe(judged: Judged, features: Numbers) -> dict[str, Any] | None:
+    """AUROC of the probe for each class with enough patients; None where there is none."""
+    chosen = np.flatnonzero(judged.enough())
+    scores = np.full(judged.targets.shape, 0.5)
+    for column in chosen:
+        scores[:, column] = probe_scores(features, judged.targets[:, column], judged.patients)
+    figures = auroc_figures(judged, {"probe": scores})["probe"]
+    names = [judged.space.classes[column] for column in chosen]
+    return {name: figures[name] for name in names} or None

@@ -1,0 +1,1 @@
+"""What a network answers to changed images: figures, a verdict, a picture."""

@@ -1,0 +1,21 @@
+"""The table on the terminal."""
+
+from covid.evaluation.shortcuts.text import shortcuts_text
+from covid.evaluation.shortcuts.verdict import verdict
+from tests.evaluation.shortcuts.reports import report
+
+
+def text(hidden: float, border: float = 0.0) -> str:
+    made = report(hidden, border)
+    return shortcuts_text({**made, "verdict": verdict(made)}, "a network on images")
+
+
+def test_every_test_has_its_row_and_the_verdict_follows() -> None:
+    printed = text(hidden=0.8)
+    for words in ("lungs hidden, grey", "thumbnail", "gamma 2", "border probe", "60 images of 40"):
+        assert words in printed
+    assert printed.splitlines()[-1].endswith(".") and "is told from images without" in printed
+
+
+def test_lines_fit_a_terminal() -> None:
+    assert max(map(len, text(hidden=0.8, border=0.3).splitlines())) <= 90
