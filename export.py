@@ -55,6 +55,7 @@ def export(arguments: argparse.Namespace) -> int:
     import onnx
     import onnxruntime
 
+    from covid.edge.card import read_card
     from covid.edge.operating_point import decides_by, recalibrated_by
     from covid.evaluation.operating.file import read_operating_point
     from covid.evaluation.report import read_json
@@ -62,6 +63,7 @@ def export(arguments: argparse.Namespace) -> int:
         ANY_SIZE,
         FP32,
         INT8,
+        novelty_of,
         remove_earlier,
         write_any_size,
         write_fp32,
@@ -103,20 +105,21 @@ def export(arguments: argparse.Namespace) -> int:
     model = export_graph(network, config.task, config.data.image_size)
     if recalibration is not None:
         recalibrate(model, recalibration)
-    parity = write_fp32(output / FP32, model, reference)
+    novelty = novelty_of(model, reference)
+    parity = write_fp32(output / FP32, model, reference, novelty)
     remove_earlier(output)
     int8 = None
     if parity.holds and not arguments.no_int8:
         int8 = write_int8(output / INT8, model, reference, arguments.max_drop, print)
     any_size = None
     if parity.holds and arguments.any_size:
-        any_size = write_any_size(output / ANY_SIZE, model, reference)
+        any_size = write_any_size(output / ANY_SIZE, model, reference, novelty)
     report = build_report(output, config.name, reference, parity, int8, any_size)
     write_report(output, report)
     written = [*report["files"], "report.json"]
     if report["files"]:
         write_model_card(
-            output, reference.card.fields(), report,
+            output, read_card(output / FP32).fields(), report,
             audit=read_json(folder / "data_audit.json"),
             summary=read_json(folder / "summary.json"),
             config=config.model_dump(mode="json"),

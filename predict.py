@@ -13,6 +13,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, TextIO
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, TextIO
 from covid.errors import ConfigError, StorageError, UserError
 
 if TYPE_CHECKING:
-    from covid.edge.labels import LabelSpace
+    from covid.edge.card import Card
     from covid.edge.model import Model
     from covid.edge.predict import Prediction
 
@@ -62,6 +63,10 @@ def parse_arguments() -> argparse.Namespace:
         help="with --heatmaps: the class to show (default: each that was decided, or where none "
         "was, the most probable one)",
     )  # fmt: skip
+    parser.add_argument(
+        "--refuse", action="store_true",
+        help="decide nothing where an image is unlike those of training",
+    )  # fmt: skip
     return parser.parse_args()
 
 
@@ -86,18 +91,26 @@ def predict(arguments: argparse.Namespace) -> int:
         spinning=len(paths) == 1,  # else threads that wait leave their cores to decoding
         providers=[arguments.provider] if arguments.provider else None,
     )
+    if arguments.refuse and model.card.novelty_threshold is None:
+        raise ConfigError(
+            f"--refuse: {arguments.model} does not say which images are unlike those of training; "
+            f"export it anew, or leave --refuse out."
+        )
     draw = heatmaps(model, paths, arguments.heatmaps, arguments.shown)
     card, bar, caught = model.card, Progress(len(paths), sys.stderr), catch_signals()
     point = card.operating_point
-    done = unreadable = 0
+    done = unreadable = unfamiliar = 0
 
     def watch(predictions: Iterable["Prediction"]) -> Iterator["Prediction"]:
         """The same, counted, until a signal has come in and its batch is through."""
-        nonlocal done, unreadable
+        nonlocal done, unreadable, unfamiliar
         for prediction in predictions:
+            if arguments.refuse and prediction.unfamiliar:
+                prediction = replace(prediction, labels=(), refused=True)
             draw(prediction)
             yield prediction  # it goes on here once the row is written
             done, unreadable = done + 1, unreadable + bool(prediction.error)
+            unfamiliar += bool(prediction.unfamiliar)
             bar.draw(done)
             if caught and done % model.batch_size == 0:
                 return
@@ -121,11 +134,15 @@ def predict(arguments: argparse.Namespace) -> int:
         if others:
             write(sys.stderr, f"Left out for their ending, which is no image's: {others} files.\n")
         bar.draw(done)
-        for text in as_rows(form, card.space, watch(model.predict(paths)), paths, stream):
+        for text in as_rows(form, card, watch(model.predict(paths)), paths, stream):
             bar.clear()
             write(stream, text)
         bar.clear()
 
+    if unfamiliar:
+        refused = "nothing is decided of them" if arguments.refuse else "do not rely on their rows"
+        write(sys.stderr, f"Unfamiliar: {unfamiliar} of {done} images, unlike those of training; "
+                          f"{refused}.\n")  # fmt: skip
     if unreadable:
         write(sys.stderr, f"Unreadable: {unreadable} of {done} images; their rows say why.\n")
     if caught:
@@ -190,7 +207,7 @@ def write(stream: TextIO, text: str) -> None:
 
 def as_rows(
     form: str,
-    space: "LabelSpace",
+    card: "Card",
     predictions: Iterable["Prediction"],
     paths: Sequence[Path],
     stream: TextIO,
@@ -199,14 +216,15 @@ def as_rows(
     from covid.edge.progress import draw_bar
 
     if form == "csv":
-        return csv_rows(space, predictions)
+        return csv_rows(card.space, predictions)
     if form == "json":
         return json_rows(predictions)
     # A file or another program gets whole paths; a terminal's line has to hold the bars too.
     line = shutil.get_terminal_size().columns if stream.isatty() else None
     return table_rows(
-        space, predictions, paths,
-        lambda share, width: draw_bar(share, width, stream.encoding), line=line,
+        card.space, predictions, paths,
+        lambda share, width: draw_bar(share, width, stream.encoding),
+        line=line, novelty=card.novelty_threshold is not None,
     )  # fmt: skip
 
 

@@ -55,6 +55,7 @@ SETTINGS = (
 CONFIG = PROJECT / "configs" / "efficientnet_lite0_multilabel.yaml"
 CAUGHT_FROM = 80  # %: from here on a network that cheats must be caught
 FALSE_ALARMS = 0.05  # of honest networks
+ASIDE = 1.5  # %: between two cheats in the picture
 Grey = npt.NDArray[np.uint8]
 
 
@@ -278,7 +279,9 @@ def draw_curve(path: Path, rows: Sequence[Row]) -> None:
         axes = page.inset(x, page.top + 0.35, 3.5, 2.4)
         for cheat in dict.fromkeys(row.cheat for row in rows):
             own = [row for row in rows if row.cheat == cheat]
-            shares = [row.share for row in own]
+            # Side by side, since lines of the same height would hide each other.
+            aside = ASIDE * ([*CHEATS].index(cheat) - 1)
+            shares = [row.share + aside for row in own]
             if kind == "accused":
                 axes.plot(shares, [row.accused / row.networks for row in own], "o-",
                           color=colors[cheat], label=cheat, linewidth=1.6)  # fmt: skip
@@ -292,7 +295,7 @@ def draw_curve(path: Path, rows: Sequence[Row]) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(RULE)
         if kind == "accused":
-            axes.legend(frameon=False, fontsize=SMALL)
+            axes.legend(frameon=False, fontsize=SMALL, loc="lower right")
     save(page.finish(), path)
 
 

@@ -18,12 +18,12 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROJECT, clean_environment, run_script, write_image
-from tests.edge.networks import CARD, evidence_graph, write_network
+from tests.edge.networks import CARD, evidence_graph, novelty_graph, write_network
 from tests.edge.test_operating_point import POINT
 
 COLUMNS = [
     "path", "probability_covid", "probability_normal", "probability_pneumonia", "predicted",
-    "error",
+    "novelty", "unfamiliar", "error",
 ]  # fmt: skip
 
 
@@ -418,3 +418,32 @@ def test_heatmaps_of_a_file_without_maps_are_refused(model: Path, images: Path) 
 
 def test_a_class_to_show_needs_a_place_to_show_it(model: Path, images: Path) -> None:
     assert "--class: says what --heatmaps DIR shows" in refused(model, images, "--class", "covid")
+
+
+# Unfamiliar images --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def novel(tmp_path: Path) -> Path:
+    """Finds an image unfamiliar that is brighter than half: those from 4 on."""
+    card = replace(CARD, novelty_threshold=0.5)
+    return write_network(tmp_path, card, novelty_graph())
+
+
+def test_unfamiliar_images_keep_their_decision_and_are_named(novel: Path, images: Path) -> None:
+    done = predict(novel, images, "--format", "csv")
+    rows = rows_of(done.stdout)
+    assert ["novelty" in row["unfamiliar"] for row in rows] == [False] * 4 + [True] * 3
+    assert rows[6]["predicted"] == "covid+pneumonia" and float(rows[6]["novelty"]) > 0.5
+    assert "Unfamiliar: " in done.stderr
+
+
+def test_refuse_decides_nothing_of_unfamiliar_images(novel: Path, images: Path) -> None:
+    done = predict(novel, images, "--format", "json", "--refuse")
+    rows = json.loads(done.stdout)
+    assert [row["predicted"] is None for row in rows] == [bool(row["unfamiliar"]) for row in rows]
+    assert rows[6]["predicted"] is None and rows[6]["probability"]["covid"] > 0.5
+
+
+def test_refuse_needs_a_file_that_knows_novelty(model: Path, images: Path) -> None:
+    assert "--refuse: " in refused(model, images, "--refuse")

@@ -62,6 +62,8 @@ class Card:
     calibration: Recalibration | None = None  # what the graph does to logits; None: nothing
     # What of a logit at one place of a map is much, on validation; None: the graph has no maps
     evidence_scale: float | None = None
+    # Novelty from which on an image is unfamiliar; None: the graph does not say how novel one is
+    novelty_threshold: float | None = None
 
     @property
     def synthetic(self) -> bool:
@@ -84,6 +86,7 @@ class Card:
             "resize": self.resize,
             "greys": self.greys,
             "evidence_scale": self.evidence_scale,
+            "novelty_threshold": self.novelty_threshold,
             "mean": self.mean,
             "std": self.std,
             "precision": self.precision,
@@ -244,16 +247,17 @@ def _card(fields: Mapping[str, Any]) -> Card:
         greys=fields["greys"],
         operating_point=point,
         calibration=calibration,
-        evidence_scale=_evidence_scale(fields),
+        evidence_scale=_positive(fields, "evidence_scale"),
+        novelty_threshold=_positive(fields, "novelty_threshold"),
     )
 
 
-def _evidence_scale(fields: Mapping[str, Any]) -> float | None:
-    """Above zero; None where the file has no maps, or is from before them."""
-    scale = fields.get("evidence_scale")
-    if scale is not None and _number(scale, "evidence_scale") <= 0:
-        raise ValueError("evidence_scale")
-    return scale
+def _positive(fields: Mapping[str, Any], key: str) -> float | None:
+    """Above zero; None where the file's graph does not give this, or is from before it did."""
+    number = fields.get(key)
+    if number is not None and _number(number, key) <= 0:
+        raise ValueError(key)
+    return number
 
 
 def _thresholds(fields: Mapping[str, Any], task: Task, classes: int) -> tuple[float, ...] | None:

@@ -63,6 +63,19 @@ TRANSPOSED = {  # EXIF orientation: how the stored pixels become upright
 PREMULTIPLIED = {"La": "L", "RGBa": "RGB"}  # colours already multiplied by their alpha
 VIA_RGB = ("CMYK", "HSV", "YCbCr")
 DIRECTLY = ("1", "L", "P", "RGB", "RGBX")  # by Pillow's own conversion to "L"
+GREY_MODES = ("1", "L", "LA", "La", "F")  # and those of integers, which begin with "I"
+# Places a side at which colours are looked at, and levels between the largest and the smallest of
+# red, green and blue from which on a place is coloured: tinted radiographs have 5, and JPEG's
+# colours, rounded, a few.
+COLOUR_PLACES = 64
+COLOURED = 32
+
+
+class Picture(NamedTuple):
+    """An image's greys, and what is lost with its colours."""
+
+    grey: Image.Image  # mode "L", of its own size, upright
+    coloured: float  # share of its area, 0..1, that is no grey
 
 
 class Header(NamedTuple):
@@ -100,15 +113,20 @@ def read_grey(path: Path, *, greys: int = PREPROCESSING_VERSION) -> Image.Image:
     no image or a damaged one, it is less than 2 pixels wide or high, has more than MAX_PIXELS
     (refused before anything is decoded), or values that no grey can be made of.
     """
+    return read_picture(path, greys=greys).grey
+
+
+def read_picture(path: Path, *, greys: int = PREPROCESSING_VERSION) -> Picture:
+    """As `read_grey`, with the share of the area that has a colour; DICOM files have none."""
     with _opened(path) as file:
         if dicom.is_dicom(file):
-            return dicom.read_dicom(path, file, _check_size, greys)
+            return Picture(dicom.read_dicom(path, file, _check_size, greys), 0.0)
         with Image.open(file, formats=_readable_formats()) as image:
             _check_size(path, *image.size)
             _check_strips(image)
             _scale_transparent_key(image)
             image.load()
-            return _upright(_to_grey(path, image, greys), image)
+            return Picture(_upright(_to_grey(path, image, greys), image), _coloured(image))
 
 
 def read_header(path: Path) -> Header:
@@ -236,6 +254,23 @@ def _to_grey(path: Path, image: Image.Image, greys: int) -> Image.Image:
     if image.mode not in DIRECTLY:
         raise ImageError(f"{path}: has the colour mode {image.mode}, which cannot be made grey.")
     return image.convert("L")
+
+
+def _coloured(image: Image.Image) -> float:
+    """The share of an image's area that is no grey, as it lies over black."""
+    if image.mode in GREY_MODES or image.mode.startswith("I"):
+        return 0.0
+    # Places here and there are enough for a share, and take no time on large images.
+    few = image.resize((COLOUR_PLACES, COLOUR_PLACES), Image.Resampling.NEAREST)
+    alpha: npt.NDArray[np.float64] = np.ones(1)
+    if few.mode in PREMULTIPLIED:
+        few = Image.merge(PREMULTIPLIED[few.mode], few.split()[:-1])
+    elif few.has_transparency_data:
+        few = few.convert("RGBA")
+        alpha = np.asarray(few.getchannel("A")) / 255
+    channels = np.asarray(few.convert("RGB"))
+    spread = (channels.max(axis=2) - channels.min(axis=2)) * alpha
+    return float((spread > COLOURED).mean())
 
 
 def _to_8_bits(path: Path, image: Image.Image, too_bright: float) -> Image.Image:

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from covid.edge.card import RESIZE, Card, read_card
-from covid.edge.images import read_image
+from covid.edge.images import read_image, read_picture
 from covid.edge.memory import available_memory
+from covid.edge.novelty import Seen, see
 from covid.edge.predict import Outputs, Prediction, find_images, predict_files
 from covid.edge.processors import usable_processors
 from covid.edge.session import CPU, brief, open_session
@@ -28,6 +29,11 @@ BYTES_PER_PIXEL = 64 * 4 * 2 * 2
 MAX_THREADS = 1024
 OUTPUTS = ("logit", "probability")
 EVIDENCE = ("evidence", "evidence_rest")  # what files have beside whose head reads a feature map
+NOVELTY = "novelty"  # what files have beside that know what their training images were like
+FIELDS = {  # of Outputs, by the graph's names
+    "logit": "logits", "probability": "probabilities", "evidence": "evidence",
+    "evidence_rest": "evidence_rest", NOVELTY: "novelty",
+}  # fmt: skip
 MAX_MEMORY_SHARE = 0.25  # of the memory that is left: others use the machine too
 
 # How a session came to its golden answers: as the processor multiplies 8-bit integers, with their
@@ -149,7 +155,7 @@ class Model:
         self.card = card
         # Asked for wherever a file has it, since the runtime computes it anyway.
         given = {output.name for output in session.get_outputs()}
-        self.names = (*OUTPUTS, *EVIDENCE) if given >= set(EVIDENCE) else OUTPUTS
+        self.names = tuple(name for name in FIELDS if name in given)
         self.arithmetic = arithmetic
         self.threads = threads  # that compute
         self.decoders = decoders  # threads that read images while the session computes
@@ -177,16 +183,21 @@ class Model:
         """A Prediction a file, in order."""
         return predict_files(
             paths,
-            self.read,
+            self.see,
             self.run,
             self.card.space,
             decoders=self.decoders,
             batch_size=self.batch_size,
+            novelty_threshold=self.card.novelty_threshold,
         )
 
     def read(self, path: Path) -> npt.NDArray[np.uint8]:
         """A file as the network sees it: uint8 `[size, size]`. Raises ImageError."""
         return read_image(path, self.card.image_size, greys=self.card.greys)
+
+    def see(self, path: Path) -> Seen:
+        """The pixels that `read` gives, and what makes the file unfamiliar. Raises ImageError."""
+        return see(read_picture(path, greys=self.card.greys), self.card.image_size)
 
     def run(self, images: npt.NDArray[np.uint8]) -> Outputs:
         """uint8 `[n, size, size]` to what the graph gives for them.
@@ -203,12 +214,13 @@ def _run(
     names: Sequence[str],
     images: npt.NDArray[np.uint8],
 ) -> Outputs:
-    """The outputs of a session by `names`: OUTPUTS, or these and EVIDENCE."""
+    """The outputs of a session by `names`, some of FIELDS and OUTPUTS among them."""
     try:
         given = session.run(names, {"image": images[:, np.newaxis]})
     except Exception as error:  # onnxruntime's errors have no class of their own above Exception
         raise ModelError(f"{path}: onnxruntime cannot run it ({brief(error)}).") from error
-    outputs = Outputs(*map(np.asarray, given))
+    fields = {FIELDS[name]: np.asarray(one) for name, one in zip(names, given, strict=True)}
+    outputs = Outputs(**fields)
     wanted = (len(images), len(card.space.classes))
     if outputs.logits.shape != wanted or outputs.probabilities.shape != wanted:
         raise ModelError(
@@ -217,6 +229,9 @@ def _run(
         )
     if not ((outputs.probabilities >= 0) & (outputs.probabilities <= 1)).all():  # or is NaN
         raise ModelError(f"{path}: gives probabilities beyond 0 and 1; export it anew.")
+    novelty = outputs.novelty
+    if novelty is not None and not (novelty.shape == wanted[:1] and np.isfinite(novelty).all()):
+        raise ModelError(f"{path}: gives a novelty that is no number an image; export it anew.")
     return outputs
 
 
@@ -247,7 +262,7 @@ def _check_graph(path: Path, session: "onnxruntime.InferenceSession", card: Card
     wanted = [("image", "tensor(uint8)", [1, card.image_size, card.image_size])]
     given = [(name, "tensor(float)", [classes]) for name in OUTPUTS]
     if card.evidence_scale is not None:
-        if len(outputs) != len(OUTPUTS) + len(EVIDENCE):
+        if not {name for name, _, _ in outputs} >= set(EVIDENCE):
             raise ModelError(
                 f"{path}: its `covid` metadata speaks of maps that its graph does not give; "
                 f"export it anew."
@@ -257,6 +272,8 @@ def _check_graph(path: Path, session: "onnxruntime.InferenceSession", card: Card
             (name, "tensor(float)", [classes, *of])
             for name, of in zip(EVIDENCE, (places, []), strict=True)
         ]
+    if card.novelty_threshold is not None:
+        given.append((NOVELTY, "tensor(float)", []))
     for actual, expected in ((inputs, wanted), (outputs, given)):
         if [(name, kind, shape[1:]) for name, kind, shape in actual] != expected:
             raise ModelError(

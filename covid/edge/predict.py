@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from covid.edge.images import image_endings
 from covid.edge.labels import LabelSpace
+from covid.edge.novelty import Seen, reasons
 from covid.errors import DataError, ImageError
 
 Pixels = npt.NDArray[np.uint8]
@@ -27,6 +28,7 @@ class Outputs(NamedTuple):
     probabilities: Floats  # [images, classes]
     evidence: Floats | None = None  # [images, classes, height, width]; None: it has no such output
     evidence_rest: Floats | None = None  # [images, classes]; with evidence's sum it is the logits
+    novelty: Floats | None = None  # [images]; None: it has no such output
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,12 @@ class Prediction:
     # the logit is without any place; empty where the file does not say
     evidence: dict[str, Floats] = field(default_factory=dict)
     evidence_rest: dict[str, float] = field(default_factory=dict)
+    # how far the image is from those of training, about 1 for one of them; None: nobody knows
+    novelty: float | None = None
+    # why the image is not one that the network can know, by `covid.edge.novelty`'s names: empty
+    # where it can, and where the file does not say
+    unfamiliar: tuple[str, ...] = ()
+    refused: bool = False  # there is no decision, whatever the probabilities
 
 
 def find_images(sources: Iterable[Path]) -> tuple[list[Path], int]:
@@ -81,62 +89,69 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def predict_files(
     paths: Iterable[Path],
-    read: Callable[[Path], Pixels],
+    read: Callable[[Path], Seen],
     infer: Callable[[Pixels], Outputs],
     space: LabelSpace,
     *,
     decoders: int,
     batch_size: int,
+    novelty_threshold: float | None = None,
 ) -> Iterator[Prediction]:
     """One prediction per path, in order, as soon as its batch is done.
 
-    `read` gives uint8 `[size, size]` or raises ImageError; `infer` takes uint8 `[n, size, size]`,
+    `read` gives an image or raises ImageError; `infer` takes uint8 `[n, size, size]`,
     n up to `batch_size`. `decoders` threads read up to
-    three batches ahead, however many paths there are.
+    three batches ahead, however many paths there are. Without `novelty_threshold` none is
+    unfamiliar.
     """
     with ThreadPoolExecutor(decoders) as pool:
         ahead = _read_ahead(pool, iter(paths), read, decoders + 2 * batch_size)
         try:
             while batch := list(islice(ahead, batch_size)):
-                yield from _predict_batch(batch, infer, space)
+                yield from _predict_batch(batch, infer, space, novelty_threshold)
         finally:  # a caller that stops early does not wait for the images left
             pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _read_ahead(
-    pool: ThreadPoolExecutor, paths: Iterator[Path], read: Callable[[Path], Pixels], depth: int
-) -> Iterator[tuple[Path, Pixels | str]]:
-    """Every path with its pixels, or the sentence that says why there are none."""
+    pool: ThreadPoolExecutor, paths: Iterator[Path], read: Callable[[Path], Seen], depth: int
+) -> Iterator[tuple[Path, Seen | str]]:
+    """Every path with its image, or the sentence that says why there are none."""
 
-    def attempt(path: Path) -> Pixels | str:
+    def attempt(path: Path) -> Seen | str:
         try:
             return read(path)
         except ImageError as error:
             return str(error)  # not the error, which would hold on to the half-decoded image
 
-    waiting: deque[tuple[Path, Future[Pixels | str]]] = deque()
+    waiting: deque[tuple[Path, Future[Seen | str]]] = deque()
     for path in islice(paths, depth):
         waiting.append((path, pool.submit(attempt, path)))
     while waiting:
         done, future = waiting.popleft()
-        pixels = future.result()
+        seen = future.result()
         for path in islice(paths, 1):
             waiting.append((path, pool.submit(attempt, path)))
-        yield done, pixels
+        yield done, seen
 
 
 def _predict_batch(
-    batch: Sequence[tuple[Path, Pixels | str]],
+    batch: Sequence[tuple[Path, Seen | str]],
     infer: Callable[[Pixels], Outputs],
     space: LabelSpace,
+    novelty_threshold: float | None,
 ) -> Iterator[Prediction]:
-    readable = [pixels for _, pixels in batch if not isinstance(pixels, str)]
+    readable = [seen.pixels for _, seen in batch if not isinstance(seen, str)]
     answered = _answered(infer(np.stack(readable)), space) if readable else iter(())
-    for path, pixels in batch:
-        if isinstance(pixels, str):
-            yield Prediction(path, {}, (), pixels)
-        else:
-            yield replace(next(answered), path=path)
+    for path, seen in batch:
+        if isinstance(seen, str):
+            yield Prediction(path, {}, (), seen)
+            continue
+        prediction = replace(next(answered), path=path)
+        if prediction.novelty is not None and novelty_threshold is not None:
+            why = reasons(seen.doubts, prediction.novelty, novelty_threshold)
+            prediction = replace(prediction, unfamiliar=why)
+        yield prediction
 
 
 def _answered(outputs: Outputs, space: LabelSpace) -> Iterator[Prediction]:
@@ -154,4 +169,6 @@ def _answered(outputs: Outputs, space: LabelSpace) -> Iterator[Prediction]:
                 evidence=dict(zip(space.classes, evidence[place], strict=True)),
                 evidence_rest=dict(zip(space.classes, rest[place].tolist(), strict=True)),
             )
+        if outputs.novelty is not None:
+            prediction = replace(prediction, novelty=float(outputs.novelty[place]))
         yield prediction

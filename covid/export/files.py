@@ -22,22 +22,28 @@ from covid.export.evidence import add_evidence, evidence_scale
 from covid.export.golden import Proof, prove_float, prove_int8
 from covid.export.int8 import PASSES, prepare
 from covid.export.model_card import MODEL_CARD
+from covid.export.novelty import Novelty, add_novelty, distances_of, fit_novelty
 from covid.export.parity import (
     MAX_IMAGES,
     Check,
     Parity,
     check_evidence,
     check_file,
+    check_novelty,
     check_parity,
+    novelties,
     without_path,
 )
 from covid.export.reference import Reference, headline
 
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
 FP32, INT8, ANY_SIZE = "model.onnx", "model.int8.onnx", "model.anysize.onnx"
 REPORT = "report.json"
 SCALE_IMAGES = 64  # images that say how much is much; a percentile of them moves by a few percent
+# Training images that say what is known: more than any directions need, and VGG-16's take a minute.
+NOVELTY_IMAGES = 1000
 RANKING_IMAGES = 16  # images that rank layers; their errors differ by powers of ten
 
 
@@ -59,24 +65,43 @@ class Quantised:
         return self.metrics is not None
 
 
-def write_fp32(path: Path, model: onnx.ModelProto, reference: Reference) -> Parity:
+def novelty_of(model: onnx.ModelProto, reference: Reference) -> Novelty | None:
+    """What an fp32 or 8-bit graph sees of the training images, and of validation's."""
+    training = sorted([*reference.calibration, *reference.unseen])
+    spaced = np.linspace(0, len(training) - 1, min(len(training), NOVELTY_IMAGES))
+    chosen = [training[int(place)] for place in spaced]
+    with _bar("measuring novelty", len(chosen) + len(reference.indices)) as bar:
+        return fit_novelty(
+            model,
+            _counted(reference.batches_of(chosen), bar),
+            _counted(reference.batches(), bar),
+        )
+
+
+def write_fp32(
+    path: Path, model: onnx.ModelProto, reference: Reference, novelty: Novelty | None = None
+) -> Parity:
     """Writes `model` to `path` if it answers as the network does; else `path` is gone.
 
-    Up to 500 validation images are compared, evenly spaced where there are more.
+    With `novelty`, as `novelty_of` gives it for `model`, the file says how novel an image is. Up
+    to 500 validation images are compared, evenly spaced where there are more.
     """
     places = reference.sample(MAX_IMAGES)
-    whole = add_evidence(model)
+    whole = add_novelty(add_evidence(model), novelty)
     card = replace(
         reference.card,
         golden=prove_float(model, reference.card.image_size).golden,
         evidence_scale=scale_of(whole, reference),
+        novelty_threshold=None if novelty is None else novelty.threshold,
     )
+    distances = distances_of(model, novelty, [reference.pixels(places)])
     try:
         with replacing(path) as beside:
             beside.write_bytes(card.attach(whole.SerializeToString()))
             parity = check_parity(
                 beside, card, reference.files(places), reference.names(places),
                 reference.pixels(places), reference.logits[places], reference.probabilities[places],
+                distances,
             )  # fmt: skip
             if not parity.holds:
                 raise Refused
@@ -154,18 +179,21 @@ def write_int8(
     metrics = compute_metrics(
         reference.space, ask(chosen.model, reference.indices), reference.targets, reference.patients
     )
-    whole = add_evidence(chosen.model)
+    novelty = novelty_of(chosen.model, reference)
+    whole = add_novelty(add_evidence(chosen.model), novelty)
     card = replace(
         reference.card,
         precision="int8",
         golden=proof.golden,
         metrics=headline(metrics),
         evidence_scale=scale_of(whole, reference),
+        novelty_threshold=None if novelty is None else novelty.threshold,
     )
+    distances = distances_of(chosen.model, novelty, reference.batches())
     try:
         with replacing(path) as beside:
             beside.write_bytes(card.attach(whole.SerializeToString()))
-            checks = check_int8(beside, card, proof, reference, evaluate)
+            checks = check_int8(beside, card, proof, reference, evaluate, distances)
             if not all(check.holds for check in checks):
                 raise Refused
     except Refused:
@@ -185,11 +213,12 @@ def check_int8(
     proof: Proof,
     reference: Reference,
     evaluate: Callable[[Floats], Verdict],
+    distances: Doubles | None = None,
 ) -> list[Check]:
     """Whether an 8-bit file opens, says what it must, reads as training does, and costs little.
 
     `evaluate` takes probabilities of the training images that calibration did not use, then of
-    all validation images.
+    all validation images. `distances`, `[images]`, is how novel these are.
     """
     places = reference.sample(MAX_IMAGES)
     checks, model = check_file(
@@ -203,6 +232,9 @@ def check_int8(
         with _bar("asking the file", len(indices)) as bar:
             given = [model.run(pixels) for pixels in _counted(reference.batches_of(indices), bar)]
         checks.append(check_evidence(given))
+        novelty = novelties(given)
+        validation = None if novelty is None else novelty[len(reference.unseen) :]
+        checks.append(check_novelty(validation, distances, card.novelty_threshold))
         verdict = evaluate(np.concatenate([outputs.probabilities for outputs in given]))
     except ModelError as error:
         verdict = Verdict.without_answers(without_path(error, path))
@@ -222,18 +254,21 @@ def _check_saturation(proof: Proof) -> Check:
     return Check("saturation", proof.shows_saturation, detail)
 
 
-def write_any_size(path: Path, model: onnx.ModelProto, reference: Reference) -> dict[str, Any]:
+def write_any_size(
+    path: Path, model: onnx.ModelProto, reference: Reference, novelty: Novelty | None = None
+) -> dict[str, Any]:
     """Writes the any-size form of `model`, an fp32 graph, if it stays near the network's answers.
 
-    Returns the result of `check_any_size`.
+    `novelty` is as for `write_fp32`. Returns the result of `check_any_size`.
     """
     golden = prove_float(model, reference.card.image_size).golden  # resized to the size it has
-    whole = add_evidence(model)
+    whole = add_novelty(add_evidence(model), novelty)
     card = replace(
         reference.card,
         resize=RESIZE_IN_GRAPH,
         golden=golden,
         evidence_scale=scale_of(whole, reference),
+        novelty_threshold=None if novelty is None else novelty.threshold,
     )
     graph = any_size_graph(whole, card.image_size)
     try:

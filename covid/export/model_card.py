@@ -141,9 +141,19 @@ def _what(
         f"- Input: one chest radiograph, grey, {card['image_size']} × {card['image_size']} pixels; "
         f"predict.py makes it so as training did, and the file normalises",
         f"- Output: a probability for each of {classes}; {decided}",
+        *(
+            ["- Beside it: a map of each class that adds up to its logit "
+             "(`predict.py --heatmaps DIR`)"]
+            if card.get("evidence_scale") else []
+        ),
+        *(
+            [f"- Images unlike those of training are marked `unfamiliar`, by a novelty above "
+             f"{card['novelty_threshold']:.2f} and other signs"]
+            if card.get("novelty_threshold") else []
+        ),
         f"- License of the weights: {plain(weights_license) if weights_license else NOT_STATED}",
         f"- Authors and contact: {NOT_STATED}",
-    ]
+    ]  # fmt: skip
     return ["## What it is", "\n".join(lines)]
 
 

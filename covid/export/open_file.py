@@ -16,6 +16,7 @@ from covid.data.samples import rows_for_file
 from covid.edge import load
 from covid.edge.images import read_grey, resize
 from covid.edge.model import Model
+from covid.edge.novelty import Seen
 from covid.edge.predict import Outputs, predict_files
 from covid.errors import DataError
 from covid.evaluation.sites.report import grey_statistics
@@ -40,12 +41,12 @@ def open_file(path: Path) -> Predictor:
         originals: dict[Path, Original] = {}
         greys: dict[Path, npt.NDArray[np.float64]] = {}
 
-        def read_once(file: Path) -> npt.NDArray[np.uint8]:
+        def read_once(file: Path) -> Seen:
             grey = read_grey(file, greys=card.greys)
             originals[file] = Original.of(grey)
             pixels = resize(grey, card.image_size)
             greys[file] = grey_statistics(pixels[np.newaxis])[0]
-            return pixels
+            return Seen(pixels)
 
         logits: list[npt.NDArray[np.float32]] = []
 

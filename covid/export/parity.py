@@ -19,12 +19,17 @@ from covid.errors import ModelError
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 
 # Of a logit, and of a probability. The same sums in another order differ by some 1e-6 of their
 # size, and logits of these networks reach a few tens; a wrong mean moves them by far more.
 TOLERANCE = 1e-4
 BATCHES = (1, 2, 5)  # alone, even, and odd: graphs with a frozen axis fail at one of them
 MAX_IMAGES = 500
+# Of novelty, as a share of it: its features are sums in float32, right to some 1e-6, and dividing
+# by a deviation of a tenth of the median's, or by a direction's in a thousandth of the variance,
+# makes that up to a hundred times larger.
+NOVELTY_TOLERANCE = 1e-3
 MAX_NAMED_IMAGES = 5  # of the images that differ, in a sentence
 
 
@@ -63,12 +68,14 @@ def check_parity(
     pixels: Pixels,
     logits: Floats,
     probabilities: Floats,
+    distances: Doubles | None = None,
 ) -> Parity:
     """Compares an fp32 file with the network that it was made from.
 
     `card` is what the file must say; `files` are images and `names` what reports call them;
     `pixels`, uint8 `[images, size, size]`, is what the network was fed for them, `logits` and
-    `probabilities`, float32 `[images, classes]`, what it gave.
+    `probabilities`, float32 `[images, classes]`, what it gave; `distances`, `[images]`, how
+    novel they are by `Novelty.distance`, None where the file does not say.
     """
     checks, model = check_file(path, card, files, names, pixels)
     if model is None or not all(check.holds for check in checks):
@@ -109,6 +116,8 @@ def check_parity(
     checks.append(Check("probabilities", apart <= TOLERANCE, detail))
     checks.append(_check_decisions(list(changed), len(files)))
     checks.append(check_evidence(answered))
+    expected = None if distances is None else np.tile(distances, len(BATCHES))
+    checks.append(check_novelty(novelties(answered), expected, card.novelty_threshold))
     return Parity(checks, len(files), largest, list(changed))
 
 
@@ -153,12 +162,40 @@ def _check_pixels(
 def check_evidence(answered: Sequence[Outputs]) -> Check:
     """Whether what the places of an image add, and the rest, are its logits."""
     largest = 0.0
-    for logits, _, evidence, rest in answered:
+    for outputs in answered:
+        logits, evidence, rest = outputs.logits, outputs.evidence, outputs.evidence_rest
         if evidence is None or rest is None:
             return Check("evidence", True, "none: the head does not read a feature map")
         largest = max(largest, float(_distance(evidence.sum(axis=(2, 3)) + rest, logits).max()))
     detail = f"adds up to the logits: largest difference {largest:.2g} (at most {TOLERANCE:g})"
     return Check("evidence", largest <= TOLERANCE, detail)
+
+
+def novelties(answered: Sequence[Outputs]) -> Floats | None:
+    """`[images]`: what files say of several batches; None where they do not say it."""
+    given = [outputs.novelty for outputs in answered if outputs.novelty is not None]
+    return np.concatenate(given) if given else None
+
+
+def check_novelty(
+    given: Floats | None, expected: Doubles | None, threshold: float | None
+) -> Check:
+    """Whether a file measures novelty as it was fitted, here in other batches and single precision.
+
+    `given` is what it says of images `[images]`, `expected` what `Novelty.distance` says of them.
+    """
+    if expected is None or threshold is None:
+        detail = "none: no convolution reads another's map, or that is the same for all images"
+        return Check("novelty", given is None, detail)
+    if given is None:
+        return Check("novelty", False, "the file does not give it")
+    largest = float(_distance(given, expected.astype(np.float32)).max() / expected.min())
+    share = float((expected > threshold).mean())
+    detail = (
+        f"largest difference {largest:.2g} (at most {NOVELTY_TOLERANCE:g} of the smallest); "
+        f"{share:.1%} of validation images lie beyond the threshold of {threshold:.3g}"
+    )
+    return Check("novelty", largest <= NOVELTY_TOLERANCE, detail)
 
 
 def _distance(one: Floats, other: Floats) -> Floats:

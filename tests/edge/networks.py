@@ -129,6 +129,19 @@ def evidence_graph(size: int = SIZE) -> bytes:
     return bytes(model.SerializeToString())
 
 
+def novelty_graph(size: int = SIZE) -> bytes:
+    """`brightness_graph` that finds an image the more novel the brighter it is: from 0 to 1."""
+    model = onnx.ModelProto.FromString(brightness_graph(size=size))
+    model.graph.initializer.append(numpy_helper.from_array(np.array([-1]), "as_one_axis"))
+    model.graph.node.append(
+        helper.make_node("Reshape", ["brightness", "as_one_axis"], ["novelty"])
+    )
+    model.graph.output.append(
+        helper.make_tensor_value_info("novelty", TensorProto.FLOAT, ["batch"])
+    )
+    return bytes(model.SerializeToString())
+
+
 def golden_of(graph: bytes, size: int) -> Golden:
     """What onnxruntime answers here to PATTERNS."""
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])

@@ -110,9 +110,9 @@ def test_the_card_has_every_key_of_the_contract() -> None:
     fields = json.loads(onnx.load_from_string(WHOLE).metadata_props[-1].value)
     assert list(fields) == [
         "format", "arch", "task", "classes", "labels", "implies", "thresholds", "operating_point",
-        "calibration", "image_size", "resize", "greys", "evidence_scale", "mean", "std",
-        "precision", "trained_on", "trained_on_sha256", "metrics", "golden", "source_sha256",
-        "versions", "intended_use", "content_sha256", "card_sha256",
+        "calibration", "image_size", "resize", "greys", "evidence_scale", "novelty_threshold",
+        "mean", "std", "precision", "trained_on", "trained_on_sha256", "metrics", "golden",
+        "source_sha256", "versions", "intended_use", "content_sha256", "card_sha256",
     ]  # fmt: skip
     assert (fields["format"], fields["intended_use"]) == (2, INTENDED_USE)
     assert fields["content_sha256"] == hashlib.sha256(GRAPH).hexdigest()

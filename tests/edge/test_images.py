@@ -36,6 +36,7 @@ from covid.edge.images import (
     read_grey,
     read_header,
     read_image,
+    read_picture,
     resize,
 )
 from covid.errors import ImageError
@@ -830,3 +831,37 @@ def test_a_header_is_read_without_the_picture(tmp_path: Path) -> None:
 def test_a_header_that_cannot_be_read_is_our_error(write: Write) -> None:
     with pytest.raises(ImageError, match="is not an image"):
         read_header(write(b"a letter to the editor"))
+
+
+# Colours ------------------------------------------------------------------------------------
+
+
+def share_coloured(path: Path, image: Image.Image) -> float:
+    image.save(path)
+    return read_picture(path).coloured
+
+
+def test_the_share_of_an_image_that_is_coloured_is_known(tmp_path: Path) -> None:
+    image = Image.new("RGB", (128, 128), (90, 90, 90))
+    image.paste((200, 90, 90), (0, 0, 128, 32))
+    assert share_coloured(tmp_path / "a.png", image) == 0.25
+    assert share_coloured(tmp_path / "b.png", image.quantize(8)) == 0.25
+
+
+def test_a_tint_is_no_colour(tmp_path: Path) -> None:
+    assert share_coloured(tmp_path / "a.png", Image.new("RGB", (9, 9), (120, 130, 140))) == 0
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "I;16"])
+def test_grey_files_have_no_colour(tmp_path: Path, mode: str) -> None:
+    assert share_coloured(tmp_path / "a.png", Image.new(mode, (9, 9))) == 0
+
+
+def test_a_colour_that_is_transparent_does_not_count(tmp_path: Path) -> None:
+    image = Image.new("RGBA", (128, 128), (255, 0, 0, 0))
+    image.paste((255, 0, 0, 255), (0, 0, 64, 128))
+    assert share_coloured(tmp_path / "a.png", image) == 0.5
+
+
+def test_inks_have_a_colour(tmp_path: Path) -> None:
+    assert share_coloured(tmp_path / "a.jpg", Image.new("CMYK", (64, 64), (0, 255, 255, 0))) == 1

@@ -28,6 +28,7 @@ from tests.edge.networks import (
     brightness_graph,
     evidence_graph,
     golden_of,
+    novelty_graph,
     single_label_card,
     write_network,
 )
@@ -448,3 +449,43 @@ def test_a_card_that_promises_maps_of_a_graph_without_them_is_refused(tmp_path: 
     path = write_network(tmp_path, replace(CARD, evidence_scale=0.5))
     with pytest.raises(ModelError, match="speaks of maps that its graph does not give"):
         covid.edge.load(path)
+
+
+NOVEL = replace(CARD, novelty_threshold=0.5)
+
+
+def halves(path: Path, level: int) -> Path:
+    """Half black, half `level`: no image of one grey."""
+    values = np.zeros((40, 40), np.uint8)
+    values[:20] = level
+    Image.fromarray(values).save(path)
+    return path
+
+
+def test_a_file_says_how_novel_an_image_is(tmp_path: Path) -> None:
+    model = covid.edge.load(write_network(tmp_path, NOVEL, novelty_graph()))
+    prediction = model(halves(tmp_path / "a.png", 200))
+    assert isinstance(prediction, Prediction)
+    assert prediction.novelty == pytest.approx(200 / 510, abs=0.01)
+    assert prediction.unfamiliar == ()
+
+
+def test_an_image_beyond_the_card_s_threshold_is_unfamiliar(tmp_path: Path) -> None:
+    model = covid.edge.load(write_network(tmp_path, NOVEL, novelty_graph()))
+    prediction = model(grey(tmp_path / "a.png", 200))
+    assert isinstance(prediction, Prediction)
+    assert prediction.unfamiliar == ("greys", "novelty")
+
+
+def test_a_file_from_before_novelty_doubts_nothing(tmp_path: Path) -> None:
+    prediction = covid.edge.load(write_network(tmp_path))(grey(tmp_path / "a.png", 200))
+    assert isinstance(prediction, Prediction)
+    assert prediction.novelty is None and prediction.unfamiliar == ()
+
+
+def test_a_card_that_promises_novelty_of_a_graph_without_it_is_refused(tmp_path: Path) -> None:
+    assert "metadata promises" in refusal(write_network(tmp_path, NOVEL))
+
+
+def test_a_graph_with_novelty_and_no_threshold_is_refused(tmp_path: Path) -> None:
+    assert "metadata promises" in refusal(write_network(tmp_path, CARD, novelty_graph()))

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from covid.edge.novelty import Seen
 from covid.edge.predict import Outputs, Prediction, find_images, predict_files
 from covid.errors import DataError, ImageError
 from tests.edge.networks import CARD
@@ -23,11 +24,11 @@ def touch(folder: Path, *names: str) -> None:
         (folder / name).write_bytes(b"x")
 
 
-def read(path: Path) -> Pixels:
+def read(path: Path) -> Seen:
     """As if a file's name were its only grey level."""
     if path.name == "bad":
         raise ImageError(f"{path}: is damaged.")
-    return np.full((2, 2), int(path.name), np.uint8)
+    return Seen(np.full((2, 2), int(path.name), np.uint8))
 
 
 def infer(images: Pixels) -> Outputs:
@@ -162,7 +163,7 @@ def test_only_so_many_files_are_read_ahead() -> None:
 def test_the_first_rows_come_before_the_last_files_are_read() -> None:
     gate = threading.Event()
 
-    def wait_for_the_last(path: Path) -> Pixels:
+    def wait_for_the_last(path: Path) -> Seen:
         if path.name == "99":
             assert gate.wait(30)
         return read(path)
@@ -179,7 +180,7 @@ def test_the_first_rows_come_before_the_last_files_are_read() -> None:
 def test_files_are_read_while_the_network_computes() -> None:
     computing, seen = threading.Event(), []
 
-    def note(path: Path) -> Pixels:
+    def note(path: Path) -> Seen:
         seen.append(computing.wait(0.2))
         return read(path)
 
@@ -197,7 +198,7 @@ def test_files_are_read_while_the_network_computes() -> None:
 def test_whoever_stops_listening_waits_for_few_files() -> None:
     count = []
 
-    def slow(path: Path) -> Pixels:
+    def slow(path: Path) -> Seen:
         count.append(1)
         time.sleep(0.02)
         return read(path)
@@ -207,3 +208,46 @@ def test_whoever_stops_listening_waits_for_few_files() -> None:
     next(predictions)
     predictions.close()  # type: ignore[attr-defined]
     assert len(count) < 30
+
+
+# Unfamiliar images --------------------------------------------------------------------------
+
+
+def unfamiliar(novelty: float, threshold: float | None, *doubts: str) -> Prediction:
+    """What is said of an image of which a file says how novel it is."""
+
+    def doubt(path: Path) -> Seen:
+        return Seen(read(path).pixels, doubts)
+
+    def measure(images: Pixels) -> Outputs:
+        return infer(images)._replace(novelty=np.full(len(images), novelty, np.float32))
+
+    (prediction,) = predict_files(
+        [Path("7")], doubt, measure, CARD.space, decoders=1, batch_size=1,
+        novelty_threshold=threshold,
+    )  # fmt: skip
+    return prediction
+
+
+def test_an_image_at_the_threshold_is_familiar() -> None:
+    assert unfamiliar(1.5, 1.5).unfamiliar == ()
+    assert unfamiliar(1.5, 1.5).novelty == 1.5
+
+
+def test_an_image_beyond_the_threshold_is_unfamiliar_and_keeps_its_decision() -> None:
+    prediction = unfamiliar(1.6, 1.5)
+    assert prediction.unfamiliar == ("novelty",)
+    assert prediction.labels == ("normal",)
+
+
+def test_what_is_seen_before_the_network_comes_first() -> None:
+    assert unfamiliar(1.6, 1.5, "colour").unfamiliar == ("colour", "novelty")
+    assert unfamiliar(1.4, 1.5, "colour").unfamiliar == ("colour",)
+
+
+def test_a_file_that_does_not_say_makes_nothing_unfamiliar() -> None:
+    (prediction,) = predict_files(
+        [Path("7")], lambda path: Seen(read(path).pixels, ("colour",)), infer, CARD.space,
+        decoders=1, batch_size=1,
+    )  # fmt: skip
+    assert prediction.novelty is None and prediction.unfamiliar == ()

@@ -34,6 +34,7 @@ from covid.export.files import (
     REPORT,
     Quantised,
     check_int8,
+    novelty_of,
     remove_earlier,
     write_any_size,
     write_fp32,
@@ -154,7 +155,7 @@ def test_an_8_bit_file_holds_and_nothing_lies_beside_it(int8: tuple[Path, Quanti
     path, quantised = int8
     assert quantised.holds and names_in(path.parent) == [INT8]
     names = [check.name for check in quantised.checks]
-    assert names == ["opens", "card", "pixels", "saturation", "evidence", "budget"]
+    assert names == ["opens", "card", "pixels", "saturation", "evidence", "novelty", "budget"]
 
 
 def test_its_card_says_8_bits_and_how_good_this_very_file_is(
@@ -164,7 +165,10 @@ def test_its_card_says_8_bits_and_how_good_this_very_file_is(
     assert quantised.metrics is not None
     card, fp32 = read_card(path), small.reference.card
     assert card.metrics["accuracy"] == quantised.metrics["accuracy"]["value"]
-    own = {"precision": "fp32", "metrics": fp32.metrics, "golden": None, "evidence_scale": None}
+    own = {
+        "precision": "fp32", "metrics": fp32.metrics, "golden": None, "evidence_scale": None,
+        "novelty_threshold": None,
+    }  # fmt: skip
     assert replace(card, **own) == fp32  # type: ignore[arg-type]
     assert card.evidence_scale is not None
 
@@ -226,7 +230,7 @@ def test_a_file_with_one_layer_ruined_is_refused_by_the_budget(
 ) -> None:
     name = "backbone.mixed.weight_quantized"
     checks = edited(int8, small, tmp_path, name, lambda values: -values)
-    assert failed(checks) == ["budget"] and "of decisions change" in checks[-1].found
+    assert failed(checks) == ["novelty", "budget"] and "of decisions change" in checks[-1].found
 
 
 def test_a_file_with_a_wrong_scale_is_refused_by_the_budget(
@@ -234,7 +238,7 @@ def test_a_file_with_a_wrong_scale_is_refused_by_the_budget(
 ) -> None:
     name = "backbone.conv1.weight_scale"
     checks = edited(int8, small, tmp_path, name, lambda scales: 2 * scales)
-    assert failed(checks) == ["budget"] and "moves by" in checks[-1].found
+    assert failed(checks) == ["novelty", "budget"] and "moves by" in checks[-1].found
 
 
 def test_a_file_that_gives_no_numbers_is_refused(
@@ -423,3 +427,24 @@ def test_an_any_size_file_far_from_the_network_is_not_left(small: Small, tmp_pat
     evaluated = write_any_size(tmp_path / ANY_SIZE, small.model, answering(small.reference, other))
     assert "probabilities" in [check.name for check in evaluated["checks"] if not check.holds]
     assert names_in(tmp_path) == []
+
+
+# Novelty ------------------------------------------------------------------------------------
+
+
+def test_every_file_says_how_novel_an_image_is_by_its_own_threshold(
+    small: Small, tmp_path: Path
+) -> None:
+    novelty = novelty_of(small.model, small.reference)
+    assert novelty is not None
+    parity = write_fp32(tmp_path / FP32, small.model, small.reference, novelty)
+    write_int8(tmp_path / INT8, small.model, small.reference, DROP, lambda _: None)
+    write_any_size(tmp_path / ANY_SIZE, small.model, small.reference, novelty)
+    assert "beyond the threshold" in parity.checks[-1].found and parity.holds
+    cards = [read_card(tmp_path / name) for name in (FP32, INT8, ANY_SIZE)]
+    assert cards[0].novelty_threshold == cards[2].novelty_threshold == novelty.threshold
+    assert cards[1].novelty_threshold not in (None, novelty.threshold)
+    pixels = small.reference.pixels([0, 1])
+    for name in (FP32, INT8):
+        given = load(tmp_path / name).run(pixels).novelty
+        assert given is not None and given.shape == (2,)

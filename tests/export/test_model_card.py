@@ -54,6 +54,15 @@ def test_the_head_holds_what_is_known_alone() -> None:
     assert "datasets" not in front(model_card(synthetic, REPORT, audit=AUDIT))
 
 
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [("evidence_scale", "--heatmaps"), ("novelty_threshold", "a novelty above 1.34")],
+)
+def test_what_a_file_gives_beside_probabilities_is_said_where_it_does(key: str, said: str) -> None:
+    assert said in model_card({**CARD, key: 1.34}, REPORT)
+    assert said not in model_card(CARD, REPORT)
+
+
 def test_a_licence_is_not_made_up() -> None:
     text = model_card(CARD, REPORT)
     assert front(text)["license"] == "unknown"

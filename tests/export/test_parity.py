@@ -76,7 +76,7 @@ def test_the_graph_as_it_was_exported_goes_out(small: Small, tmp_path: Path) -> 
     parity = evaluate_changed(small, tmp_path, lambda model: None)
     assert failing(parity) == []
     assert [check.name for check in parity.checks] == [
-        "opens", "card", "pixels", "logits", "probabilities", "decisions", "evidence",
+        "opens", "card", "pixels", "logits", "probabilities", "decisions", "evidence", "novelty",
     ]  # fmt: skip
 
 
