@@ -35,7 +35,7 @@ def evidence_part(in_mask: Mapping[str, Any] | None) -> Markup:
         table("Evidence inside masks, with 95 % intervals", header, rows),
         paragraph(
             "Evidence in the lungs does not show that the disease was seen there; evidence outside "
-            "of them shows that it was not."
+            "of them is a reason to doubt that it was."
         ),
     )
 
