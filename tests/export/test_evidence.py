@@ -110,10 +110,9 @@ def test_the_8_bit_file_adds_up_too() -> None:
         sums_to_logits(quantise(prepared, prepared.round(FULL)), images)
 
 
-@pytest.mark.parametrize(("arch", "until"), [
-    ("efficientnet_lite0", "blocks.5.0.bn1"), ("efficientnet_lite0", "blocks.4"),
-    ("resnet18", "layer2"), ("vgg16", "features.23"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arch", "until"), [("efficientnet_lite0", "blocks.5.0.bn1"), ("resnet18", "layer2")]
+)
 def test_a_backbone_that_ends_early_has_maps_in_float_and_8_bits(arch: str, until: str) -> None:
     images = random_images(8, 64)
     model = export_graph(network_of(arch, until), "multilabel", 64)
