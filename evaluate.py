@@ -78,7 +78,6 @@ def evaluate(arguments: argparse.Namespace) -> int:
     # a run.
     from covid.assessment.assess import assess
     from covid.assessment.choose import choose_operating_point
-    from covid.assessment.shortcuts import examine
     from covid.assessment.sites import lay_beside
     from covid.data.predictor import (
         check_images,
@@ -97,7 +96,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     sites: list[list[Path] | None] = arguments.data or [None]
     labels = renamed_by_site(arguments.data, arguments.label) if arguments.data else [[]]
     folder = arguments.output or predictor.folder / "evaluation" / split
-    assessed, examined = [], []
+    assessed = []
     for roots, renamed in zip(sites, labels, strict=True):
         if roots is None:
             index, own = open_own_images(predictor), True
@@ -120,18 +119,14 @@ def evaluate(arguments: argparse.Namespace) -> int:
         if arguments.output:
             place = folder / f"{index.name}-{split}" if len(sites) > 1 else folder
         judged = predictions if split == chosen_on else None
-        if arguments.shortcuts and judged is None:
-            judged = predictor.predict(index, indices_of(index, split), split)
         result = assess(
             predictor, index, split, place, own=own, allow_seen=arguments.allow_seen,
             prevalences=shares, print_predictive_values=arguments.prevalence is not None,
-            predictions=judged,
+            predictions=judged, shortcuts=arguments.shortcuts,
         )  # fmt: skip
         if result is not None:
             warn(result.warnings)
             assessed.append(result)
-            if arguments.shortcuts and judged is not None:
-                examined.append(examine(predictor, index, judged, result.folder))
     if not assessed:
         return 0
     if len(assessed) > 1:
@@ -140,8 +135,9 @@ def evaluate(arguments: argparse.Namespace) -> int:
     else:
         print(assessed[0].text)
         print(f"\n{assessed[0].folder} holds report.html, metrics.json, predictions.csv, pictures.")
-    for text in examined:
-        print(f"\n{text}")
+    for result in assessed:
+        if result.shortcuts is not None:
+            print(f"\n{result.shortcuts}")
     print("For learning and research, not for diagnosis.")
     return 0
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.lines import Line2D
 from PIL import Image, ImageDraw
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -228,7 +229,8 @@ class Row:
     @classmethod
     def of(cls, cheat: str, share: int, results: Sequence[Mapping[str, Any]]) -> "Row":
         """By the rules of today, whenever the networks were trained."""
-        own = [result["own"] for result in results]
+        # Of the run's own images, whether or not an older result says so.
+        own = [{"own_images": True, **result["own"]} for result in results]
 
         def mean(values: Iterable[float]) -> float:
             return float(np.mean(list(values)))
@@ -269,10 +271,12 @@ def summary(rows: Sequence[Row]) -> list[Figure]:
 
 def draw_curve(path: Path, rows: Sequence[Row]) -> None:
     """The share of networks accused, and what they are worth, by the share of images."""
-    page = Page(8.6, 3.05, "Is it caught?", "Networks trained on phantoms, by the share of images "
-                "in which something goes with the label", "")  # fmt: skip
+    counts = ", ".join(_counted(rows))
+    page = Page(8.6, 3.15, "Is it caught?", "Networks trained on phantoms, by the share of images "
+                "in which something goes with the label", f"Networks a point: {counts}."
+                )  # fmt: skip
     colors = dict(zip(CHEATS, (CORRECT, WRONG, TRAINING), strict=True))
-    panels = (("networks accused", "accused"), ("AUROC: own test split, and by chance", "auroc"))
+    panels = (("share of networks accused", "accused"), ("AUROC", "auroc"))
     for place, (title, kind) in enumerate(panels):
         x = MARGIN + 0.35 + 4.2 * place
         page.text(x, page.top + 0.15, title, NORMAL, weight="bold")
@@ -290,13 +294,32 @@ def draw_curve(path: Path, rows: Sequence[Row]) -> None:
                           linewidth=1.6)  # fmt: skip
                 axes.plot(shares, [row.honest for row in own], "o:", color=colors[cheat],
                           linewidth=1.6)  # fmt: skip
-        axes.set(ylim=(-0.04, 1.04) if kind == "accused" else (0.45, 1.02), xlabel="%")
+        axes.set_ylim((-0.04, 1.04) if kind == "accused" else (0.45, 1.02))
+        axes.set_xlabel("% of training images in which it goes with the label",
+                        fontsize=SMALL, color=FAINT)  # fmt: skip
         axes.tick_params(labelsize=SMALL, colors=FAINT, length=0)
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(RULE)
         if kind == "accused":
             axes.legend(frameon=False, fontsize=SMALL, loc="lower right")
+        else:
+            keys = [
+                Line2D([], [], color=FAINT, linestyle="-", label="own test split"),
+                Line2D([], [], color=FAINT, linestyle=":",
+                       label="same patients, the cheat by chance"),
+            ]  # fmt: skip
+            axes.legend(handles=keys, frameon=False, fontsize=SMALL, loc="lower left")
     save(page.finish(), path)
+
+
+def _counted(rows: Sequence[Row]) -> list[str]:
+    """How many networks a point is of, as `7 at 0 %`, where all cheats have as many."""
+    counts: dict[int, list[str]] = {}
+    for share in dict.fromkeys(row.share for row in rows):
+        for networks in {row.networks for row in rows if row.share == share}:
+            counts.setdefault(networks, []).append(f"{share} %")
+    return [f"{networks} at {' and '.join([', '.join(at[:-1]), at[-1]] if at[1:] else at)}"
+            for networks, at in sorted(counts.items(), reverse=True)]  # fmt: skip
 
 
 def main() -> int:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from covid.assessment.evidence import evidence_in_mask
+from covid.assessment.shortcuts import PICTURE, SHORTCUTS, examine
 from covid.data.index import Index, targets_of
 from covid.data.predictor import Predictions, Predictor, check_images, indices_of
 from covid.data.samples import digest, rows_of
@@ -32,6 +33,7 @@ class Assessment:
     metrics: Mapping[str, Any]
     text: str  # for the terminal
     warnings: Sequence[str]
+    shortcuts: str | None  # for the terminal too; None: not asked for
 
 
 def assess(
@@ -45,12 +47,16 @@ def assess(
     prevalences: Sequence[float],
     print_predictive_values: bool,
     predictions: Predictions | None = None,
+    shortcuts: bool = False,
 ) -> Assessment | None:
     """Evaluates one split of `index` at the predictor's operating point; files go to `folder`.
 
     `own` says that these are the run's own images; `predictions` of them save predicting again.
+    `shortcuts` asks on changed images whether the network cheats; without it what an earlier
+    evaluation wrote of that is removed, since it may be of another network.
     None in all but the main process. Raises DataError: no images in the split, unreadable ones,
-    some that were trained on or have changed.
+    some that were trained on or have changed; ConfigError for
+    the shortcuts of folds.
     """
     targets = targets_of(predictor.space, index)
     if predictions is None:
@@ -104,6 +110,12 @@ def assess(
         index, indices, predictions, evaluation.answers.decisions, space.classes
     )
     read_images, maps = predictions.read_images, predictions.maps
+    examined = None
+    if shortcuts:
+        examined = examine(predictor, index, predictions, folder, own=own)
+    else:
+        for file in (SHORTCUTS, PICTURE):
+            (folder / file).unlink(missing_ok=True)
     metrics = write_report(
         folder, replace(evaluation, evidence_in_mask=in_mask),
         lambda places: read_images([indices[i] for i in places]),
@@ -115,6 +127,7 @@ def assess(
         evaluated=rows_of_samples(index, indices), other_images=not own,
         # Sites that were laid beside these images earlier.
         external=read_json(folder / EXTERNAL) if own else None,
+        shortcuts=read_json(folder / SHORTCUTS),
     )  # fmt: skip
     text = evaluation_text(
         metrics, evaluation.title,
@@ -123,7 +136,7 @@ def assess(
     )  # fmt: skip
     headers = survey([sample.path for sample in samples], lateral_known=predictor.lateral_known)
     warnings = [*index.warnings, *notes, *headers, *predictions.warnings, *useless_masks]
-    return Assessment(name, folder, metrics, text, warnings)
+    return Assessment(name, folder, metrics, text, warnings, examined)
 
 
 def about_run(predictor: Predictor, index: Index | None) -> dict[str, Any]:

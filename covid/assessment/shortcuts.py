@@ -24,7 +24,7 @@ from covid.assessment.changes import (
 from covid.data.cache import CHUNK_IMAGES
 from covid.data.index import Index, targets_of
 from covid.data.masks import mask_file, read_lungs
-from covid.data.occlusion import Pixels
+from covid.data.occlusion import Pixels, border
 from covid.data.predictor import Predictions, Predictor
 from covid.data.samples import digest, rows_of
 from covid.data.source import data_name, is_synthetic
@@ -48,11 +48,14 @@ Numbers = npt.NDArray[np.float32]  # [images, …]
 PROBED = "border only, grey"
 
 
-def examine(predictor: Predictor, index: Index, predictions: Predictions, folder: Path) -> str:
+def examine(
+    predictor: Predictor, index: Index, predictions: Predictions, folder: Path, *, own: bool
+) -> str:
     """Writes shortcuts.json and shortcuts.png into `folder`; returns the table and the verdict.
 
-    `predictions` are of the whole images. Raises ConfigError for folds, which are several networks;
-    DataError for a mask that cannot be read.
+    `predictions` are of the whole images; `own` says that these are the run's own.
+    Raises ConfigError for folds, which are several networks; DataError for a mask that cannot be
+    read.
     """
     if predictor.answer is None:
         raise ConfigError(
@@ -100,6 +103,8 @@ def examine(predictor: Predictor, index: Index, predictions: Predictions, folder
         "data": data_name(index),
         "synthetic": is_synthetic(index),
         "samples_sha256": digest(rows_of(index, predictions.originals)),
+        # Without its samples.csv nobody knows which images a network was trained on.
+        "own_images": True if own else None if predictor.trained_on is None else False,
         "images": len(indices),
         "patients": len(set(judged.patients) - {None}) or None,
         "classes": list(space.classes),
@@ -112,12 +117,23 @@ def examine(predictor: Predictor, index: Index, predictions: Predictions, folder
     }
     report["verdict"] = verdict(report)
     write_json(folder / SHORTCUTS, report)
-    example = masked[:1] or swapped[:1] or [0]
+    both = [n for n in masked if n in set(swapped)]
+    example = [_richest_border(read, both or masked or swapped or everywhere)]
     changes = {**plain, **(of_mask if masked else {}), **exchanged}
     pictures = {name: change(read(example), example)[0] for name, change in changes.items()}
     title = f"{predictor.name} on {data_name(index)}"
     plot_shortcuts(folder / PICTURE, report, {WHOLE: read(example)[0], **pictures}, title)
     return shortcuts_text(report, title)
+
+
+def _richest_border(read: Callable[[list[int]], Pixels], places: list[int]) -> int:
+    """Of the first CHUNK_IMAGES of `places`, the one whose border has the most varied greys.
+
+    In a picture of all changes an even border would look as if it had been hidden already.
+    """
+    few = places[:CHUNK_IMAGES]
+    images = read(few)
+    return few[int(images[:, border(images.shape[-1])].astype(np.float64).var(axis=1).argmax())]
 
 
 def _put(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from covid.assessment.assess import Assessment, about_run
+from covid.assessment.shortcuts import SHORTCUTS
 from covid.data.predictor import Predictor, open_own_images
 from covid.errors import DataError
 from covid.evaluation.html.report import write_html
@@ -42,6 +43,7 @@ def lay_beside(predictor: Predictor, sites: Sequence[Assessment], folder: Path) 
         write_html(
             folder, f"{predictor.name} on {own.name}", own.metrics,
             **about_run(predictor, index), external=report,
+            shortcuts=read_json(folder / SHORTCUTS),
         )  # fmt: skip
     return external_table(report) + note
 

@@ -56,12 +56,19 @@ def test_a_run_has_both_files_every_test_and_the_probe(run: Path) -> None:
     assert set(report["probe"]) == {"covid", "normal", "pneumonia"}
     with Image.open(folder / "shortcuts.png") as picture:
         assert min(picture.size) > 600
-    assert "Does it cheat?" in done.stdout
+    assert "Does it cheat?" in done.stdout and report["own_images"] is True
+    page = (folder / "report.html").read_text()
+    assert "Does it cheat?" in page and "What is told from changed images" in page
 
 
-def test_a_run_without_the_flag_has_neither_file(run: Path) -> None:
+def test_without_the_flag_neither_file_is_there_nor_stays_from_before(run: Path) -> None:
+    folder = run / "evaluation" / "test"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("shortcuts.json", "shortcuts.png"):
+        (folder / name).write_text("of another network")
     assert evaluate(run).returncode == 0
-    assert not list((run / "evaluation" / "test").glob("shortcuts.*"))
+    assert not list(folder.glob("shortcuts.*"))
+    assert "Does it cheat?" not in (folder / "report.html").read_text()
 
 
 def test_a_file_that_reads_corners_is_caught_without_torch(exported: Path, corners: Path) -> None:
@@ -79,6 +86,7 @@ def test_a_file_that_reads_corners_is_caught_without_torch(exported: Path, corne
     assert verdict["told_without_lungs"] == ["covid", "normal"]  # pneumonia is constant
     assert verdict["follows_the_border"] and report["probe"] is None
     assert report["masks"]["lungs hidden by mask, grey"]["auroc"]["covid"]["value"] == 1
+    assert report["own_images"] is None and "is not known" in verdict["caution"]
     assert "covid" in done.stdout and "without lungs with AUROC 1.00" in done.stdout
 
 

@@ -24,7 +24,8 @@ from covid.evaluation.html.style import CSS
 from covid.evaluation.html.what import what_section
 
 REPORT = "report.html"
-PICTURES = ("confusion.png", "examples.png", "calibration.png", "operating.png", "external.png")
+PICTURES = ("confusion.png", "examples.png", "calibration.png", "operating.png", "external.png",
+            "shortcuts.png")  # fmt: skip
 TOGETHER = "of all folds together"  # in a run's warnings, where grey levels are of all folds
 # What the file may load: pictures and styles that stand in it, nothing else.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -36,6 +37,7 @@ def report_html(
     *,
     pictures: Mapping[str, bytes] | None = None,
     external: Mapping[str, Any] | None = None,
+    shortcuts: Mapping[str, Any] | None = None,
     samples: Sequence[Mapping[str, str]] = (),
     evaluated: Sequence[Mapping[str, str]] | None = None,
     other_images: bool = False,
@@ -49,13 +51,14 @@ def report_html(
     """The whole file; what is not given, the report says to be missing.
 
     `title` names network and data; `metrics` is the content of metrics.json, `external` of
-    external.json, `audit` of data_audit.json, `summary` of summary.json, `config` the text of
-    config.yaml; `pictures` are PNG files by name. `samples` are all images of the run: `split`,
-    `label`, `patient`, `source` and, where known, `view`, `sex`, `age`, empty where nothing is
-    known. `evaluated` are such rows of the images that figures are of; None means the samples of
-    the split that `metrics` names. `other_images` says that they are not the run's own.
-    `recalibration` is Recalibration.fields(); `hashes` are digests by what they are of, beside
-    those in `metrics`; `date` is that of the evaluation, in words.
+    external.json, `shortcuts` of shortcuts.json (None: it was not asked), `audit` of
+    data_audit.json, `summary` of summary.json, `config` the text of config.yaml; `pictures` are PNG
+    files by name. `samples` are all images of the run: `split`, `label`, `patient`, `source` and,
+    where known, `view`, `sex`, `age`, empty where nothing is known. `evaluated` are such rows of
+    the images that figures are of; None means the samples of the split that `metrics` names.
+    `other_images` says that they are not the run's own. `recalibration` is Recalibration.fields();
+    `hashes` are digests by what they are of, beside those in `metrics`; `date` is that of the
+    evaluation, in words.
     """
     settings = _settings(config)
     if evaluated is None:
@@ -77,7 +80,7 @@ def report_html(
     facts = _facts(metrics, samples, external, config, summary, recalibration, other_images)
     body = join(
         what_section(metrics, evaluated, noticed, other_images=other_images,
-                     external="external" in facts),
+                     external="external" in facts, shortcuts=shortcuts, pictures=embedded),
         data_section(metrics, samples, evaluated, audit, _labels(settings),
                      other_images=other_images),
         results_section(metrics, embedded),

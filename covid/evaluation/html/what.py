@@ -11,11 +11,13 @@ from covid.evaluation.html.elements import (
     bullets,
     callout,
     element,
+    join,
     number,
     paragraph,
     plural,
     section,
 )
+from covid.evaluation.html.pictures import Picture, shown
 from covid.evaluation.intervals import Z
 
 MAX_SOURCES = 6  # that a sentence names
@@ -29,12 +31,15 @@ def what_section(
     *,
     other_images: bool,
     external: bool,
+    shortcuts: Mapping[str, Any] | None = None,
+    pictures: Mapping[str, Picture] | None = None,
 ) -> Markup:
     """Headline figures, and plain sentences on what they do not mean.
 
     `warnings` are the audit's; `evaluated` the rows of the images that figures are of, as far as
     these are known; `other_images` whether they are not the run's own; `external` whether other
-    hospitals stand in the report too.
+    hospitals stand in the report too. `shortcuts` is the content of shortcuts.json; None: nobody
+    asked whether the network cheats, and nothing is said of it.
     """
     return section(
         "what", "What this is, and what it cannot say",
@@ -51,6 +56,23 @@ def what_section(
             "may see these.",
         ]),
         callout("What was noticed in the data", warnings),
+        _shortcuts(shortcuts, pictures or {}),
+    )  # fmt: skip
+
+
+def _shortcuts(report: Mapping[str, Any] | None, pictures: Mapping[str, Picture]) -> Markup:
+    """What the test on changed images came to, and its picture."""
+    if report is None:
+        return Markup()
+    verdict = report["verdict"]
+    sentences = [*verdict["sentences"], *([verdict["caution"]] if verdict["caution"] else [])]
+    return join(
+        callout("Does it cheat? What the test on changed images says", sentences),
+        shown(pictures, "shortcuts.png",
+              "Each change of an image, and what the network still tells from images changed so. "
+              "The sentences above say what it comes to.",
+              "What is told from changed images, with 95 % intervals over patients; red is what "
+              "accuses the network."),
     )  # fmt: skip
 
 

@@ -31,6 +31,8 @@ def shortcuts_text(report: Mapping[str, Any], title: str) -> str:
         *_swap_and_probe(report),
         *(textwrap.fill(sentence, COLUMNS) for sentence in report["verdict"]["sentences"]),
     ]
+    if report["verdict"]["caution"]:
+        parts.append(textwrap.fill(report["verdict"]["caution"], COLUMNS))
     return "\n\n".join(parts)
 
 
@@ -43,9 +45,10 @@ def _swap_and_probe(report: Mapping[str, Any]) -> list[str]:
         columns["another's"] = [_value(figures["across"][name]) for name in names]
         columns["difference"] = [_with_range(figures["across"][name]["difference"])
                                  for name in names]  # fmt: skip
-        columns["decided as the border"] = [
-            _percent(shares[name]["border"]) if name in shares else "–" for name in names
-        ]
+        columns["wrong in own"] = [_wrong(shares.get(name), "within") for name in names]
+        columns["in another's"] = [_wrong(shares.get(name), "centre") for name in names]
+        columns["rank correlation"] = [_with_range(swap["border_weight"].get(name))
+                                       for name in names]  # fmt: skip
     if probe:
         columns["border probe"] = [_with_range(probe.get(name)) for name in names]
     return list(fold_table(columns, COLUMNS)) if swap or probe else []
@@ -53,6 +56,11 @@ def _swap_and_probe(report: Mapping[str, Any]) -> list[str]:
 
 def _value(figure: Mapping[str, Any]) -> str:
     return "–" if figure["value"] is None else f"{figure['value']:.2f}"
+
+
+def _wrong(shares: Mapping[str, Any] | None, kind: str) -> str:
+    """How many composites are not decided as their centre's label."""
+    return "–" if shares is None else f"{100 * (1 - shares[kind]['value']):.0f} %"
 
 
 def _percent(figure: Mapping[str, Any] | None) -> str:

@@ -24,17 +24,22 @@ Figure = Mapping[str, float | None]
 def verdict(report: Mapping[str, Any]) -> dict[str, Any]:
     """What `report`, shortcuts.json but for this, comes to: `cheats`, `sentences`, rules broken.
 
+    `caution` is a sentence where the images are not known to be of the run (`own_images`), else
+    None: a shortcut of one collection need not go with the label in another.
+
     A class is judged where enough patients have it and enough do not. It is `told` without lungs
     where the interval of its AUROC lies above OUTSIDE whether lungs are filled with grey or with
-    black. It `follows` the border where the interval of `border_weight` lies above BORDER. It
-    `rests` on greys where equalised ones cost more AUROC than GREYS, and the linear model on the
-    features of borders, where there is one, tells it as `told` does. Each of these is cheating.
+    black. It `follows` the border where the interval of `border_weight` lies above BORDER and a
+    border of the other label costs AUROC of the centre's: the interval of the difference from a
+    border of the same label, resampled in pairs, lies below 0. It `rests` on greys where equalised
+    ones cost more AUROC than GREYS, and the linear model on the features of borders, where there is
+    one, tells it as `told` does. Each of these is cheating.
     `cheats` is None where no class could be judged.
     """
     judged = [name for name, yes in zip(report["classes"], report["judged"], strict=True) if yes]
     weights = (report["swap"] or {}).get("border_weight", {})
     told = [name for name in judged if _above(outside(report, name), OUTSIDE)]
-    follows = [name for name in judged if name in weights and _above(weights[name], BORDER)]
+    follows = [name for name in judged if name in weights and _follows_border(report, name)]
     rests = [name for name in judged if _rests(report, name)]
     sentences = []
     if not judged:
@@ -63,7 +68,22 @@ def verdict(report: Mapping[str, Any]) -> dict[str, Any]:
             "auroc_without_lungs": OUTSIDE, "border_weight": BORDER, "equalised": GREYS,
         },
         "sentences": sentences,
+        "caution": _caution(report["own_images"]),
     }
+
+
+def _caution(own: bool | None) -> str | None:
+    """`own` says whether the images are the run's; None: not known."""
+    if own:
+        return None
+    which = (
+        "Whether these images are of the collection that it was trained on is not known"
+        if own is None else "These are not the images of its run"
+    )  # fmt: skip
+    return (
+        f"{which}: a shortcut that it has learnt need not go with the label here, so that no sign "
+        f"of one clears nothing."
+    )
 
 
 def outside(report: Mapping[str, Any], name: str) -> Figure:
@@ -75,6 +95,12 @@ def outside(report: Mapping[str, Any], name: str) -> Figure:
 
 def _above(figure: Figure, limit: float) -> bool:
     return figure["low"] is not None and figure["low"] > limit
+
+
+def _follows_border(report: Mapping[str, Any], name: str) -> bool:
+    lost = report["swap"]["auroc"]["across"][name]["difference"]
+    follows = _above(report["swap"]["border_weight"][name], BORDER)
+    return follows and lost["high"] is not None and lost["high"] < 0
 
 
 def _rests(report: Mapping[str, Any], name: str) -> bool:
@@ -117,13 +143,22 @@ def _told(report: Mapping[str, Any], told: list[str]) -> str:
 
 
 def _follows(report: Mapping[str, Any], name: str) -> str:
-    figures, share = report["swap"]["auroc"], report["swap"]["followed"][name]["border"]
+    swap = report["swap"]
+    shares, lost = swap["followed"][name], swap["auroc"]["across"][name]["difference"]
+    wrong = 100 * (1 - shares["within"]["value"])
     return (
-        f"Its answers follow the border: in that of an image with the other label, AUROC of {name} "
-        f"is {figures['across'][name]['value']:.2f} instead of "
-        f"{figures['within'][name]['value']:.2f}, and {100 * share['value']:.0f} % are decided as "
-        f"the border's label."
+        f"Its answers follow the border: given the centre, the rank correlation of an answer for "
+        f"{name} with that of the border's image is {_range(swap['border_weight'][name])}; in a "
+        f"border of the other label its AUROC is lower by {_range(_negative(lost))} than in one of "
+        f"the same label, and {100 * shares['border']['value']:.0f} % of decisions are wrong "
+        f"instead of {wrong:.0f} %."
     )
+
+
+def _negative(figure: Figure) -> Figure:
+    value, low, high = (None if figure[key] is None else -(figure[key] or 0.0)
+                        for key in ("value", "low", "high"))  # fmt: skip
+    return {"value": value, "low": high, "high": low}
 
 
 def _clear(report: Mapping[str, Any], judged: list[str], weights: Mapping[str, Figure]) -> str:

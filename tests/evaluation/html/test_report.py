@@ -121,7 +121,7 @@ def test_a_folder_with_pictures_becomes_one_file_below_three_megabytes(tmp_path:
     assert path == tmp_path / REPORT
     content = path.read_text(encoding="utf-8")
     assert path.stat().st_size < 3_000_000
-    # That of calibration, and that of other sites, stand beside figures alone.
+    # Those of calibration, of other sites and of shortcuts stand beside figures alone.
     assert len(Page(content).all("img")) == 3
     assert all(image["alt"] for image in Page(content).all("img"))
 

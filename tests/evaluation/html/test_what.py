@@ -78,3 +78,10 @@ def test_other_hospitals_are_missed_only_where_there_are_none() -> None:
 def test_an_undefined_headline_is_a_dash_with_a_sentence() -> None:
     nothing = {"value": None, "low": None, "high": None}
     assert "– These images do not determine it." in what({**METRICS, "macro_f1": nothing}).text
+
+
+def test_what_the_test_for_shortcuts_says_stands_there_where_it_was_asked() -> None:
+    said = {"verdict": {"sentences": [f"{HOSTILE} is told."], "caution": "These are not its."}}
+    text = what(shortcuts=said).text
+    assert f"{HOSTILE} is told." in text and "These are not its." in text
+    assert "Does it cheat?" not in what().text

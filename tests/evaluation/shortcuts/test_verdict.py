@@ -17,7 +17,7 @@ def test_an_honest_network_is_cleared_with_its_figures() -> None:
 
 @pytest.mark.parametrize(("changes", "rule", "words"), [
     ({"hidden": 0.7}, "told_without_lungs", "covid is told from images without lungs"),
-    ({"border": 0.3}, "follows_the_border", "0.70 instead of 0.90, and 30 % are decided"),
+    ({"border": 0.3}, "follows_the_border", "border's image is 0.30 (0.25 to 0.35)"),
     ({"equalised": -0.2, "probe": 0.8}, "rests_on_greys", "0.70 instead of 0.90"),
     ({"equalised": -0.2, "probe": None}, "rests_on_greys", "how light an image is"),
 ])  # fmt: skip
@@ -29,6 +29,28 @@ def test_each_rule_accuses_by_itself(changes: dict[str, Any], rule: str, words: 
 
 def test_chance_accuses_nobody_since_the_interval_s_end_counts() -> None:
     assert verdict(report(hidden=0.59, border=0.14, equalised=-0.1))["cheats"] is False
+
+
+def test_a_border_that_costs_nothing_for_certain_accuses_nobody() -> None:
+    assert verdict(report(border=0.3, lost=-0.04))["cheats"] is False
+
+
+def test_following_a_border_is_said_beside_what_a_border_of_the_same_label_does() -> None:
+    (sentence,) = verdict(report(border=0.3))["sentences"]
+    assert "lower by 0.20 (0.15 to 0.25)" in sentence
+    assert "30 % of decisions are wrong instead of 10 %" in sentence
+
+
+@pytest.mark.parametrize(("own", "words"), [
+    (False, "These are not the images of its run"), (None, "is not known"),
+])  # fmt: skip
+def test_other_images_than_the_run_s_are_no_place_to_clear_it(own: Any, words: str) -> None:
+    caution = verdict(report(own=own))["caution"]
+    assert words in caution and "clears nothing" in caution
+
+
+def test_the_run_s_own_images_need_no_caution() -> None:
+    assert verdict(report())["caution"] is None
 
 
 def test_one_fill_alone_does_not_accuse() -> None:
