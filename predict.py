@@ -83,6 +83,8 @@ def predict(arguments: argparse.Namespace) -> int:
 
     if arguments.shown and not arguments.heatmaps:
         raise ConfigError("--class: says what --heatmaps DIR shows; give that too.")
+    if arguments.heatmaps:
+        check_place(arguments.heatmaps, arguments.sources)
     paths, others = find_images(arguments.sources)
     model = load(
         arguments.model,
@@ -153,10 +155,28 @@ def predict(arguments: argparse.Namespace) -> int:
     return 1 if unreadable else 0
 
 
+def check_place(folder: Path, sources: Sequence[Path]) -> None:
+    """Raises ConfigError where pictures cannot or must not be written into `folder`.
+
+    The next run on a source that holds it would take its pictures for radiographs.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--heatmaps {folder}: is a file, not a folder; name another place.")
+    for source in sources:
+        if source.is_dir() and folder.resolve().is_relative_to(source.resolve()):
+            raise ConfigError(
+                f"--heatmaps {folder}: lies in {source}, whose images are read, and its pictures "
+                f"would be taken for some; name a folder outside."
+            )
+
+
 def heatmaps(
     model: "Model", paths: Sequence[Path], folder: Path | None, shown: str | None
 ) -> Callable[["Prediction"], None]:
-    """What writes a prediction's picture into `folder`; None: nothing. Raises ConfigError."""
+    """What writes a prediction's picture into `folder`; None: nothing.
+
+    Raises ModelError, ConfigError, StorageError.
+    """
     if folder is None:
         return lambda prediction: None
     from covid.edge.heatmaps import Heatmaps

@@ -416,6 +416,20 @@ def test_heatmaps_of_a_file_without_maps_are_refused(model: Path, images: Path) 
     assert not (images.parent / "maps").exists()
 
 
+@pytest.mark.parametrize("place", ["images", "images/maps", "maps/../images/maps"])
+def test_heatmaps_among_the_images_are_refused(images: Path, place: str) -> None:
+    folder = images.parent / place
+    sentence = refused("missing.onnx", images, "--heatmaps", folder)
+    assert f"--heatmaps {folder}: lies in {images}" in sentence
+
+
+def test_heatmaps_where_a_file_is_are_refused(images: Path, tmp_path: Path) -> None:
+    file = tmp_path / "maps"
+    file.write_bytes(b"")
+    sentence = refused("missing.onnx", images, "--heatmaps", file)
+    assert f"--heatmaps {file}: is a file, not a folder; name another place." in sentence
+
+
 def test_a_class_to_show_needs_a_place_to_show_it(model: Path, images: Path) -> None:
     assert "--class: says what --heatmaps DIR shows" in refused(model, images, "--class", "covid")
 

@@ -6,20 +6,27 @@ from pathlib import Path, PurePath
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from covid.edge.contours import Contour, contours
 from covid.edge.files import replacing
 from covid.edge.formatters import printable
 from covid.edge.images import read_grey
 from covid.edge.labels import SEPARATOR, LabelSpace
 from covid.edge.model import Model
-from covid.edge.overlay import SHARES, legend, overlay
+from covid.edge.overlay import legend, overlay
 from covid.edge.predict import Prediction
-from covid.errors import ConfigError, ModelError
+from covid.errors import ConfigError, ModelError, StorageError
 
 # Of the image's shorter side: a letter's height, a gap.
 LETTER, GAP = 0.036, 0.02
 MIN_LETTER, MIN_GAP = 11, 4  # pixels: less cannot be read
 LEADING = 1.4  # line height over a letter's
 BAR = 7  # letters' heights: how wide the bar of colours is
+ROWS = 4  # lines of text below a panel, at most
+STACKED = 2  # width over height beyond which panels stand below each other
+# The longer side over the shorter beyond which an image is drawn square, which is how a network
+# gets it too: no radiograph is near it (`covid.edge.novelty`), and a strip shows nothing.
+MAX_SHAPE = 8
+SQUARED = 512  # pixels of such a square's side
 PAPER, INK = (255, 255, 255), (0, 0, 0)
 
 
@@ -30,7 +37,8 @@ class Heatmaps:
         """`shown` is the class to show; None: those decided, or else the most probable one.
 
         Raises ModelError where the file has no maps, ConfigError for a class that it has not, and
-        where a picture would take the place of an image.
+        where a picture would take the place of an image, StorageError where `folder`, which is
+        made here, cannot be.
         """
         card = model.card
         if card.evidence_scale is None:
@@ -52,6 +60,12 @@ class Heatmaps:
                     f"--heatmaps {folder}: its {name} is one of the images and would be replaced; "
                     f"name another folder."
                 )
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"--heatmaps {folder}: cannot be made ({error.strerror}); name another place."
+            ) from error
 
     def write(self, prediction: Prediction) -> None:
         """Raises StorageError. There is no picture of an image that could not be read."""
@@ -75,41 +89,66 @@ def draw_picture(
 ) -> Image.Image:
     """The radiograph, and beside it the map of each of `classes`, at the image's own size.
 
-    Below it its name, what was decided, and what the lines are; below each map the class, its
-    probability and threshold, what its logit is made of, and what the colours stand for.
+    Below it its name, what was decided, and whether the network can know it; below each map the
+    class, its probability and threshold, what its logit is made of, what the colours stand for and
+    what the lines hold. Wide images stand below each other, and a strip is drawn square.
     """
-    panels = [(grey.convert("RGB"), [
-        printable(prediction.path.name),
-        f"decided: {SEPARATOR.join(prediction.labels) or 'nothing'}",
-        f"lines hold {' and '.join(f'{share:.0%}' for share in SHARES)} of what is for it",
-    ])]  # fmt: skip
+    shown, notes = grey, _noted(prediction)
+    if max(grey.size) > MAX_SHAPE * min(grey.size):
+        shown = grey.resize((SQUARED, SQUARED), reducing_gap=3.0)
+        notes.append(f"{grey.width} by {grey.height} pixels, drawn square")
+    panels = [(shown.convert("RGB"), notes)]
     for name in classes:
-        drawn = Image.fromarray(overlay(np.asarray(grey), prediction.evidence[name], scale))
-        panels.append((drawn, _said(prediction, name, space)))
-    side = min(grey.size)
+        evidence = prediction.evidence[name]
+        lines = contours(evidence, scale)
+        drawn = Image.fromarray(overlay(np.asarray(shown), evidence, scale, lines))
+        # The third line is left to what the colours stand for.
+        panels.append((drawn, [*_said(prediction, name, space), "", _held(lines)]))
+    side = min(shown.size)
     letter, gap = max(MIN_LETTER, round(side * LETTER)), max(MIN_GAP, round(side * GAP))
     font, line = ImageFont.load_default(letter), round(letter * LEADING)
     bounds = f"-{scale:.2g} against", f"for +{scale:.2g} of the logit a place"
     bar = BAR * letter
     around = [round(font.getlength(text)) for text in bounds]
-    wide = max(
-        grey.width, bar + sum(around) + letter,
+    wide = gap + max(
+        shown.width, bar + sum(around) + letter,
         *(round(font.getlength(text)) for _, texts in panels for text in texts),
     )  # fmt: skip
-    below = gap + grey.height + gap
-    page = Image.new("RGB", ((wide + gap) * len(panels) + gap, below + 3 * line + gap), PAPER)
+    below = gap + shown.height + gap
+    high = below + ROWS * line
+    across, down = (1, len(panels)) if shown.width > STACKED * shown.height else (len(panels), 1)
+    page = Image.new("RGB", (wide * across + gap, high * down + gap), PAPER)
     writer = ImageDraw.Draw(page)
     for number, (panel, texts) in enumerate(panels):
-        left = gap + number * (wide + gap)
-        page.paste(panel, (left, gap))
+        left, top = gap + number % across * wide, number // across * high
+        page.paste(panel, (left, top + gap))
         for row, text in enumerate(texts):
-            writer.text((left, below + row * line), text, fill=INK, font=font)
-        if number:  # what the colours stand for, where the radiograph has its third line
-            top, middle = below + 2 * line, left + around[0] + letter // 2
-            writer.text((left, top), bounds[0], fill=INK, font=font)
-            page.paste(Image.fromarray(legend(bar, letter)), (middle, top + (line - letter) // 2))
-            writer.text((middle + bar + letter // 2, top), bounds[1], fill=INK, font=font)
+            writer.text((left, top + below + row * line), text, fill=INK, font=font)
+        if number:
+            third, middle = top + below + 2 * line, left + around[0] + letter // 2
+            writer.text((left, third), bounds[0], fill=INK, font=font)
+            colours = Image.fromarray(legend(bar, letter))
+            page.paste(colours, (middle, third + (line - letter) // 2))
+            writer.text((middle + bar + letter // 2, third), bounds[1], fill=INK, font=font)
     return page
+
+
+def _noted(prediction: Prediction) -> list[str]:
+    """The image's name, what was decided, and why the network cannot know it, where it cannot."""
+    nothing = "refused" if prediction.refused else "nothing"
+    why = SEPARATOR.join(prediction.unfamiliar)
+    return [
+        printable(prediction.path.name),
+        f"decided: {SEPARATOR.join(prediction.labels) or nothing}",
+        *([f"unfamiliar: {why}"] if why else ()),
+    ]
+
+
+def _held(lines: Sequence[Contour]) -> str:
+    if not lines:
+        return "too little for lines"
+    held = " and ".join(f"{contour.held:.0%}" for contour in lines)
+    return f"line{'s hold' if len(lines) > 1 else ' holds'} {held} of what is for it"
 
 
 def _said(prediction: Prediction, name: str, space: LabelSpace) -> list[str]:

@@ -7,13 +7,16 @@ for all common kinds of colour blindness.
 """
 
 import math
+from collections.abc import Sequence
 from functools import cache
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageFilter
 
-_SMOOTHLY = Image.Resampling.BILINEAR
+from covid.edge.contours import DRAWN, SMALLEST, Contour, inside, interpolated
+
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
@@ -23,9 +26,11 @@ DARKEST, LIGHTEST = 0.38, 0.82
 CHROMA = 0.12  # OKLab's distance from grey at full strength; hardly more fits at these lightnesses
 FOR, AGAINST = 60, 255  # hues in degrees: orange, blue
 STEPS = 127  # of strength in either direction
-SHARES = (0.5, 0.9)  # of all that speaks for a class, inside the thick and the thin line
-LINE = round(0.97 * 255)  # grey level of lines
+LINE, EDGE = round(0.97 * 255), round(0.1 * 255)  # grey levels of lines and of their rims
+RIM = 0.6  # a rim's opacity: seen on white, and hardly a second line on black
 LINE_WIDTH = 0.004  # of the thin line, and of the image's shorter side; a pixel of it at least
+RIM_WIDTH = 0.75  # widths of the thin line
+THICK = 2  # widths of the thin line that the thick one has
 LEGEND_GREY = 160  # grey level of the image that the legend's colours lie on
 # Pixels of the shorter side that lines are drawn at, whatever the image's: a line is 4 wide there,
 # enough for smooth edges once it is made smaller or larger.
@@ -33,22 +38,27 @@ CANVAS = 1024
 LONGEST = 4 * CANVAS  # of the other side, in case a picture is all but a line itself
 
 
-def overlay(grey: Pixels, evidence: Floats, scale: float) -> Pixels:
+def overlay(grey: Pixels, evidence: Floats, scale: float, lines: Sequence[Contour]) -> Pixels:
     """uint8 `[height, width]` and a map over it, `[h, w]`, as uint8 `[height, width, 3]` in sRGB.
 
-    Colour is full where the map reaches `scale` or more in magnitude. A thick line holds half of
-    what speaks for the class, a thin one 90 %; there is none where nothing does.
+    Colour is full where the map reaches `scale` or more in magnitude. Of `lines`, those of this
+    map, the first is thick; they are white with a dark rim.
     """
     height, width = grey.shape
-    smooth = enlarged(evidence, width, height)
+    smooth = interpolated(evidence, width, height)
     strength = np.rint(np.clip(smooth / scale, -1, 1) * STEPS).astype(np.int16) + STEPS
     picture: Pixels = _palette()[grey, strength]
-    if not (evidence > 0).any():
+    if not lines:
         return picture
-    lines = np.asarray(_lines(evidence, width, height).resize((width, height), _SMOOTHLY))
-    drawn = lines > 0
-    share = lines[drawn, np.newaxis].astype(np.float32) / 255
-    picture[drawn] = np.rint(picture[drawn] * (1 - share) + LINE * share).astype(np.uint8)
+    white, rim = (
+        np.asarray(drawn.resize((width, height), Image.Resampling.BILINEAR))
+        for drawn in _drawn(evidence, lines, width, height)
+    )
+    drawn = rim > 0
+    line = white[drawn, np.newaxis].astype(np.float32) / 255
+    dark = np.maximum(rim[drawn, np.newaxis].astype(np.float32) / 255 * RIM - line, 0)
+    mixed = picture[drawn] * (1 - line - dark) + LINE * line + EDGE * dark
+    picture[drawn] = np.rint(mixed).astype(np.uint8)
     return picture
 
 
@@ -59,43 +69,35 @@ def legend(width: int, height: int) -> Pixels:
     return np.array(np.broadcast_to(row, (height, width, 3)))
 
 
-def enlarged(evidence: Floats, width: int, height: int) -> Floats:
-    """A map at another size, `[height, width]`, linear between the middles of its places."""
-    return np.asarray(Image.fromarray(evidence).resize((width, height), _SMOOTHLY))
+def _drawn(
+    evidence: Floats, lines: Sequence[Contour], width: int, height: int
+) -> tuple[Image.Image, Image.Image]:
+    """Where lines are, and where lines with their rims are, 255 on 0, at the canvas's size.
 
-
-def _lines(evidence: Floats, width: int, height: int) -> Image.Image:
-    """The lines, 255 on 0, at the size that they are drawn at."""
+    A blurred area's value says how far its edge is: 255 times the normal distribution of the
+    distance over the blur. So lines are equally wide in all directions, and end at the border.
+    """
     factor = CANVAS / min(width, height)
     size = [max(1, min(LONGEST, round(side * factor))) for side in (width, height)]
-    smooth = enlarged(evidence, *size)
-    drawn = np.zeros(smooth.shape, dtype=bool)
-    thin = math.ceil(max(LINE_WIDTH * CANVAS, factor))
-    for share, thickness in zip(SHARES, (2 * thin, thin), strict=True):
-        drawn |= _outline(_holding(smooth, share), thickness)
-    return Image.fromarray(np.where(drawn, np.uint8(255), np.uint8(0)))
+    smooth = interpolated(evidence, *size)
+    thin = max(LINE_WIDTH * CANVAS, factor)
+    white, rim = np.zeros(smooth.shape, np.uint8), np.zeros(smooth.shape, np.uint8)
+    smallest = DRAWN * SMALLEST * smooth.size / evidence.size
+    for number, contour in enumerate(lines):
+        area = Image.fromarray(inside(smooth, contour.level, smallest).astype(np.uint8) * 255)
+        blurred = np.asarray(area.filter(ImageFilter.GaussianBlur(thin)))
+        wide = thin * (THICK if number == 0 else 1)
+        white = np.maximum(white, _within(wide / 2 / thin)[blurred])
+        rim = np.maximum(rim, _within(wide / 2 / thin + RIM_WIDTH)[blurred])
+    return Image.fromarray(white), Image.fromarray(rim)
 
 
-def _holding(map_: Floats, share: float) -> npt.NDArray[np.bool_]:
-    """The places of largest value that together hold a share of all that is above zero."""
-    above = np.sort(map_[map_ > 0])[::-1]
-    if not len(above):
-        return np.zeros(map_.shape, dtype=bool)
-    held = np.cumsum(above, dtype=np.float64)
-    least = above[np.searchsorted(held, share * held[-1])]
-    return np.asarray(map_ >= least)
-
-
-def _outline(inside: npt.NDArray[np.bool_], thickness: int) -> npt.NDArray[np.bool_]:
-    """The inner edge of an area, so many pixels wide; the image's own border is none."""
-    padded = np.pad(inside, thickness, mode="edge")
-    height, width = inside.shape
-    kept = inside.copy()
-    for distance in range(1, thickness + 1):
-        for down, right in ((distance, 0), (-distance, 0), (0, distance), (0, -distance)):
-            top, left = thickness + down, thickness + right
-            kept &= padded[top : top + height, left : left + width]
-    return np.asarray(inside & ~kept)
+@cache
+def _within(distance: float) -> Pixels:
+    """uint8 `[256]`: 255 for values of a blurred area that lie nearer to its edge, in blurs."""
+    normal = NormalDist().cdf(distance)
+    value = np.arange(256) / 255
+    return np.where((value > 1 - normal) & (value < normal), np.uint8(255), np.uint8(0))
 
 
 @cache

@@ -7,10 +7,22 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from covid.edge.contours import contours
 from covid.edge.labels import DOUBT, LabelSpace, read_cell
-from covid.edge.overlay import overlay
+from covid.edge.overlay import legend, overlay
 from covid.evaluation.answers import Answers
-from covid.evaluation.page import FAINT, INK, LEADING, MARGIN, NORMAL, SMALL, Page, fit, save
+from covid.evaluation.page import (
+    FAINT,
+    INK,
+    LEADING,
+    MARGIN,
+    NORMAL,
+    SMALL,
+    Page,
+    fit,
+    save,
+    text_width,
+)  # fmt: skip
 from covid.evaluation.plots import CORRECT, TRACK, TRAINING, WRONG
 
 EXAMPLES_PER_CLASS = 3  # correct images, and wrong ones, of a class
@@ -155,15 +167,10 @@ def examples_figure(
     foot += "; the tick is the threshold." if space.thresholds else "."
     if len(space.classes) > MAX_CLASSES:
         foot += f" Of {len(space.classes)} classes, those that are true and the most probable."
-    lines = [foot]
+    y = page.height - MARGIN - 0.18 * foot_lines
+    page.text(MARGIN, y, fit(foot, width - 2 * MARGIN, SMALL), SMALL, FAINT)
     if evidence is not None:
-        lines.append(
-            f"Orange is for the class, blue against, full at {much(evidence):.2g} of its logit a "
-            f"place; lines hold 50 % and 90 % of what is for it."
-        )
-    for number, words in enumerate(lines):
-        y = page.height - MARGIN - 0.18 * (foot_lines - number)
-        page.text(MARGIN, y, fit(words, width - 2 * MARGIN, SMALL), SMALL, FAINT)
+        _draw_scale(page, y + 0.18, width - MARGIN, much(evidence))
     return page.finish()
 
 
@@ -197,9 +204,20 @@ def _maps(
     places = [place for of_key in chosen.values() for place in of_key]
     columns = [class_in_question(answers, place) for place in places]
     return {
-        place: (column, overlay(picture, maps[column], scale))
+        place: (column, overlay(picture, maps[column], scale, contours(maps[column], scale)))
         for place, column, picture, maps in zip(places, columns, images, evidence, strict=True)
     }
+
+
+def _draw_scale(page: Page, y: float, right: float, scale: float) -> None:
+    """What colours and lines of maps stand for, on one line."""
+    against, bar = f"-{scale:.2g} against", 0.8
+    left = MARGIN + text_width(against, SMALL) + 0.08
+    page.text(MARGIN, y, against, SMALL, FAINT)
+    page.axes.imshow(legend(256, 1), extent=(left, left + bar, y + 0.05, y - 0.05))
+    words = f"for +{scale:.2g} of the logit a place; lines hold 50 % and 90 % of what is for it"
+    left += bar + 0.08
+    page.text(left, y, fit(words, right - left, SMALL), SMALL, FAINT)
 
 
 def _draw_answer(

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from covid.edge.heatmaps import Heatmaps, _said, draw_picture, picture_names
+from covid.edge.contours import Contour
+from covid.edge.heatmaps import Heatmaps, _held, _noted, _said, draw_picture, picture_names
 from covid.edge.model import Model, load
 from covid.edge.predict import Prediction
-from covid.errors import ConfigError, ModelError
+from covid.errors import ConfigError, ModelError, StorageError
 from tests.edge.networks import CARD, evidence_graph, write_network
 
 SCALE = 0.5
@@ -43,6 +44,43 @@ def test_each_class_has_a_panel_beside_the_radiograph() -> None:
         for classes in (["covid"], ["covid", "normal"])
     ]
     assert widths[1] > 1.3 * widths[0]
+
+
+def test_panels_of_a_wide_image_stand_below_each_other() -> None:
+    heights = [
+        draw_picture(
+            Image.new("L", (width, 100)), prediction(Path("a.png")), ["covid"], CARD.space, SCALE
+        ).height
+        for width in (199, 201)
+    ]
+    assert heights[1] > 1.5 * heights[0]
+
+
+def test_a_strip_is_drawn_square() -> None:
+    strip = Image.new("L", (5000, 3))
+    page = draw_picture(strip, prediction(Path("a.png")), ["covid"], CARD.space, SCALE)
+    assert max(page.size) < 1200
+
+
+# Captions -------------------------------------------------------------------------------------
+
+
+def test_an_image_that_the_network_cannot_know_is_marked() -> None:
+    unfamiliar = replace(prediction(Path("a.png"), "covid"), unfamiliar=("colour", "novelty"))
+    assert _noted(unfamiliar) == ["a.png", "decided: covid", "unfamiliar: colour+novelty"]
+
+
+def test_a_refused_decision_is_not_one_that_found_nothing() -> None:
+    nothing = prediction(Path("a.png"))
+    assert _noted(nothing)[1] == "decided: nothing"
+    assert _noted(replace(nothing, refused=True))[1] == "decided: refused"
+
+
+def test_a_map_says_what_its_lines_hold() -> None:
+    assert _held([Contour(2.0, 0.5), Contour(1.0, 0.923)]) == (
+        "lines hold 50% and 92% of what is for it"
+    )
+    assert _held([]) == "too little for lines"
 
 
 # Files ----------------------------------------------------------------------------------------
@@ -79,7 +117,18 @@ def test_where_nothing_was_decided_the_most_probable_class_is_shown(
 def test_an_image_that_cannot_be_read_has_no_picture(model: Model, tmp_path: Path) -> None:
     broken = Prediction(tmp_path / "a.png", {}, (), "a.png: is empty.")
     Heatmaps(model, [broken.path], tmp_path / "out", None).write(broken)
-    assert not (tmp_path / "out").exists()
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_the_folder_is_made_before_the_first_image(model: Model, tmp_path: Path) -> None:
+    Heatmaps(model, [], tmp_path / "new" / "out", None)
+    assert (tmp_path / "new" / "out").is_dir()
+
+
+def test_a_folder_that_cannot_be_made_is_refused(model: Model, tmp_path: Path) -> None:
+    image = write_image(tmp_path / "a.png")
+    with pytest.raises(StorageError, match="out: cannot be made"):
+        Heatmaps(model, [], image / "out", None)
 
 
 def test_a_file_without_maps_says_so(tmp_path: Path) -> None:

@@ -24,9 +24,10 @@ def test_mistakes_come_before_what_is_correct() -> None:
 
 def test_below_each_image_is_the_map_of_the_class_in_question() -> None:
     plain, mapped = (examples_of(evaluated(noise=0.6), maps=maps) for maps in (False, True))
-    assert len(mapped.axes[0].images) == 2 * len(plain.axes[0].images)
+    scale = 1  # the bar of colours
+    assert len(mapped.axes[0].images) == 2 * len(plain.axes[0].images) + scale
     assert said(mapped).count("evidence for ") == len(plain.axes[0].images)
-    assert "Orange is for the class" in said(mapped) and "Orange" not in said(plain)
+    assert "of the logit a place" in said(mapped) and "a place" not in said(plain)
 
 
 @pytest.mark.parametrize(("probabilities", "targets", "place"), [
