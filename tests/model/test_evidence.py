@@ -14,10 +14,7 @@ from covid.model.trace import trace
 from tests.export.networks import MEAN, STD, network_of, random_images
 
 SIZE = 64
-NETWORKS = [
-    ("resnet18", None), ("vgg16", None), ("efficientnet_lite0", None),
-    ("efficientnet_lite0", "blocks.5.0.bn1"),
-]  # fmt: skip
+NETWORKS = [("resnet18", None), ("vgg16", None), ("efficientnet_lite0", "blocks.5.0.bn1")]
 
 
 @pytest.mark.parametrize(("arch", "until"), NETWORKS)
