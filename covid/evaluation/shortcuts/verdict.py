@@ -81,8 +81,8 @@ def _caution(own: bool | None) -> str | None:
         if own is None else "These are not the images of its run"
     )  # fmt: skip
     return (
-        f"{which}: a shortcut that it has learnt need not go with the label here, so that no sign "
-        f"of one clears nothing."
+        f"{which}: a shortcut that it has learnt need not go with the label here, and to see no "
+        f"sign of one here does not clear it."
     )
 
 
