@@ -28,8 +28,12 @@ def test_noise_tells_nothing_though_features_outnumber_images() -> None:
 
 def test_what_is_a_patient_s_own_tells_nothing_of_others() -> None:
     patients = [f"P{n // 4 * 2 + n % 2}" for n in range(80)]  # two images, of one label
-    own = {p: np.random.default_rng(k).normal(size=200) for k, p in enumerate(set(patients))}
-    assert told(np.stack([own[p] for p in patients]).astype(np.float32), patients) < 0.75
+    each = []
+    for draw in range(8):  # of 40 patients one AUROC by chance may be 0.8, the mean of eight is not
+        generator = np.random.default_rng(draw)
+        own = {patient: generator.normal(size=200) for patient in sorted(set(patients))}
+        each.append(told(np.stack([own[p] for p in patients]).astype(np.float32), patients))
+    assert np.mean(each) < 0.65
 
 
 def test_an_image_whose_label_is_not_known_is_neither_here_nor_there() -> None:
