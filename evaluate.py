@@ -118,11 +118,11 @@ def evaluate(arguments: argparse.Namespace) -> int:
         place = folder if roots is None else folder.with_name(f"{index.name}-{split}")
         if arguments.output:
             place = folder / f"{index.name}-{split}" if len(sites) > 1 else folder
-        judged = predictions if split == chosen_on else None
         result = assess(
             predictor, index, split, place, own=own, allow_seen=arguments.allow_seen,
             prevalences=shares, print_predictive_values=arguments.prevalence is not None,
-            predictions=judged, shortcuts=arguments.shortcuts,
+            predictions=predictions if split == chosen_on else None,
+            shortcuts=arguments.shortcuts,
         )  # fmt: skip
         if result is not None:
             warn(result.warnings)

@@ -25,7 +25,7 @@ sys.path.insert(0, str(PROJECT))
 import numpy as np  # noqa: E402 (the project is no installed package)
 import numpy.typing as npt  # noqa: E402
 
-from benchmarks.figures import Figure, figure, figures_table, write_figures  # noqa: E402
+from benchmarks.figures import Figure, figure, report_figures  # noqa: E402
 from covid.data.phantom import render_set  # noqa: E402
 from covid.edge.model import Model, load  # noqa: E402
 from covid.edge.predict import find_images  # noqa: E402
@@ -322,9 +322,7 @@ def main() -> int:
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
-    print(figures_table(figures))
-    if arguments.json:
-        write_figures(arguments.json, figures)
+    report_figures(figures, arguments.json)
     return 0
 
 

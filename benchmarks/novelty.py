@@ -23,7 +23,7 @@ sys.path.insert(0, str(PROJECT))
 import numpy as np  # noqa: E402 (the project is no installed package)
 import numpy.typing as npt  # noqa: E402
 
-from benchmarks.figures import Figure, figure, figures_table, write_figures  # noqa: E402
+from benchmarks.figures import Figure, figure, report_figures  # noqa: E402
 from covid.data.phantom import CLASSES, render_image  # noqa: E402
 from covid.data.samples import read_rows  # noqa: E402
 from covid.edge.images import read_grey, resize  # noqa: E402
@@ -188,9 +188,7 @@ def main() -> int:
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
-    print(figures_table(figures))
-    if arguments.json:
-        write_figures(arguments.json, figures)
+    report_figures(figures, arguments.json)
     return 0
 
 

@@ -29,7 +29,7 @@ sys.path.insert(0, str(PROJECT))
 import torch  # noqa: E402 (the project is no installed package)
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
-from benchmarks.figures import Figure, figure, figures_table, write_figures  # noqa: E402
+from benchmarks.figures import Figure, figure, report_figures  # noqa: E402
 from covid.config import Config, load_config  # noqa: E402
 from covid.data.phantom import render_set  # noqa: E402
 from covid.errors import TrainingError, UserError  # noqa: E402
@@ -347,9 +347,7 @@ def main() -> int:
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
-    print(figures_table(figures))
-    if arguments.json:
-        write_figures(arguments.json, figures)
+    report_figures(figures, arguments.json)
     return 0
 
 

@@ -20,6 +20,7 @@ from covid.edge.operating_point import decides_by, recalibrated_by
 from covid.evaluation.html.report import write_html
 from covid.evaluation.operating.calibration import recalibrated
 from covid.evaluation.report import Evaluation, read_json, write_report
+from covid.evaluation.shortcuts.text import shortcuts_text
 from covid.evaluation.sites.report import EXTERNAL
 from covid.evaluation.terminal_report import evaluation_text
 
@@ -55,8 +56,7 @@ def assess(
     `shortcuts` asks on changed images whether the network cheats; without it what an earlier
     evaluation wrote of that is removed, since it may be of another network.
     None in all but the main process. Raises DataError: no images in the split, unreadable ones,
-    some that were trained on or have changed; ConfigError for
-    the shortcuts of folds.
+    some that were trained on or have changed.
     """
     targets = targets_of(predictor.space, index)
     if predictions is None:
@@ -71,11 +71,10 @@ def assess(
     space, point, probabilities = (
         predictor.space, predictor.operating_point, predictions.probabilities
     )  # fmt: skip
-    if predictor.recalibration is not None and not predictor.is_recalibrated:
-        probabilities = recalibrated(space, predictions.logits, predictor.recalibration)
     scale = np.ones(len(space.classes), dtype=np.float32)  # what a recalibration makes of maps
-    if predictor.recalibration is not None and not predictor.is_recalibrated:
-        scale = np.array(predictor.recalibration.scale, dtype=np.float32)
+    if predictor.recalibration_to_come is not None:
+        probabilities = recalibrated(space, predictions.logits, predictor.recalibration_to_come)
+        scale = np.array(predictor.recalibration_to_come.scale, dtype=np.float32)
     if point is not None:
         space = space.with_thresholds(point.thresholds)
     name = f"{data_name(index)}, {split}"
@@ -127,7 +126,7 @@ def assess(
         evaluated=rows_of_samples(index, indices), other_images=not own,
         # Sites that were laid beside these images earlier.
         external=read_json(folder / EXTERNAL) if own else None,
-        shortcuts=read_json(folder / SHORTCUTS),
+        shortcuts=examined,
     )  # fmt: skip
     text = evaluation_text(
         metrics, evaluation.title,
@@ -136,7 +135,8 @@ def assess(
     )  # fmt: skip
     headers = survey([sample.path for sample in samples], lateral_known=predictor.lateral_known)
     warnings = [*index.warnings, *notes, *headers, *predictions.warnings, *useless_masks]
-    return Assessment(name, folder, metrics, text, warnings, examined)
+    cheats = None if examined is None else shortcuts_text(examined)
+    return Assessment(name, folder, metrics, text, warnings, cheats)
 
 
 def about_run(predictor: Predictor, index: Index | None) -> dict[str, Any]:

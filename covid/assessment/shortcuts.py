@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, softmax
 from tqdm import tqdm
 
 from covid.assessment.border_probe import probe_scores
@@ -28,19 +27,17 @@ from covid.data.occlusion import Pixels, border
 from covid.data.predictor import Predictions, Predictor
 from covid.data.samples import digest, rows_of
 from covid.data.source import data_name, is_synthetic
-from covid.errors import ConfigError
 from covid.evaluation.operating.calibration import recalibrated
 from covid.evaluation.report import write_json
 from covid.evaluation.shortcuts.figures import (
     WHOLE,
-    Judged,
+    Evaluated,
     auroc_figures,
     border_weight,
     followed,
     share_changed,
 )
 from covid.evaluation.shortcuts.plot import plot_shortcuts
-from covid.evaluation.shortcuts.text import shortcuts_text
 from covid.evaluation.shortcuts.verdict import verdict
 
 SHORTCUTS, PICTURE = "shortcuts.json", "shortcuts.png"
@@ -50,20 +47,16 @@ PROBED = "border only, grey"
 
 def examine(
     predictor: Predictor, index: Index, predictions: Predictions, folder: Path, *, own: bool
-) -> str:
-    """Writes shortcuts.json and shortcuts.png into `folder`; returns the table and the verdict.
+) -> dict[str, Any]:
+    """Writes shortcuts.json and shortcuts.png into `folder`; returns what the first holds.
 
     `predictions` are of the whole images; `own` says that these are the run's own.
-    Raises ConfigError for folds, which are several networks; DataError for a mask that cannot be
-    read.
+    The predictor is one network. Raises DataError for a mask that cannot be read.
     """
-    if predictor.answer is None:
-        raise ConfigError(
-            "--shortcuts: is about one network, and folds are several; name the run of one fold."
-        )
+    assert predictor.answer is not None  # see `open_trained`
     indices = list(predictions.originals)
     point, space = predictor.operating_point, predictor.space
-    judged = Judged(
+    evaluated = Evaluated(
         space if point is None else space.with_thresholds(point.thresholds),
         targets_of(space, index)[indices],
         [index.samples[i].patient for i in indices],
@@ -77,7 +70,7 @@ def examine(
     grey = round(float(predictions.greys[:, 0].mean()))
     everywhere = list(range(len(indices)))
     masked = [n for n in everywhere if mask_file(index, index.samples[indices[n]], "mask")]
-    swapped, partners = draw_partners(judged.targets, judged.patients, space.classes)
+    swapped, partners = draw_partners(evaluated.targets, evaluated.patients, space.classes)
     plain = {**hidings(size, grey), **others()}
     of_mask = masked_hidings(
         size, grey, lambda places: read_lungs(index, [indices[n] for n in places], size)
@@ -88,7 +81,11 @@ def examine(
     work += len(of_mask) * len(masked) + len(exchanged) * len(swapped)
     bar = tqdm(total=work, desc="looking for shortcuts", unit=" images", leave=False, delay=1,
                disable=None)  # fmt: skip
-    likely = partial(_probabilities, predictor)
+
+    def likely(logits: Mapping[str, Numbers]) -> dict[str, Numbers]:
+        step = predictor.recalibration_to_come
+        return {name: recalibrated(space, each, step) for name, each in logits.items()}
+
     with bar:
         put = partial(_put, read, bar.update)
         answers = likely(put(predictor.answer, plain, everywhere))
@@ -100,20 +97,21 @@ def examine(
     whole = likely({WHOLE: predictions.logits})[WHOLE]
     report = {
         **predictor.about,
+        "title": f"{predictor.name} on {data_name(index)}",
         "data": data_name(index),
         "synthetic": is_synthetic(index),
         "samples_sha256": digest(rows_of(index, predictions.originals)),
         # Without its samples.csv nobody knows which images a network was trained on.
         "own_images": True if own else None if predictor.trained_on is None else False,
         "images": len(indices),
-        "patients": len(set(judged.patients) - {None}) or None,
+        "patients": len(set(evaluated.patients) - {None}) or None,
         "classes": list(space.classes),
-        "judged": judged.enough(),
+        "evaluated": evaluated.enough(),
         "grey": grey,
-        "tests": _tests(judged, whole, answers),
-        "masks": _tests(judged.take(masked), whole[masked], by_mask) if masked else None,
-        "swap": _swap(judged, whole, swapped, partners, composites) if swapped else None,
-        "probe": _probe(judged, features[PROBED]) if features else None,
+        "tests": _tests(evaluated, whole, answers),
+        "masks": _tests(evaluated.take(masked), whole[masked], by_mask) if masked else None,
+        "swap": _swap(evaluated, whole, swapped, partners, composites) if swapped else None,
+        "probe": _probe(evaluated, features[PROBED]) if features else None,
     }
     report["verdict"] = verdict(report)
     write_json(folder / SHORTCUTS, report)
@@ -121,9 +119,8 @@ def examine(
     example = [_richest_border(read, both or masked or swapped or everywhere)]
     changes = {**plain, **(of_mask if masked else {}), **exchanged}
     pictures = {name: change(read(example), example)[0] for name, change in changes.items()}
-    title = f"{predictor.name} on {data_name(index)}"
-    plot_shortcuts(folder / PICTURE, report, {WHOLE: read(example)[0], **pictures}, title)
-    return shortcuts_text(report, title)
+    plot_shortcuts(folder / PICTURE, report, {WHOLE: read(example)[0], **pictures})
+    return report
 
 
 def _richest_border(read: Callable[[list[int]], Pixels], places: list[int]) -> int:
@@ -154,33 +151,20 @@ def _put(
     return {name: np.concatenate(each) for name, each in parts.items() if each}
 
 
-def _probabilities(predictor: Predictor, logits: Mapping[str, Numbers]) -> dict[str, Numbers]:
-    """As an evaluation has them: recalibrated where the network is."""
-    recalibration, space = predictor.recalibration, predictor.space
-    if recalibration is not None and not predictor.is_recalibrated:
-        return {name: recalibrated(space, each, recalibration) for name, each in logits.items()}
-    likely: dict[str, Numbers] = {}
-    for name, each in logits.items():
-        exact = each.astype(np.float64)
-        chosen = expit(exact) if space.task == "multilabel" else softmax(exact, axis=1)
-        likely[name] = np.asarray(chosen, dtype=np.float32)
-    return likely
-
-
-def _tests(judged: Judged, whole: Numbers, answers: Mapping[str, Numbers]) -> dict[str, Any]:
+def _tests(evaluated: Evaluated, whole: Numbers, answers: Mapping[str, Numbers]) -> dict[str, Any]:
     """name -> `auroc` by class, and the share of images whose decision is `changed`."""
-    figures = auroc_figures(judged, {WHOLE: whole, **answers}, WHOLE)
+    figures = auroc_figures(evaluated, {WHOLE: whole, **answers}, WHOLE)
     return {
         name: {
             "auroc": figures[name],
-            "changed": share_changed(judged, whole, each) if name != WHOLE else None,
+            "changed": share_changed(evaluated, whole, each) if name != WHOLE else None,
         }
         for name, each in {WHOLE: whole, **answers}.items()
     }
 
 
 def _swap(
-    judged: Judged,
+    evaluated: Evaluated,
     whole: Numbers,
     places: list[int],
     partners: Mapping[str, Sequence[int]],
@@ -190,12 +174,12 @@ def _swap(
 
     `answers` are of composites whose centres stand at `places`.
     """
-    centres = judged.take(places)
+    centres = evaluated.take(places)
     within = answers[WITHIN]
     across = within.copy()
     shares: dict[str, Any] = {}
     weights: dict[str, Any] = {}
-    for column, name in enumerate(judged.space.classes):
+    for column, name in enumerate(evaluated.space.classes):
         there = answers.get(f"{ACROSS}{name}")
         if there is None:
             continue
@@ -213,12 +197,12 @@ def _swap(
     return {"images": len(places), "auroc": figures, "followed": shares, "border_weight": weights}
 
 
-def _probe(judged: Judged, features: Numbers) -> dict[str, Any] | None:
+def _probe(evaluated: Evaluated, features: Numbers) -> dict[str, Any] | None:
     """AUROC of the probe for each class with enough patients; None where there is none."""
-    chosen = np.flatnonzero(judged.enough())
-    scores = np.full(judged.targets.shape, 0.5)
+    chosen = np.flatnonzero(evaluated.enough())
+    scores = np.full(evaluated.targets.shape, 0.5)
     for column in chosen:
-        scores[:, column] = probe_scores(features, judged.targets[:, column], judged.patients)
-    figures = auroc_figures(judged, {"probe": scores})["probe"]
-    names = [judged.space.classes[column] for column in chosen]
+        scores[:, column] = probe_scores(features, evaluated.targets[:, column], evaluated.patients)
+    figures = auroc_figures(evaluated, {"probe": scores})["probe"]
+    names = [evaluated.space.classes[column] for column in chosen]
     return {name: figures[name] for name in names} or None

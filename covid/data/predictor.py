@@ -71,6 +71,11 @@ class Predictor:
     features: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]] | None
     run: Path | None  # where config.yaml, summary.json and data_audit.json lie; None: nowhere
 
+    @property
+    def recalibration_to_come(self) -> Recalibration | None:
+        """What its logits and maps have still to go through; None: nothing."""
+        return None if self.is_recalibrated else self.recalibration
+
 
 def open_own_images(predictor: Predictor) -> Index:
     """The run's own images, in the splits that it was trained with."""

@@ -219,7 +219,7 @@ def _run(
         given = session.run(names, {"image": images[:, np.newaxis]})
     except Exception as error:  # onnxruntime's errors have no class of their own above Exception
         raise ModelError(f"{path}: onnxruntime cannot run it ({brief(error)}).") from error
-    fields = {FIELDS[name]: np.asarray(one) for name, one in zip(names, given, strict=True)}
+    fields = {FIELDS[name]: np.asarray(value) for name, value in zip(names, given, strict=True)}
     outputs = Outputs(**fields)
     wanted = (len(images), len(card.space.classes))
     if outputs.logits.shape != wanted or outputs.probabilities.shape != wanted:

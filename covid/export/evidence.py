@@ -60,8 +60,8 @@ def add_evidence(model: onnx.ModelProto) -> onnx.ModelProto:
     `[batch, classes]`, add up to `logit`, after recalibration too. `model` is an fp32 graph, or
     one in 8 bits, where the weights are those that its logits are computed with.
     """
-    found = feature_map(model)
-    if found is None:
+    read = feature_map(model)
+    if read is None:
         return model
     model = onnx.ModelProto.FromString(model.SerializeToString())
     graph, constants = model.graph, constants_of(model)
@@ -71,8 +71,8 @@ def add_evidence(model: onnx.ModelProto) -> onnx.ModelProto:
     # What a hidden unit passes on of what it reads: W2, times what is not in the first layer's
     # own weights: their scale where those are integers, and the mean's divisor.
     passed = weight * constants.get(f"{FIRST}.weight_scale", np.float32(1))
-    if found.averaged:
-        passed = passed / np.float32(found.places)
+    if read.averaged:
+        passed = passed / np.float32(read.places)
     steps: list[NodeProto] = []
 
     def constant(name: str, values: npt.NDArray[Any]) -> str:
@@ -91,17 +91,17 @@ def add_evidence(model: onnx.ModelProto) -> onnx.ModelProto:
     scaled = step("Mul", [constant("passed", passed[np.newaxis]), scale], "scaled")
     units = step("Mul", [step("Unsqueeze", [mask, axis], "masks"), scaled], "units")
     gradient = step("MatMul", [units, first.input[1]], "gradient")  # [batch, classes, features]
-    shape = constant("flat_shape", np.array([0, found.channels, found.places]))
-    flat = step("Reshape", [found.name, shape], "flat")
-    if found.averaged:  # the same gradient at every place
+    shape = constant("flat_shape", np.array([0, read.channels, read.places]))
+    flat = step("Reshape", [read.name, shape], "flat")
+    if read.averaged:  # the same gradient at every place
         summed = step("MatMul", [gradient, flat], "summed")
     else:
-        shape = constant("gradients_shape", np.array([0, classes, found.channels, found.places]))
+        shape = constant("gradients_shape", np.array([0, classes, read.channels, read.places]))
         gradients = step("Reshape", [gradient, shape], "gradients")
         product = step("Mul", [gradients, step("Unsqueeze", [flat, axis], "maps")], "product")
         channels = constant("channel_axis", np.array([2]))
         summed = step("ReduceSum", [product, channels], "summed", keepdims=0)
-    shape = constant("shape", np.array([0, classes, found.height, found.width]))
+    shape = constant("shape", np.array([0, classes, read.height, read.width]))
     step("Reshape", [summed, shape], EVIDENCE[0])
     # What is made of constants alone, scales included, the runtime computes once, when it loads.
     from_bias = constant("from_bias", weight * constants[f"{FIRST}.bias"])
@@ -111,7 +111,7 @@ def add_evidence(model: onnx.ModelProto) -> onnx.ModelProto:
     step("Gemm", [mask, from_bias, bias_of_rest], EVIDENCE[1], transB=1)
     graph.node.extend(steps)
     batch = graph.output[0].type.tensor_type.shape.dim[0].dim_param
-    places = (found.height, found.width)
+    places = (read.height, read.width)
     for name, of in zip(EVIDENCE, (places, ()), strict=True):
         shaped = helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, classes, *of])
         graph.output.append(shaped)

@@ -83,7 +83,7 @@ def test_every_picture_says_that_it_is_synthetic(key: str) -> None:
 @pytest.mark.parametrize("key", ["covid", "pneumonia"])
 @pytest.mark.parametrize("patient", range(3))
 def test_disease_changes_the_lungs(key: str, patient: int) -> None:
-    healthy, sick = (render_image(one, patient, 0, SIZE).astype(int) for one in ("normal", key))
+    healthy, sick = (render_image(label, patient, 0, SIZE).astype(int) for label in ("normal", key))
     inside = (slice(SIZE // 8, 7 * SIZE // 8),) * 2
     assert (np.abs(sick - healthy)[inside] > 8).sum() > 0.004 * SIZE**2
 
@@ -191,7 +191,7 @@ def test_only_images_of_a_disease_have_a_lesion(folder: Path) -> None:
 @pytest.mark.parametrize("key", ["covid", "pneumonia"])
 @pytest.mark.parametrize("patient", range(3))
 def test_disease_changes_what_its_mask_shows_and_little_else(key: str, patient: int) -> None:
-    healthy, sick = (render_image(one, patient, 0, 128).astype(int) for one in ("normal", key))
+    healthy, sick = (render_image(label, patient, 0, 128).astype(int) for label in ("normal", key))
     lungs, lesion = render_masks(key, patient, 0, 128)
     changed = np.abs(sick - healthy)
     assert changed[lesion].mean() > 5 * changed[~lesion].mean()

@@ -207,13 +207,15 @@ def fit_class(logits: npt.NDArray[np.floating[Any]], targets: Targets) -> tuple[
 
 
 def recalibrated(
-    space: LabelSpace, logits: npt.NDArray[np.float32], recalibration: Recalibration
+    space: LabelSpace, logits: npt.NDArray[np.float32], recalibration: Recalibration | None
 ) -> npt.NDArray[np.float32]:
     """Probabilities of the network's own logits, both float32 `[images, classes]`.
 
-    As the graph computes them, but for the rounding of the last step.
+    As the graph computes them, but for the rounding of the last step. None leaves logits as they
+    are.
     """
-    scores = recalibration.apply(logits).astype(np.float64)
+    applied = logits if recalibration is None else recalibration.apply(logits)
+    scores = applied.astype(np.float64)
     likely = expit(scores) if space.task == "multilabel" else softmax(scores, axis=1)
     return np.asarray(likely, dtype=np.float32)
 

@@ -30,17 +30,17 @@ MIN_PATIENTS = 10
 
 
 @dataclass(frozen=True)
-class Judged:
+class Evaluated:
     """The images that a suite is run on, in the order of every array of answers."""
 
     space: LabelSpace  # with the thresholds that are in use
     targets: Targets  # [images, classes], NaN where not known
     patients: Sequence[str | None]
 
-    def take(self, places: Sequence[int]) -> "Judged":
+    def take(self, places: Sequence[int]) -> "Evaluated":
         """Some of them."""
         chosen = np.asarray(places, dtype=np.intp)
-        return Judged(self.space, self.targets[chosen], [self.patients[n] for n in places])
+        return Evaluated(self.space, self.targets[chosen], [self.patients[n] for n in places])
 
     def enough(self) -> list[bool]:
         """Of each class: whether `MIN_PATIENTS` have it and as many others do not."""
@@ -52,7 +52,7 @@ class Judged:
 
 
 def auroc_figures(
-    judged: Judged,
+    evaluated: Evaluated,
     answers: Mapping[str, Probabilities],
     reference: str | None = None,
     *,
@@ -65,26 +65,26 @@ def auroc_figures(
     (`bca_interval`), so differences are paired. What the images do not define is None.
     """
     names = list(answers)
-    sides = [Answers.of(judged.space, each, judged.targets) for each in answers.values()]
-    places = np.arange(len(judged.patients), dtype=np.float64)[:, None]
-    cluster = cluster_images(judged.patients, places)
+    sides = [Answers.of(evaluated.space, each, evaluated.targets) for each in answers.values()]
+    places = np.arange(len(evaluated.patients), dtype=np.float64)[:, None]
+    cluster = cluster_images(evaluated.patients, places)
     both = sides[0].both_outcomes
 
-    def evaluated(weights: Floats) -> Floats:
+    def figures_of(weights: Floats) -> Floats:
         """`[answers, resamples, classes and their mean]`."""
         return np.stack([_with_macro(side.weighted(weights), both) for side in sides])
 
     def all_of(weightings: Iterator[Floats]) -> Floats:
-        return np.concatenate([evaluated(weights) for weights in weightings], axis=1)
+        return np.concatenate([figures_of(weights) for weights in weightings], axis=1)
 
-    values = evaluated(np.ones((1, len(cluster))))[:, 0]
+    values = figures_of(np.ones((1, len(cluster))))[:, 0]
     drawn = all_of(draw_weights(cluster, resamples, seed))
     left_out = all_of(leave_out_weights(cluster, seed))
     base = None if reference is None else names.index(reference)
     figures: dict[str, dict[str, dict[str, Any]]] = {}
     for row, name in enumerate(names):
         figures[name] = {}
-        for column, of in enumerate([*judged.space.classes, MACRO]):
+        for column, of in enumerate([*evaluated.space.classes, MACRO]):
             here = row, slice(None), column
             figure: dict[str, Any] = _figure(values[row, column], drawn[here], left_out[here])
             if base is not None and row != base:
@@ -111,14 +111,14 @@ def _figure(value: float, drawn: Floats, left_out: Floats) -> Figure:
     return {"value": float(value), "low": low, "high": high}
 
 
-def share_changed(judged: Judged, before: Probabilities, after: Probabilities) -> Figure:
+def share_changed(evaluated: Evaluated, before: Probabilities, after: Probabilities) -> Figure:
     """The share of images whose decision differs in any class, by Wilson's interval."""
-    decided = [judged.space.decide(each) for each in (before, after)]
-    return _share((decided[0] != decided[1]).any(axis=1), judged.patients)
+    decided = [evaluated.space.decide(each) for each in (before, after)]
+    return _share((decided[0] != decided[1]).any(axis=1), evaluated.patients)
 
 
 def followed(
-    judged: Judged, within: Probabilities, across: Probabilities
+    evaluated: Evaluated, within: Probabilities, across: Probabilities
 ) -> dict[str, dict[str, Figure]]:
     """class -> the shares of composites that are decided as their centre's and border's label.
 
@@ -126,14 +126,14 @@ def followed(
     other, so that there what is not decided as the centre's label is decided as the border's.
     Images whose label is not known count in neither.
     """
-    decisions = {"within": judged.space.decide(within), "across": judged.space.decide(across)}
+    decisions = {"within": evaluated.space.decide(within), "across": evaluated.space.decide(across)}
     shares: dict[str, dict[str, Figure]] = {}
-    for column, name in enumerate(judged.space.classes):
-        target = judged.targets[:, column]
+    for column, name in enumerate(evaluated.space.classes):
+        target = evaluated.targets[:, column]
         known = np.flatnonzero(~np.isnan(target)).tolist()
         if not known:
             continue
-        patients = [judged.patients[n] for n in known]
+        patients = [evaluated.patients[n] for n in known]
         centre = {
             kind: decided[known, column] == (target[known] == 1)
             for kind, decided in decisions.items()
@@ -152,7 +152,7 @@ def _share(outcomes: Booleans, patients: Sequence[str | None]) -> Figure:
 
 
 def border_weight(
-    judged: Judged,
+    evaluated: Evaluated,
     composites: Floats,
     centres: Floats,
     borders: Floats,
@@ -166,8 +166,8 @@ def border_weight(
     took its centre from, and of the one that it took its border from. No label has a part in it, so
     it shows what a border is worth where labels and borders no longer go together. 0 is nothing.
     """
-    images = len(judged.patients)
-    cluster = cluster_images(judged.patients, np.arange(images, dtype=np.float64)[:, None])
+    images = len(evaluated.patients)
+    cluster = cluster_images(evaluated.patients, np.arange(images, dtype=np.float64)[:, None])
     # Ranks over all; resampling weights them, as it does in a bootstrap of ranked data.
     ranks = np.stack([rankdata(each.ravel()).reshape(each.shape)
                       for each in (composites, centres, borders)])  # fmt: skip
@@ -175,7 +175,7 @@ def border_weight(
     sums = ranks.sum(axis=1)  # [3, images]
     products = np.einsum("aki,bki->abi", ranks, ranks).reshape(9, images)
 
-    def evaluated(weights: Floats) -> Floats:
+    def figures_of(weights: Floats) -> Floats:
         total = (weights.sum(axis=1) * len(composites))[:, None]
         means = weights @ sums.T / total
         second = (weights @ products.T / total).reshape(-1, 3, 3)
@@ -186,6 +186,6 @@ def border_weight(
         left = np.sqrt(np.maximum((1 - own**2) * (1 - between**2), 1e-12))
         return np.asarray((border - own * between) / left)
 
-    drawn = np.concatenate([evaluated(w) for w in draw_weights(cluster, resamples, seed)])
-    left_out = np.concatenate([evaluated(w) for w in leave_out_weights(cluster, seed)])
-    return _figure(float(evaluated(np.ones((1, images)))[0]), drawn, left_out)
+    drawn = np.concatenate([figures_of(w) for w in draw_weights(cluster, resamples, seed)])
+    left_out = np.concatenate([figures_of(w) for w in leave_out_weights(cluster, seed)])
+    return _figure(float(figures_of(np.ones((1, images)))[0]), drawn, left_out)

@@ -13,7 +13,13 @@ from matplotlib.figure import Figure
 from covid.evaluation.page import FAINT, INK, LEADING, MARGIN, NORMAL, SMALL, Page, fit, save
 from covid.evaluation.plots import CORRECT, RULE, WRONG
 from covid.evaluation.shortcuts.figures import WHOLE
-from covid.evaluation.shortcuts.verdict import BORDER, HIDDEN, WITHOUT_LUNGS, outside
+from covid.evaluation.shortcuts.verdict import (
+    BORDER,
+    HIDDEN,
+    WITHOUT_LUNGS,
+    evaluated_classes,
+    outside,
+)
 
 Pixels = npt.NDArray[np.uint8]  # [size, size]
 
@@ -52,19 +58,15 @@ class Group:
     is_auroc: bool = True
 
 
-def plot_shortcuts(
-    path: Path, report: Mapping[str, Any], pictures: Mapping[str, Pixels], title: str
-) -> None:
+def plot_shortcuts(path: Path, report: Mapping[str, Any], pictures: Mapping[str, Pixels]) -> None:
     """`report` is shortcuts.json, `pictures` one image under the name of each change.
 
     Raises StorageError where `path` cannot be written; what was there stays.
     """
-    save(shortcuts_figure(report, pictures, title), path)
+    save(shortcuts_figure(report, pictures), path)
 
 
-def shortcuts_figure(
-    report: Mapping[str, Any], pictures: Mapping[str, Pixels], title: str
-) -> Figure:
+def shortcuts_figure(report: Mapping[str, Any], pictures: Mapping[str, Pixels]) -> Figure:
     """What `plot_shortcuts` writes."""
     classes = _shown(report)
     groups = _groups(report, pictures)
@@ -84,13 +86,13 @@ def shortcuts_figure(
         "AUROC, 95 % intervals; dotted: chance and the whole image. "
         "Red: accuses by the rules; green: does not."
     )
-    page = Page(width, height, "Does it cheat?", title, line)
+    page = Page(width, height, "Does it cheat?", report["title"], line)
     page.text(MARGIN, page.top + 0.1, words, NORMAL, INK, hang=True)
     if caution:
         page.text(MARGIN, page.top + said, caution, NORMAL, WRONG, hang=True)
     top = page.top + said + warned
     left = MARGIN + PICTURE + NAMES
-    judged = [name for name, yes in zip(report["classes"], report["judged"], strict=True) if yes]
+    evaluated = evaluated_classes(report)
     for place, name in enumerate(classes):
         x = left + place * (PANEL + GAP)
         page.text(x, top + 0.1, fit(name, PANEL, NORMAL), NORMAL, weight="bold")
@@ -109,7 +111,7 @@ def shortcuts_figure(
             page.text(MARGIN + PICTURE + 0.12, y + ROW * (place + 0.5), text)
         for place, name in enumerate(classes):
             x = left + place * (PANEL + GAP)
-            if name not in judged:
+            if name not in evaluated:
                 page.text(x, y + ROW * len(group.rows) / 2, "too few patients", SMALL, FAINT)
                 continue
             axes = page.inset(x, y, PANEL, ROW * len(group.rows))
@@ -125,10 +127,10 @@ def shortcuts_figure(
 def _shown(report: Mapping[str, Any]) -> list[str]:
     """In the order of the classes, those told best where no lungs are seen."""
     classes = report["classes"]
-    judged = dict(zip(classes, report["judged"], strict=True))
+    evaluated = dict(zip(classes, report["evaluated"], strict=True))
 
     def told(name: str) -> tuple[bool, float]:
-        return judged[name], outside(report, name)["value"] or 0.0
+        return evaluated[name], outside(report, name)["value"] or 0.0
 
     best = sorted(classes, key=told, reverse=True)[:PANELS]
     return [name for name in classes if name in best]

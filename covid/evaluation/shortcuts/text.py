@@ -9,7 +9,7 @@ from covid.evaluation.shortcuts.figures import MACRO
 from covid.evaluation.terminal import COLUMNS
 
 
-def shortcuts_text(report: Mapping[str, Any], title: str) -> str:
+def shortcuts_text(report: Mapping[str, Any]) -> str:
     """`report` is shortcuts.json. Lines stay within 90 characters where names of classes allow."""
     images = f"{report['images']:,} images"
     if report["patients"]:
@@ -26,7 +26,7 @@ def shortcuts_text(report: Mapping[str, Any], title: str) -> str:
         "changed": [_percent(row["changed"]) for row in rows.values()],
     }  # fmt: skip
     parts = [
-        "\n".join(textwrap.wrap(f"Does it cheat? {title}", COLUMNS)) + f"\n{images}",
+        "\n".join(textwrap.wrap(f"Does it cheat? {report['title']}", COLUMNS)) + f"\n{images}",
         *fold_table(columns, COLUMNS),
         *_swap_and_probe(report),
         *(textwrap.fill(sentence, COLUMNS) for sentence in report["verdict"]["sentences"]),

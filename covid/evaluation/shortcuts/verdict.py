@@ -27,40 +27,40 @@ def verdict(report: Mapping[str, Any]) -> dict[str, Any]:
     `caution` is a sentence where the images are not known to be of the run (`own_images`), else
     None: a shortcut of one collection need not go with the label in another.
 
-    A class is judged where enough patients have it and enough do not. It is `told` without lungs
+    A class is evaluated where enough patients have it and enough do not. It is `told` without lungs
     where the interval of its AUROC lies above OUTSIDE whether lungs are filled with grey or with
     black. It `follows` the border where the interval of `border_weight` lies above BORDER and a
     border of the other label costs AUROC of the centre's: the interval of the difference from a
     border of the same label, resampled in pairs, lies below 0. It `rests` on greys where equalised
     ones cost more AUROC than GREYS, and the linear model on the features of borders, where there is
     one, tells it as `told` does. Each of these is cheating.
-    `cheats` is None where no class could be judged.
+    `cheats` is None where no class could be evaluated.
     """
-    judged = [name for name, yes in zip(report["classes"], report["judged"], strict=True) if yes]
+    evaluated = evaluated_classes(report)
     weights = (report["swap"] or {}).get("border_weight", {})
-    told = [name for name in judged if _above(outside(report, name), OUTSIDE)]
-    follows = [name for name in judged if name in weights and _follows_border(report, name)]
-    rests = [name for name in judged if _rests(report, name)]
+    told = [name for name in evaluated if _above(outside(report, name), OUTSIDE)]
+    follows = [name for name in evaluated if name in weights and _follows_border(report, name)]
+    rests = [name for name in evaluated if _rests(report, name)]
     sentences = []
-    if not judged:
+    if not evaluated:
         sentences.append(
             "Too few patients to tell whether it cheats: no class has 10 with it and 10 without."
         )
     elif not (told or follows or rests):
-        sentences.append(_clear(report, judged, weights))
+        sentences.append(_clear(report, evaluated, weights))
     if told:
         sentences.append(_told(report, told))
     if follows:
         sentences.append(_follows(report, max(follows, key=lambda name: weights[name]["value"])))
     if rests:
         sentences.append(_greys(report, min(rests, key=lambda name: _equalised(report, name))))
-    unjudged = [name for name in report["classes"] if name not in judged]
-    if judged and unjudged and len(sentences) < 3:
+    left_out = [name for name in report["classes"] if name not in evaluated]
+    if evaluated and left_out and len(sentences) < 3:
         sentences.append(
-            f"Of {_and(unjudged)} it cannot be told, for want of 10 patients with and without."
+            f"Of {_and(left_out)} it cannot be told, for want of 10 patients with and without."
         )
     return {
-        "cheats": bool(told or follows or rests) if judged else None,
+        "cheats": bool(told or follows or rests) if evaluated else None,
         "told_without_lungs": told,
         "follows_the_border": follows,
         "rests_on_greys": rests,
@@ -84,6 +84,12 @@ def _caution(own: bool | None) -> str | None:
         f"{which}: a shortcut that it has learnt need not go with the label here, and to see no "
         f"sign of one here does not clear it."
     )
+
+
+def evaluated_classes(report: Mapping[str, Any]) -> list[str]:
+    """Those that enough patients have and enough do not."""
+    both = zip(report["classes"], report["evaluated"], strict=True)
+    return [name for name, enough in both if enough]
 
 
 def outside(report: Mapping[str, Any], name: str) -> Figure:
@@ -161,13 +167,13 @@ def _negative(figure: Figure) -> Figure:
     return {"value": value, "low": high, "high": low}
 
 
-def _clear(report: Mapping[str, Any], judged: list[str], weights: Mapping[str, Figure]) -> str:
-    best = max(judged, key=lambda name: outside(report, name)["value"] or 0)
+def _clear(report: Mapping[str, Any], evaluated: list[str], weights: Mapping[str, Figure]) -> str:
+    best = max(evaluated, key=lambda name: outside(report, name)["value"] or 0)
     sentence = (
         f"No sign of cheating was seen: without lungs {best} is told with AUROC "
         f"{_range(outside(report, best))}"
     )
-    known = [name for name in judged if name in weights and weights[name]["value"] is not None]
+    known = [name for name in evaluated if name in weights and weights[name]["value"] is not None]
     if known:
         most = max(known, key=lambda name: weights[name]["value"] or 0)
         sentence += (

@@ -18,7 +18,7 @@ def report(
     border: float = 0.0,
     equalised: float = -0.02,
     probe: float | None = 0.5,
-    judged: tuple[bool, bool] = (True, True),
+    evaluated: tuple[bool, bool] = (True, True),
     black: float | None = None,
     lost: float = -0.2,
     own: bool | None = True,
@@ -42,8 +42,8 @@ def report(
     across = {**figure(0.7), "difference": figure(lost)}
     each = (*CLASSES, "macro")
     return {
-        "own_images": own, "images": 60, "patients": 40,
-        "classes": list(CLASSES), "judged": list(judged),
+        "title": "a network on images", "own_images": own, "images": 60, "patients": 40,
+        "classes": list(CLASSES), "evaluated": list(evaluated),
         "tests": tests, "masks": None,
         "swap": {
             "images": 60,

@@ -19,7 +19,7 @@ PICTURES = dict.fromkeys([*REPORT["tests"], "within", "across covid"], np.zeros(
 
 def drawn(**changes: Any) -> Figure:
     made = report(**changes)
-    return shortcuts_figure({**made, "verdict": verdict(made)}, PICTURES, "a network on images")
+    return shortcuts_figure({**made, "verdict": verdict(made)}, PICTURES)
 
 
 def words(figure: Figure) -> str:
@@ -33,13 +33,13 @@ def red(figure: Figure) -> int:
 
 
 def test_a_picture_is_written(tmp_path: Path) -> None:
-    plot_shortcuts(tmp_path / "shortcuts.png", REPORT, PICTURES, "a network on images")
+    plot_shortcuts(tmp_path / "shortcuts.png", REPORT, PICTURES)
     with Image.open(tmp_path / "shortcuts.png") as picture:
         assert min(picture.size) > 600
 
 
 def test_every_change_is_shown_as_it_looks() -> None:
-    figure = shortcuts_figure(REPORT, PICTURES, "a network on images")
+    figure = shortcuts_figure(REPORT, PICTURES)
     images = [axes for axes in figure.axes if axes.images]
     assert len(images) == len(REPORT["tests"]) - 1 + 2  # all but the whole; both swaps
 
@@ -49,7 +49,7 @@ def test_a_class_without_figures_is_drawn_as_a_dash() -> None:
         "value": None, "low": None, "high": None,
         "difference": {"value": None, "low": None, "high": None}}}}
         for name, test in REPORT["tests"].items()}  # fmt: skip
-    figure = shortcuts_figure({**REPORT, "tests": tests}, PICTURES, "a network")
+    figure = shortcuts_figure({**REPORT, "tests": tests}, PICTURES)
     assert any(text.get_text() == "–" for axes in figure.axes for text in axes.texts)
 
 
@@ -62,7 +62,7 @@ def test_what_accuses_is_red_and_nothing_else_is() -> None:
 
 
 def test_a_class_of_too_few_patients_says_so_and_has_no_axis() -> None:
-    few = drawn(judged=(False, True))
+    few = drawn(evaluated=(False, True))
     assert "too few patients" in words(few) and "too few patients" not in words(drawn())
     assert len(few.axes) < len(drawn().axes)
 

@@ -7,7 +7,7 @@ from tests.evaluation.shortcuts.reports import report
 
 def text(hidden: float, border: float = 0.0, own: bool = True) -> str:
     made = report(hidden, border, own=own)
-    return shortcuts_text({**made, "verdict": verdict(made)}, "a network on images")
+    return shortcuts_text({**made, "verdict": verdict(made)})
 
 
 def test_every_test_has_its_row_and_the_verdict_follows() -> None:

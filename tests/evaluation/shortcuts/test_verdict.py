@@ -67,18 +67,18 @@ def test_most_of_a_figure_being_told_without_lungs_makes_it_say_nothing() -> Non
 
 
 def test_a_class_of_few_patients_is_not_judged_and_that_is_said() -> None:
-    said = verdict(report(hidden=0.8, judged=(False, True)))
+    said = verdict(report(hidden=0.8, evaluated=(False, True)))
     assert said["told_without_lungs"] == ["normal"]
     assert said["sentences"][-1].startswith("Of covid it cannot be told")
 
 
 def test_no_class_of_enough_patients_leaves_it_open() -> None:
-    said = verdict(report(hidden=0.8, judged=(False, False)))
+    said = verdict(report(hidden=0.8, evaluated=(False, False)))
     assert said["cheats"] is None and "Too few patients" in said["sentences"][0]
 
 
 def test_there_are_at_most_three_sentences() -> None:
-    every = report(hidden=0.8, border=0.3, equalised=-0.2, probe=0.8, judged=(False, True))
+    every = report(hidden=0.8, border=0.3, equalised=-0.2, probe=0.8, evaluated=(False, True))
     assert len(verdict(every)["sentences"]) == 3
 
 
