@@ -65,6 +65,17 @@ def root(make_images: MakeImages) -> Path:
     return make_images()
 
 
+@pytest.fixture(autouse=True)
+def half_of_the_disk_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else lies on the disk of the machine that runs the tests."""
+    disk_has(monkeypatch, free=500_000_000, total=1_000_000_000)
+
+
+def disk_has(monkeypatch: pytest.MonkeyPatch, free: int, total: int = 1_000_000) -> None:
+    usage = type(shutil.disk_usage("/"))(total, total - free, free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+
+
 @pytest.fixture
 def make(root: Path, tmp_path: Path) -> Make:
     """An experiment of 12 training and 6 validation images of 32 pixels, by default head only."""
@@ -311,26 +322,21 @@ def test_asking_for_features_where_nothing_is_frozen_is_refused(make: Make) -> N
         require_frozen(one.network, one.config)
 
 
-def small_disk(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
-    usage = type(shutil.disk_usage("/"))(1_000_000, 1_000_000 - free, free)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-
-
 def test_a_tenth_of_the_disk_is_left_free(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    small_disk(monkeypatch, free=100_000 + 30 * 2048 - 1)
+    disk_has(monkeypatch, free=100_000 + 30 * 2048 - 1)
     one = make()
     assert not one.keep().kept and "to spare" in one.logged[0]
 
 
 def test_what_the_disk_has_room_for_is_kept(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    small_disk(monkeypatch, free=100_000 + 30 * 2048)
+    disk_has(monkeypatch, free=100_000 + 30 * 2048)
     assert make().keep().kept
 
 
 def test_asking_for_more_than_the_disk_holds_is_a_warning(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small_disk(monkeypatch, free=30 * 2048 - 1)
+    disk_has(monkeypatch, free=30 * 2048 - 1)
     prefix = make("cache_features=on").keep()
     assert not prefix.kept and "to spare" in str(prefix.problem)
 
