@@ -1,42 +1,22 @@
 """Networks of three families of timm's, from a config to an answer on the edge."""
 
-import contextlib
 import csv
-import io
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from accelerate.state import AcceleratorState, GradientState
 
 import export as export_script
-from tests.conftest import LABELS, run_script, write_split_images
-from tests.runs import train
+from tests.conftest import run_script
+from tests.runs import called, evaluate, train
 
-LEARNING = ("epochs=1", "data.image_size=64", "precision=no")
+LEARNING = ("epochs=1", "data.image_size=64", "model.until=null")
 
 
 def export(*words: str | Path) -> subprocess.CompletedProcess[str]:
     """export.py's `main` in this process, which has imported torch already."""
-    AcceleratorState._reset_state(True)
-    GradientState._reset_state()
-    printed, complained = io.StringIO(), io.StringIO()
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        contextlib.redirect_stdout(printed),
-        contextlib.redirect_stderr(complained),
-    ):
-        patch.setattr(sys, "argv", ["export.py", *map(str, words)])
-        code = export_script.main()
-    return subprocess.CompletedProcess([], code, printed.getvalue(), complained.getvalue())
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    counts = {"train": 4, "validation": 2, "test": 2}
-    return write_split_images(tmp_path_factory.mktemp("images"), LABELS, counts)
+    return called(export_script.main, "export.py", *words)
 
 
 def trained(root: Path, folder: Path, arch: str, *settings: str) -> Path:
@@ -59,7 +39,7 @@ def test_a_network_is_trained_evaluated_exported_and_asked(
     report = json.loads((run / "export" / "report.json").read_text())
     assert exported.returncode == 0 and report["parity"]["largest_difference"], exported.stdout
     file, answers = run / "export" / "model.onnx", tmp_path / "answers.csv"
-    evaluated = run_script("evaluate.py", file, "--data", root)
+    evaluated = evaluate(file, "--data", root)
     assert evaluated.returncode == 0, evaluated.stderr
     asked = run_script("predict.py", file, root / "test", "--output", answers)
     assert asked.returncode == 0, asked.stderr
@@ -80,7 +60,7 @@ def test_a_network_without_an_8_bit_form_goes_out_in_fp32_and_says_why(
 
 
 def test_a_run_of_such_a_network_is_evaluated(root: Path, tmp_path: Path) -> None:
-    evaluated = run_script("evaluate.py", trained(root, tmp_path, "test_vit"))
+    evaluated = evaluate(trained(root, tmp_path, "test_vit"))
     assert "macro F1" in evaluated.stdout, evaluated.stderr
 
 

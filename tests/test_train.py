@@ -177,7 +177,7 @@ def test_tensorboard_gets_the_figures(root: Path, tmp_path: Path) -> None:
     ("model.trainable=head", "select_by=macro_f1"),
     ("data.augment=[{name: blur, sigma: 1}, {name: mixup, alpha: 0.2}]", "data.variants=2"),
     ("loss.positive_weight=balanced", "data.sampler=balanced", "model.trainable=head"),
-    ("model.trainable=[layer4.1]", "select_by=loss", "precision=bf16"),
+    ("model.trainable=[layer2.1]", "select_by=loss", "precision=bf16"),
 ])  # fmt: skip
 def test_every_option_trains(root: Path, tmp_path: Path, settings: tuple[str, ...]) -> None:
     done = train(root, tmp_path / "run", "epochs=1", *settings)

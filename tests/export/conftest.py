@@ -1,5 +1,6 @@
 """One small trained network for all tests of this folder, and the real ones: none is changed."""
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,7 +93,12 @@ class Exported:
     ids=lambda param: param[0],
 )
 def exported(request: pytest.FixtureRequest) -> Exported:
-    arch, size = request.param
+    return exported_of(*request.param)
+
+
+@functools.cache
+def exported_of(arch: str, size: int) -> Exported:
+    """Made once for all test files of a process, as it takes seconds; nobody may change it."""
     network = network_of(arch)
     images = random_images(5, size)
     with torch.inference_mode():

@@ -14,6 +14,7 @@ from covid.export.int8 import prepare, quantise
 from covid.export.rounding import FULL
 from covid.model.networks import Network
 from covid.model.trace import trace
+from tests.export.conftest import exported_of
 from tests.export.networks import (
     MEAN,
     PLATT,
@@ -84,8 +85,8 @@ def by_autograd(
 )
 def exported(request: pytest.FixtureRequest) -> Exported:
     """Each network of the study at 64 pixels, where its map has several places."""
-    network = network_of(request.param)
-    return request.param, network, export_graph(network, "multilabel", 64), random_images(3, 64)
+    made = exported_of(request.param, 64)
+    return request.param, made.network, made.model, made.images
 
 
 def test_evidence_and_rest_add_up_to_the_logit(exported: Exported) -> None:
@@ -159,7 +160,7 @@ def test_a_head_that_reads_no_mean_of_a_map_has_no_evidence(after: nn.Module) ->
 
 
 def test_a_map_of_one_place_is_none() -> None:
-    assert feature_map(export_graph(network_of("resnet18"), "multilabel", 32)) is None
+    assert feature_map(exported_of("resnet18", 32).model) is None
 
 
 def _quiet(done: int) -> None:

@@ -18,13 +18,12 @@ from covid.export.graph import constants_of, export_graph
 from covid.export.int8 import PASSES, Prepared, fold_mean, layers, prepare, quantise
 from covid.export.rounding import FULL, SAFE
 from covid.export.saturation import saturable_pairs
-from tests.export.conftest import Small
+from tests.export.conftest import Small, exported_of
 from tests.export.networks import (
     CLASSES,
     PLATT,
     SIZE,
     joined_network,
-    network_of,
     random_images,
     small_network,
 )
@@ -213,7 +212,7 @@ def test_the_same_calibration_gives_the_same_graph(small: Small, limit: int) -> 
 
 
 def test_efficientnet_lite0_can_be_quantised_safely() -> None:
-    model = export_graph(network_of("efficientnet_lite0"), "multilabel", SIZE)
+    model = exported_of("efficientnet_lite0", SIZE).model
     prepared = prepare(model, random_batches(4), lambda _: None)
     result = quantise(prepared, prepared.round(SAFE))
     assert saturable_pairs(result) == 0

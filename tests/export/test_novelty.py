@@ -23,8 +23,8 @@ from covid.export.novelty import (
 )
 from covid.export.parity import NOVELTY_TOLERANCE, check_novelty, novelties
 from covid.export.rounding import FULL
-from tests.export.conftest import Exported, Small
-from tests.export.networks import SIZE, joined_network, network_of, random_images
+from tests.export.conftest import Exported, Small, exported_of
+from tests.export.networks import SIZE, joined_network, random_images
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -155,7 +155,7 @@ def test_vgg_s_last_map_is_the_one_after_its_pooling(exported: Exported) -> None
 def test_the_maps_are_what_the_last_fine_convolution_reads_and_the_last_one(
     arch: str, channels: tuple[int, int]
 ) -> None:
-    maps = find_maps(export_graph(network_of(arch), "multilabel", 64))
+    maps = find_maps(exported_of(arch, 64).model)
     assert maps is not None
     assert tuple(each.channels for each in maps) == channels
     assert [each.side for each in maps] == [4, 2]  # a 16th and a 32nd of the image
