@@ -105,6 +105,7 @@ ROWS: dict[str, list[str]] = {
     "with-mixup": [augment(GREYS, SHARPNESS, AFFINE, MIXUP)],
     "10-epochs": ["epochs=10"],
     "40-epochs": ["epochs=40"],
+    "128-pixels": ["data.image_size=128"],
     "224-pixels": ["data.image_size=224"],
     "unweighted": ["loss.positive_weight=null"],
     "binary-cross-entropy": ["loss={name: bce, positive_weight: balanced}"],

@@ -21,9 +21,9 @@ PROJECT = Path(__file__).resolve().parent.parent
 CONFIG = PROJECT / "configs/resnet18_multilabel.yaml"
 # The smallest run that has everything: a frozen part, an average, a checkpoint every step.
 SETTINGS = (
-    "model.weights=none", "model.trainable=[layer4.1]", "model.hidden_units=8",
-    "model.dropout=0.5", "data.image_size=32", "epochs=3", "batch_size=4", "precision=no",
-    "ema=0.9", "checkpoint_minutes=1e-9",
+    "model.weights=none", "model.until=layer2", "model.trainable=[layer2.1]",
+    "model.hidden_units=8", "model.dropout=0.5", "data.image_size=32", "epochs=3",
+    "batch_size=4", "precision=no", "ema=0.9", "checkpoint_minutes=1e-9",
 )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ from tests.runs import called, refused, train
 # Learns the images' brightness in two epochs, to a margin that 8 bits leave alone.
 LEARNING = (
     "epochs=2", "optimizer={name: adam, lr: 0.001}", "scheduler={name: none}", "batch_size=6",
-    "model.dropout=0.0", "model.until=layer3",  # its last stage takes half of the time
+    "model.dropout=0.0",
 )  # fmt: skip
 CARD = (
     "format", "arch", "task", "classes", "labels", "implies", "thresholds", "operating_point",
