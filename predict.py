@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
-from covid.errors import ConfigError, StorageError, UserError
+from covid.errors import NOBODY_READS, ConfigError, StorageError, UserError
 
 if TYPE_CHECKING:
     from covid.edge.card import Card
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from covid.edge.predict import Prediction
 
 BY_ENDING = {".csv": "csv", ".json": "json"}
-NOBODY_READS = 128 + 13  # as a shell reports a program that SIGPIPE ended
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -4,8 +4,12 @@ The scripts print the message to stderr and exit with code 2, without a tracebac
 that is not one of these is a bug and keeps its traceback.
 """
 
+import os
+import select
 import sys
 from collections.abc import Callable
+
+NOBODY_READS = 128 + 13  # as a shell reports a program that SIGPIPE ended
 
 
 class UserError(Exception):
@@ -58,10 +62,13 @@ class StorageError(UserError):
 def exit_code(work: Callable[[], int], interrupted: str) -> int:
     """What a script's `work` returns, 2 for a mistake of the user's, 130 where it is interrupted.
 
-    The last two come with a sentence on stderr; `interrupted` is that of the last.
+    The last two come with a sentence on stderr; `interrupted` is that of the last. 141 where who
+    reads stdout, such as `head`, has gone.
     """
     try:
-        return work()
+        code = work()
+        sys.stdout.flush()
+        return code
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
@@ -71,6 +78,20 @@ def exit_code(work: Callable[[], int], interrupted: str) -> int:
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        if not _nobody_reads():
+            raise
+        return NOBODY_READS
+
+
+def _nobody_reads() -> bool:
+    """Whether stdout is a pipe whose reader has gone; what is left to print then goes nowhere."""
+    gone = select.poll()
+    gone.register(sys.stdout, 0)  # errors are reported always
+    if not gone.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def missing_package(error: ModuleNotFoundError) -> str:
