@@ -269,12 +269,11 @@ def why_not(
     if auto and features.operations < MIN_OPERATIONS_PER_BYTE * features.records.length:
         return "the frozen layers are computed as fast as their features are read"
     disk = shutil.disk_usage(features.records.folder)
-    room = disk.free - (FREE_SHARE * disk.total if auto else 0)
-    if missing * features.records.length > room:
-        return (
-            f"they take {megabytes(missing * features.records.length)}, and "
-            f"{features.records.folder} has {megabytes(max(0, room))} to spare"
-        )
+    kept_free = FREE_SHARE * disk.total if auto else 0
+    if missing * features.records.length > disk.free - kept_free:
+        size = megabytes(missing * features.records.length)
+        left = f", and {megabytes(kept_free)}, a tenth of its disk, are left free" if auto else ""
+        return f"they take {size}, {features.records.folder} has {megabytes(disk.free)}{left}"
     return None
 
 
@@ -317,4 +316,4 @@ def estimate(
 
 
 def megabytes(count: float) -> str:
-    return f"{count / 1e6:.0f} MB"
+    return f"{count / 1e6:,.0f} MB"
