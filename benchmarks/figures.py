@@ -56,11 +56,12 @@ def _readable(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
-def report_figures(figures: Sequence[Figure], path: Path | None) -> None:
-    """Prints the table; writes the JSON too where `path` names a file."""
+def report_figures(figures: Sequence[Figure], path: Path | None) -> int:
+    """Prints the table; writes the JSON too where `path` names a file. 0, the exit code."""
     print(figures_table(figures))
     if path:
         write_figures(path, figures)
+    return 0
 
 
 def write_figures(path: Path, figures: Sequence[Figure]) -> None:

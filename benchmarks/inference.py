@@ -30,7 +30,7 @@ from covid.data.phantom import render_set  # noqa: E402
 from covid.edge.model import Model, load  # noqa: E402
 from covid.edge.predict import find_images  # noqa: E402
 from covid.edge.processors import usable_processors  # noqa: E402
-from covid.errors import ModelError, UserError  # noqa: E402
+from covid.errors import ModelError, exit_code  # noqa: E402
 from covid.export.latency import measure_latency  # noqa: E402
 from covid.model.weights import load_trained  # noqa: E402
 
@@ -317,13 +317,9 @@ def benchmark(arguments: argparse.Namespace) -> list[Figure]:
 
 def main() -> int:
     arguments = parse_arguments()
-    try:
-        figures = benchmark(arguments)
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    report_figures(figures, arguments.json)
-    return 0
+    return exit_code(
+        lambda: report_figures(benchmark(arguments), arguments.json), "Interrupted."
+    )
 
 
 if __name__ == "__main__":

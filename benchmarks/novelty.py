@@ -29,7 +29,7 @@ from covid.data.samples import read_rows  # noqa: E402
 from covid.edge.images import read_grey, resize  # noqa: E402
 from covid.edge.model import Model, load  # noqa: E402
 from covid.edge.predict import find_images  # noqa: E402
-from covid.errors import DataError, ModelError, UserError  # noqa: E402
+from covid.errors import DataError, ModelError, exit_code  # noqa: E402
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -183,13 +183,9 @@ def benchmark(arguments: argparse.Namespace) -> list[Figure]:
 
 def main() -> int:
     arguments = parse_arguments()
-    try:
-        figures = benchmark(arguments)
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    report_figures(figures, arguments.json)
-    return 0
+    return exit_code(
+        lambda: report_figures(benchmark(arguments), arguments.json), "Interrupted."
+    )
 
 
 if __name__ == "__main__":

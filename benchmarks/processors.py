@@ -34,7 +34,7 @@ from covid.data.phantom import render_set  # noqa: E402
 from covid.edge.model import load  # noqa: E402
 from covid.edge.predict import find_images  # noqa: E402
 from covid.edge.table import format_table  # noqa: E402
-from covid.errors import ConfigError, ModelError, UserError  # noqa: E402
+from covid.errors import ConfigError, ModelError, exit_code  # noqa: E402
 from covid.export.golden import exact_answers  # noqa: E402
 
 Floats = npt.NDArray[np.float32]
@@ -266,16 +266,16 @@ def benchmark(arguments: argparse.Namespace) -> list[Answers]:
 
 def main() -> int:
     arguments = parse_arguments()
-    try:
-        answers = benchmark(arguments)
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
+    return exit_code(lambda: report(benchmark(arguments), arguments.json), "Interrupted.")
+
+
+def report(answers: Sequence[Answers], path: Path | None) -> int:
+    """Prints the table; writes the figures where `path` names a file. 1 where an answer differs."""
     header = ["file", "processor", "arithmetic", "pixels", "largest difference", "changed"]
     print(format_table(header, [each.row() for each in answers]))
     print("\nEmulation proves answers, not speed. For learning and research, not for diagnosis.")
-    if arguments.json:
-        write_figures(arguments.json, [figure for each in answers for figure in each.figures()])
+    if path:
+        write_figures(path, [figure for each in answers for figure in each.figures()])
     return 0 if all(each.holds for each in answers) else 1
 
 

@@ -33,7 +33,7 @@ from PIL import Image  # noqa: E402
 from benchmarks.figures import Figure, figure, report_figures  # noqa: E402
 from covid.config import Config, load_config  # noqa: E402
 from covid.data.index import Index  # noqa: E402
-from covid.errors import TrainingError, UserError  # noqa: E402
+from covid.errors import TrainingError, exit_code  # noqa: E402
 
 COUNTS = (1_000, 10_000, 100_000)
 SIZE = 64
@@ -219,18 +219,17 @@ def benchmark(arguments: Namespace) -> list[Figure]:
     return figures
 
 
+def work(arguments: Namespace) -> int:
+    """One side alone, in a process of its own, or all of them."""
+    if arguments.side:
+        print(json.dumps(side(arguments.side, arguments.folder)), flush=True)
+        return 0
+    return report_figures(benchmark(arguments), arguments.json)
+
+
 def main() -> int:
     arguments = parse_arguments()
-    try:
-        if arguments.side:
-            print(json.dumps(side(arguments.side, arguments.folder)), flush=True)
-            return 0
-        figures = benchmark(arguments)
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    report_figures(figures, arguments.json)
-    return 0
+    return exit_code(lambda: work(arguments), "Interrupted.")
 
 
 if __name__ == "__main__":

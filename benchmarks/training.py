@@ -32,7 +32,7 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 from benchmarks.figures import Figure, figure, report_figures  # noqa: E402
 from covid.config import Config, load_config  # noqa: E402
 from covid.data.phantom import render_set  # noqa: E402
-from covid.errors import TrainingError, UserError  # noqa: E402
+from covid.errors import TrainingError, exit_code  # noqa: E402
 from covid.model.networks import build_network  # noqa: E402
 
 LABELS = ("covid", "normal", "pneumonia")
@@ -336,19 +336,18 @@ def benchmark(arguments: Namespace) -> list[Figure]:
     return figures
 
 
+def work(arguments: Namespace) -> int:
+    """One side alone, in a process of its own, or all of them."""
+    if arguments.side:
+        if result := side(arguments):
+            print(json.dumps(result), flush=True)
+        return 0
+    return report_figures(benchmark(arguments), arguments.json)
+
+
 def main() -> int:
     arguments = parse_arguments()
-    try:
-        if arguments.side:
-            if result := side(arguments):
-                print(json.dumps(result), flush=True)
-            return 0
-        figures = benchmark(arguments)
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    report_figures(figures, arguments.json)
-    return 0
+    return exit_code(lambda: work(arguments), "Interrupted.")
 
 
 if __name__ == "__main__":
