@@ -12,8 +12,9 @@ from types import ModuleType
 import pytest
 import yaml
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
-from covid.config import Config, config_from_tree
+from covid.config import Config, NoScheduler, config_from_tree
 from covid.config_tree import read_tree
 from tests.conftest import PROJECT
 
@@ -113,20 +114,40 @@ def test_every_link_leads_somewhere(page: str) -> None:
         assert not anchor or anchor in anchors(path.read_text()), target
 
 
-def keys_of(model: type[BaseModel], before: str = "") -> Iterator[str]:
-    """Dotted names of all keys; one of several shapes, such as an optimizer, is one key."""
+def fields_of(model: type[BaseModel], before: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """All keys by dotted names; one of several shapes, such as an optimizer, is one key."""
     for name, field in model.model_fields.items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
-            yield from keys_of(inner, f"{before}{name}.")
+            yield from fields_of(inner, f"{before}{name}.")
         else:
-            yield f"{before}{name}"
+            yield f"{before}{name}", field
+
+
+def keys_in_the_table() -> Iterator[tuple[str, str]]:
+    """Each key with what its row says that its default is."""
+    text = TEXTS["docs/configuration.md"]
+    for keys, defaults in re.findall(r"^\| (`[^|]+) \| ([^|]+) \|", text, re.MULTILINE):
+        names = re.findall(r"`([\w.]+)`", keys)
+        said = defaults.split(", ")
+        assert len(names) == len(said), keys
+        yield from zip(names, said, strict=True)
 
 
 def test_every_key_of_a_config_is_explained_and_no_other() -> None:
-    rows = re.findall(r"^\| (`[^|]+) \|", TEXTS["docs/configuration.md"], re.MULTILINE)
-    named = {key for row in rows for key in re.findall(r"`([\w.]+)`", row)}
-    assert named == set(keys_of(Config))
+    assert {key for key, _ in keys_in_the_table()} == {key for key, _ in fields_of(Config)}
+
+
+def test_every_default_is_the_config_s() -> None:
+    fields = dict(fields_of(Config))
+    for key, said in keys_in_the_table():
+        default = fields[key].default
+        if fields[key].is_required():
+            assert said == "must be given", key
+        else:
+            written = default.name if isinstance(default, NoScheduler) else default
+            value = yaml.safe_load(said.strip("`"))
+            assert value == (list(written) if isinstance(written, tuple) else written), key
 
 
 def configs_in_text() -> Iterator[tuple[str, str]]:
