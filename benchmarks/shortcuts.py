@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.lines import Line2D
 from PIL import Image, ImageDraw
+from scipy.stats import binomtest
 
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
@@ -252,7 +253,11 @@ class Row:
 
 
 def summary(rows: Sequence[Row]) -> list[Figure]:
-    """False alarms, and what is caught at each share."""
+    """False alarms and what is caught at each share.
+
+    `high` of the former: with 95 % confidence no larger share of honest networks is accused
+    (Clopper & Pearson 1934).
+    """
     figures = []
     for share in dict.fromkeys(row.share for row in rows):
         chosen = [row for row in rows if row.share == share]
@@ -260,8 +265,11 @@ def summary(rows: Sequence[Row]) -> list[Figure]:
                              for name in ("networks", "accused"))  # fmt: skip
         details = {row.cheat: f"{row.accused} of {row.networks}" for row in chosen}
         if share == 0:
-            figures.append(figure("honest networks accused", accused / networks, "",
-                                  most=FALSE_ALARMS, details=details))  # fmt: skip
+            high = binomtest(accused, networks, alternative="less").proportion_ci(0.95).high
+            figures.append(
+                figure("honest networks accused", accused / networks, "",
+                       most=FALSE_ALARMS, details={**details, "high": high})
+            )  # fmt: skip
             continue
         least = 1.0 if share >= CAUGHT_FROM else None
         figures.append(figure(f"networks accused at {share} %", accused / networks, "",

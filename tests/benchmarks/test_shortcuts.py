@@ -66,6 +66,12 @@ def test_accused_are_counted_and_compared_with_what_is_wanted() -> None:
     assert (caught["value"], caught["holds"]) == (0.5, False)
 
 
+def test_fewer_than_59_honest_networks_do_not_show_that_1_in_20_is_accused_at_most() -> None:
+    honest = {"own": named(report()), "honest": named(report())}
+    few, enough = (summary([Row.of("marker", 0, [honest] * count)])[0] for count in (58, 59))
+    assert few["details"]["high"] > 0.05 > enough["details"]["high"]
+
+
 def named(made: dict) -> dict:  # type: ignore[type-arg]
     """A report whose class is the study's."""
     for test in made["tests"].values():
