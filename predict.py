@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
-from covid.errors import NOBODY_READS, ConfigError, StorageError, UserError
+from covid.errors import ConfigError, StorageError, exit_code
 
 if TYPE_CHECKING:
     from covid.edge.card import Card
@@ -251,16 +251,7 @@ def main() -> int:
     arguments = parse_arguments()
     # As all else that goes wrong: one sentence, without the line of code that it comes from.
     warnings.formatwarning = lambda message, *_: f"Warning: {message}\n"
-    try:
-        return predict(arguments)
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        return NOBODY_READS
-    except KeyboardInterrupt:
-        print("Interrupted before the first image.", file=sys.stderr)
-        return 130
+    return exit_code(lambda: predict(arguments), "Interrupted before the first image.")
 
 
 if __name__ == "__main__":

@@ -264,11 +264,6 @@ def benchmark(arguments: argparse.Namespace) -> list[Answers]:
     return answers
 
 
-def main() -> int:
-    arguments = parse_arguments()
-    return exit_code(lambda: report(benchmark(arguments), arguments.json), "Interrupted.")
-
-
 def report(answers: Sequence[Answers], path: Path | None) -> int:
     """Prints the table; writes the figures where `path` names a file. 1 where an answer differs."""
     header = ["file", "processor", "arithmetic", "pixels", "largest difference", "changed"]
@@ -277,6 +272,11 @@ def report(answers: Sequence[Answers], path: Path | None) -> int:
     if path:
         write_figures(path, [figure for each in answers for figure in each.figures()])
     return 0 if all(each.holds for each in answers) else 1
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    return exit_code(lambda: report(benchmark(arguments), arguments.json), "Interrupted.")
 
 
 if __name__ == "__main__":

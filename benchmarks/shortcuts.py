@@ -230,8 +230,7 @@ class Row:
     @classmethod
     def of(cls, cheat: str, share: int, results: Sequence[Mapping[str, Any]]) -> "Row":
         """By the rules of today, whenever the networks were trained."""
-        # Of the run's own images, whether or not an older result says so.
-        own = [{"own_images": True, **result["own"]} for result in results]
+        own = [result["own"] for result in results]
 
         def mean(values: Iterable[float]) -> float:
             return float(np.mean(list(values)))

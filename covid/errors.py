@@ -67,7 +67,7 @@ def exit_code(work: Callable[[], int], interrupted: str) -> int:
     """
     try:
         code = work()
-        sys.stdout.flush()
+        print(end="", flush=True)  # does nothing where stdout was closed from the start
         return code
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
@@ -101,5 +101,5 @@ def missing_package(error: ModuleNotFoundError) -> str:
         raise error
     return (
         f"{name} is not installed; install all that training needs with `pip install '.[train]'` "
-        f"in the project's folder."
+        f"in the project's folder, or all that predict.py needs with `pip install .`"
     )

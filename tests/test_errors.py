@@ -34,6 +34,12 @@ def test_a_reader_that_goes_away_ends_a_script_quietly() -> None:
         assert (running.stderr.read(), running.wait(60)) == ("", 141)
 
 
+def test_a_script_whose_stdout_was_closed_from_the_start_is_done_all_the_same() -> None:
+    closed = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-c", SCRIPT]
+    done = subprocess.run(closed, cwd=PROJECT, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_a_pipe_that_is_not_stdout_keeps_its_traceback() -> None:
     def work() -> int:
         raise BrokenPipeError("another process is gone")

@@ -272,8 +272,9 @@ def why_not(
     kept_free = FREE_SHARE * disk.total if auto else 0
     if missing * features.records.length > disk.free - kept_free:
         size = megabytes(missing * features.records.length)
-        left = f", and {megabytes(kept_free)}, a tenth of its disk, are left free" if auto else ""
-        return f"they take {size}, {features.records.folder} has {megabytes(disk.free)}{left}"
+        rule = f", and a tenth of its disk, {megabytes(kept_free)}, is to stay free" if auto else ""
+        free = megabytes(disk.free)
+        return f"they take {size}, {features.records.folder} has {free} free{rule}"
     return None
 
 

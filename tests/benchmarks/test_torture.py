@@ -1,4 +1,4 @@
-"""A short form of every row of the torture: a few kills and damaged files, nothing lost."""
+"""A short form of the torture's rows: a few kills and damaged files, nothing lost."""
 
 import json
 import subprocess

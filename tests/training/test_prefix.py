@@ -325,7 +325,7 @@ def test_asking_for_features_where_nothing_is_frozen_is_refused(make: Make) -> N
 def test_a_tenth_of_the_disk_is_left_free(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     disk_has(monkeypatch, free=100_000 + 30 * 2048 - 1)
     one = make()
-    assert not one.keep().kept and "a tenth of its disk, are left free" in one.logged[0]
+    assert not one.keep().kept and "a tenth of its disk, 0 MB, is to stay free" in one.logged[0]
 
 
 def test_what_the_disk_has_room_for_is_kept(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
